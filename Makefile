@@ -1,0 +1,40 @@
+# One door: every target installs what it needs first. On Windows, see the same steps in README.md.
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+PLUGINS := infer_torchvision_resnext
+CODE := $(PLUGINS) tests examples benchmarks
+
+.PHONY: demo test check format bench package docs clean
+
+demo: $(VENV)/installed
+	$(PYTHON) examples/demo.py
+
+test: $(VENV)/installed
+	$(PYTHON) -m pytest
+
+check: $(VENV)/installed
+	$(PYTHON) -m ruff format --check $(CODE)
+	$(PYTHON) -m ruff check $(CODE)
+	$(PYTHON) -m mypy
+
+format: $(VENV)/installed
+	$(PYTHON) -m ruff format $(CODE)
+	$(PYTHON) -m ruff check --fix $(CODE)
+
+bench: $(VENV)/installed
+	$(PYTHON) -m benchmarks
+
+package: $(VENV)/installed
+	$(PYTHON) -m benchmarks.package
+
+docs: $(VENV)/installed
+	$(PYTHON) -m examples.update_docs
+
+clean:
+	rm -rf $(VENV) .demo dist bench
+
+$(VENV)/installed: requirements.txt $(PLUGINS:%=%/requirements.txt)
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --upgrade pip
+	$(PYTHON) -m pip install -r requirements.txt
+	touch $@

@@ -1,0 +1,1 @@
+"""Ikomia plugin: image classification with ResNeXt."""

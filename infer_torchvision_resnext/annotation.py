@@ -1,0 +1,136 @@
+"""The picture a person looks at: boxes and captions, readable on any image from one pixel to a hundred megapixels."""
+
+import colorsys
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from .predictions import Prediction
+from .regions import Box
+from .resnext.images import RGBImage, to_rgb
+
+SMALLEST_PICTURE = 320
+"""Smaller images are enlarged until their long side has at least this many pixels."""
+
+TEXT_FRACTION = 0.035
+"""Height of the captions, as a fraction of the picture's short side."""
+
+SMALLEST_TEXT = 13
+LONGEST_LABEL = 32
+GREY = (96, 96, 96)
+
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """A caption for the whole image, or for a box of it."""
+
+    text: str
+    colour: Colour
+    box_xywh: Box | None = None
+
+    @classmethod
+    def of(cls, prediction: Prediction, box_xywh: Box | None = None) -> "Annotation":
+        return cls(caption(prediction), colour_of(prediction.index), box_xywh)
+
+
+def caption(prediction: Prediction) -> str:
+    """Short text for the picture, for example `tabby cat 93.1 %`."""
+    label = prediction.answer
+    if len(label) > LONGEST_LABEL:
+        label = label[: LONGEST_LABEL - 3].rstrip() + "..."
+    if not prediction.probabilities:
+        return label
+    return f"{label} {100 * prediction.probability:.1f} %"
+
+
+def colour_of(index: int | None) -> Colour:
+    """A class's colour: the same in every run, well apart for neighbouring indices; grey for `unknown`."""
+    if index is None:
+        return GREY
+    hue = index * (math.sqrt(5) - 1) / 2 % 1
+    return tuple(round(255 * value) for value in colorsys.hsv_to_rgb(hue, 0.75, 0.7))  # type: ignore[return-value]
+
+
+def colours_of(labels: Sequence[str]) -> list[list[int]]:
+    """The host's colour table for these classes."""
+    return [list(colour_of(index)) for index in range(len(labels))]
+
+
+def host_font_size(text: str, width: int, height: int) -> int:
+    """Point size at which the host's own drawing fits the text into `width` and keeps it in proportion to the image.
+
+    The host draws with OpenCV's Hershey font: 30 points are letters about 22 pixels high and 19 wide.
+    """
+    high = max(SMALLEST_TEXT, TEXT_FRACTION * min(width, height)) * 30 / 22
+    wide = 0.95 * width / max(1, len(text)) * 30 / 19
+    return max(1, math.floor(min(high, wide)))
+
+
+def draw(image: NDArray[Any], annotations: Sequence[Annotation]) -> RGBImage:
+    """Draw on a copy of the image.
+
+    Args:
+        image: any image that `to_rgb` takes.
+        annotations: boxes in pixels of the image.
+
+    Returns:
+        RGB, uint8. Small images are enlarged, and where a caption of the whole image would cover much of it or does
+        not fit, it stands on a strip above.
+    """
+    canvas = _Canvas(to_rgb(image))
+    for annotation in annotations:
+        if annotation.box_xywh is None:
+            canvas.title(annotation)
+        else:
+            canvas.box(annotation, annotation.box_xywh)
+    return np.asarray(canvas.picture)
+
+
+class _Canvas:
+    """A picture and what is the same for every mark on it."""
+
+    def __init__(self, frame: RGBImage) -> None:
+        self.scale = max(1, math.ceil(SMALLEST_PICTURE / max(frame.shape[:2])))
+        picture = Image.fromarray(np.ascontiguousarray(frame))
+        size = (picture.width * self.scale, picture.height * self.scale)
+        self.picture = picture.resize(size, Image.Resampling.NEAREST)
+        self.text_height = max(SMALLEST_TEXT, round(TEXT_FRACTION * min(size)))
+        self.font = ImageFont.load_default(self.text_height)
+
+    def title(self, annotation: Annotation) -> None:
+        width, height = self._label_size(annotation.text)
+        if width > self.picture.width or 4 * height > self.picture.height:
+            size = (max(width, self.picture.width), self.picture.height + height)
+            with_strip = Image.new("RGB", size, (255, 255, 255))
+            with_strip.paste(self.picture, (0, height))
+            self.picture = with_strip
+        self._label(annotation, 0, 0)
+
+    def box(self, annotation: Annotation, box_xywh: Box) -> None:
+        x, y, box_width, box_height = (self.scale * value for value in box_xywh)
+        corners = (x, y, max(x, x + box_width - 1), max(y, y + box_height - 1))
+        line = max(2, round(self.text_height / 8))
+        ImageDraw.Draw(self.picture).rectangle(corners, outline=annotation.colour, width=line)
+        width, height = self._label_size(annotation.text)
+        # Above the box where there is room, else inside it; never outside the picture.
+        top = y - height if y >= height else y
+        left = max(0, min(x, self.picture.width - width))
+        self._label(annotation, left, max(0, min(top, self.picture.height - height)))
+
+    def _label(self, annotation: Annotation, x: float, y: float) -> None:
+        width, height = self._label_size(annotation.text)
+        pen = ImageDraw.Draw(self.picture)
+        pen.rectangle((x, y, x + width - 1, y + height - 1), fill=annotation.colour)
+        middle = (x + width / 2, y + height / 2)
+        pen.text(middle, annotation.text, fill=(255, 255, 255), font=self.font, anchor="mm")
+
+    def _label_size(self, text: str) -> tuple[int, int]:
+        """Width and height of a caption with its margin, in pixels."""
+        return math.ceil(self.font.getlength(text) + 0.8 * self.text_height), math.ceil(1.5 * self.text_height)

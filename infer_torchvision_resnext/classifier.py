@@ -1,0 +1,148 @@
+"""Images → predictions. Loads what changed, nothing else."""
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .parameters import Parameters
+from .predictions import Prediction, softmax, top_k
+from .resnext.architecture import Architecture
+from .resnext.images import RGBImage
+from .resnext.preprocessing import Preprocessing
+from .weights import fingerprint, load_model
+
+if TYPE_CHECKING:
+    from .runtimes.torch_runtime import TorchRuntime
+
+logger = logging.getLogger(__name__)
+
+
+class Classifier:
+    """A network that is ready to answer.
+
+    `prepare` brings it in line with the parameters; `classify` answers with what was prepared. Constructing it costs
+    nothing; torch is imported by the first `prepare`.
+    """
+
+    def __init__(self) -> None:
+        self.labels: tuple[str, ...] = ()
+        self.notes: list[str] = []
+        """What the user should know about the last call of `classify`, for example a batch that was halved."""
+        self.timings_ms = {"load": 0.0, "preprocess": 0.0, "forward": 0.0}
+        """Milliseconds of the last `classify`, `preprocess` and `forward`, and of what was loaded for it, `load`."""
+        self._parameters = Parameters()
+        self._loaded: tuple[object, ...] = ()
+        self._runtime: TorchRuntime | None = None
+        self._source = ""
+        self._architecture: Architecture | None = None
+        self._own_preprocessing = Preprocessing()
+        self._load_ms = 0.0
+
+    def prepare(self, parameters: Parameters) -> None:
+        """Load the weights if they, their files, the device or the precision changed; take over the rest as it is.
+
+        Raises:
+            WeightsError: the weights cannot be used.
+            DeviceError: the device or precision is not to be had here.
+        """
+        from .runtimes.torch_runtime import TorchRuntime
+
+        wanted = (fingerprint(parameters), parameters.device, parameters.precision)
+        if self._runtime is None or wanted != self._loaded:
+            start = time.perf_counter()
+            # Nothing of the old model is kept, so that a failure cannot leave half of each.
+            self._runtime, self._loaded = None, ()
+            model = load_model(parameters)
+            self._runtime = TorchRuntime(
+                model.architecture, model.state, model.preprocessing, parameters.device, parameters.precision
+            )
+            self.labels = model.labels
+            self._source, self._architecture = model.source, model.architecture
+            self._own_preprocessing = model.preprocessing
+            self._loaded = wanted
+            self._load_ms = _since(start)
+            logger.info("%s with %s on %s", model.architecture, model.source, self._runtime.device)
+        self._parameters = parameters
+        self._runtime.preprocessing = self._own_preprocessing.scaled_to(parameters.input_size)
+
+    def warm_up(self) -> None:
+        """Run once on a black square, so that the first real image does not pay for what is set up lazily."""
+        runtime = self._prepared()
+        side = runtime.preprocessing.crop_size
+        runtime.run(np.zeros((1, side, side, 3), np.uint8))
+
+    def classify(self, images: Sequence[RGBImage]) -> list[Prediction]:
+        """Answer for each image, in order.
+
+        Args:
+            images: RGB, uint8, H x W x 3, of any sizes; views of a larger frame are fine.
+
+        Raises:
+            ValueError: the network's output is not finite.
+        """
+        runtime = self._prepared()
+        self.notes = []
+        self.timings_ms = {"load": self._load_ms, "preprocess": 0.0, "forward": 0.0}
+        self._load_ms = 0.0
+        predictions: list[Prediction] = []
+        while len(predictions) < len(images):
+            done = len(predictions)
+            logits = self._logits(runtime, images[done : done + self._parameters.batch_size])
+            predictions += top_k(
+                softmax(logits), self.labels, self._parameters.top_k, self._parameters.confidence_threshold
+            )
+        return predictions
+
+    def describe(self) -> dict[str, Any]:
+        """What answered: model, preprocessing and runtime, JSON-ready."""
+        runtime = self._prepared()
+        architecture = self._architecture
+        return {
+            "model": {
+                "architecture": architecture.name if architecture else "",
+                "weights": self._source,
+                "num_classes": len(self.labels),
+                **runtime.preprocessing.to_dict(),
+            },
+            "runtime": runtime.describe(),
+        }
+
+    def _logits(self, runtime: "TorchRuntime", images: Sequence[RGBImage]) -> NDArray[np.float32]:
+        start = time.perf_counter()
+        crops = np.stack([runtime.preprocessing.crop(image) for image in images])
+        self.timings_ms["preprocess"] += _since(start)
+        start = time.perf_counter()
+        logits = self._run(runtime, crops)
+        self.timings_ms["forward"] += _since(start)
+        return logits
+
+    def _run(self, runtime: "TorchRuntime", crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Run a batch; where memory does not suffice, run its halves, as often as it takes."""
+        from .runtimes.torch_runtime import is_out_of_memory, release_memory
+
+        try:
+            return runtime.run(crops)
+        except RuntimeError as error:
+            if len(crops) == 1 or not is_out_of_memory(error):
+                raise
+        release_memory()
+        half = (len(crops) + 1) // 2
+        note = f"out of memory with {len(crops)} images at once: went on with {half}; set batch_size to {half}"
+        if note not in self.notes:
+            self.notes.append(note)
+            logger.warning(note)
+        return np.concatenate([self._run(runtime, crops[:half]), self._run(runtime, crops[half:])])
+
+    def _prepared(self) -> "TorchRuntime":
+        if self._runtime is None:
+            raise RuntimeError("prepare the classifier before asking it")
+        return self._runtime
+
+
+def _since(start: float) -> float:
+    """Milliseconds from `start`, a reading of `time.perf_counter`."""
+    return (time.perf_counter() - start) * 1000

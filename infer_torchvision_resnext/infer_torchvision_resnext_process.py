@@ -1,0 +1,245 @@
+"""Task, parameters and factories: host inputs → classifier → host outputs."""
+
+import time
+
+from ikomia import core, dataprocess
+from ikomia.dataprocess.io import DataDictIO
+
+from infer_torchvision_resnext.annotation import Annotation, caption, colour_of, colours_of, draw, host_font_size
+from infer_torchvision_resnext.classifier import Classifier
+from infer_torchvision_resnext.parameters import OLD_KEYS, Parameters, read_host_map
+from infer_torchvision_resnext.predictions import Prediction
+from infer_torchvision_resnext.regions import SMALLEST_SIDE, GraphicsItem, regions_of, view
+from infer_torchvision_resnext.resnext.images import ImageError, to_rgb
+
+NAME = "infer_torchvision_resnext"
+VERSION = "2.0.0"
+
+IMAGE, GRAPHICS = 0, 1
+"""Inputs."""
+
+OBJECTS_OUT, GRAPHICS_OUT, TABLE_OUT, RESULTS_OUT = 1, 2, 3, 4
+"""Outputs; 0 is the image, forwarded by the host."""
+
+
+class InferResNeXtParam(core.CWorkflowTaskParam):
+    """The host's view of `Parameters`: a map of strings."""
+
+    def __init__(self):
+        core.CWorkflowTaskParam.__init__(self)
+        self.parameters = Parameters()
+
+    def set_values(self, values):
+        self.parameters = read_host_map(values)
+
+    def get_values(self):
+        # The host drops keys that are not listed here, also those of workflows saved with the earlier plugin.
+        return {**self.parameters.to_strings(), **dict.fromkeys(OLD_KEYS, "")}
+
+
+class Results(DataDictIO):
+    """The machine-readable output. What a caller took from it stays whole when the next run clears it."""
+
+    def clear_data(self):
+        self.data = {}
+
+
+class InferResNeXt(dataprocess.CClassificationTask):
+    """Classifies the whole image, or every object that came in."""
+
+    def __init__(self, name, param):
+        dataprocess.CClassificationTask.__init__(self, name)
+        own = InferResNeXtParam()
+        if param is not None:
+            own.set_values(dict(param.get_values()))
+        self.set_param_object(own)
+        self.add_output(Results())
+        self._classifier = Classifier()
+        self._annotations = []
+
+    def get_progress_steps(self):
+        return 2
+
+    def set_parameters(self, values):
+        """Set parameters by a dict; keys left out keep their values. Raises: ParameterError, with all problems."""
+        read_host_map({**self.get_parameters(), **values})
+        super().set_parameters({key: str(value) for key, value in values.items()})
+
+    def init_long_process(self):
+        """Load the weights, downloading them if need be, and run once on a blank image."""
+        self._classifier.prepare(self._parameters())
+        self._classifier.warm_up()
+        super().init_long_process()
+
+    def run(self):
+        start = time.perf_counter()
+        for output in self.get_outputs()[OBJECTS_OUT:]:
+            output.clear_data()
+        self._annotations = []
+        self.begin_task_run()
+        frame = self._frame()
+        self._classifier.prepare(self._parameters())
+        self._name_classes()
+        self.emit_step_progress()
+        classify = self._classify_objects if self._looks_at_objects() else self._classify_image
+        results = classify(frame)
+        height, width = frame.shape[:2]
+        self.get_output(RESULTS_OUT).data = {
+            "format_version": 1,
+            "image": {"width": width, "height": height},
+            **results,
+            **self._classifier.describe(),
+            "notes": results["notes"] + self._classifier.notes,
+            "timings_ms": {**self._classifier.timings_ms, "total": (time.perf_counter() - start) * 1000},
+        }
+        self.emit_step_progress()
+        self.end_task_run()
+
+    def get_image_with_graphics(self):
+        """The image with captions and boxes: RGB, uint8; small images are enlarged so that the text can be read."""
+        return draw(self.get_output(IMAGE).get_image(), self._annotations)
+
+    def _parameters(self):
+        return self.get_param_object().parameters
+
+    def _frame(self):
+        image = self.get_input(IMAGE)
+        try:
+            return to_rgb(image.get_image())
+        except ImageError as error:
+            source = image.source_file_path
+            raise ImageError(f"{source}: {error}" if source else str(error)) from error
+
+    def _name_classes(self):
+        labels = list(self._classifier.labels)
+        if self.get_names() != labels:
+            # The host makes colours only once; without ours it would read past its table after a larger model.
+            self.set_names(labels)
+            self.set_colors(colours_of(labels))
+
+    def _looks_at_objects(self):
+        region = self._parameters().region
+        if region != "auto":
+            return region == "objects"
+        return self._detector_is_connected()
+
+    def _detector_is_connected(self):
+        # The host has no such question. An input that nothing is connected to keeps its first name.
+        graphics = self.get_input(GRAPHICS)
+        return graphics.is_data_available() or graphics.name != "GraphicsInput"
+
+    def _classify_image(self, frame):
+        (prediction,) = self._classifier.classify([frame])
+        self._show_image_result(prediction, frame)
+        return {"region": "image", "predictions": [{"box_xywh": None, **prediction.to_dict()}], "notes": []}
+
+    def _classify_objects(self, frame):
+        height, width = frame.shape[:2]
+        margin = self._parameters().object_margin
+        regions = regions_of(_item(item) for item in self.get_input(GRAPHICS).get_items())
+        views = [region.pixels(width, height, margin) for region in regions]
+        answers = iter(self._classifier.classify([view(frame, box) for box in views if box]))
+        too_small = Prediction.unreadable(f"less than {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels lie in the image")
+        predictions = [next(answers) if box else too_small for box in views]
+        self._show_objects(regions, predictions, width, height)
+        notes = [] if self._detector_is_connected() else ["region=objects, but nothing is connected to input 1"]
+        return {
+            "region": "objects",
+            "predictions": [
+                {
+                    "object_id": region.object_id,
+                    "detected": region.detected,
+                    "box_xywh": list(region.box_xywh),
+                    "view_xywh": list(box) if box else None,
+                    **prediction.to_dict(),
+                }
+                for region, box, prediction in zip(regions, views, predictions, strict=True)
+            ],
+            "notes": notes,
+        }
+
+    def _show_image_result(self, prediction, frame):
+        rows = list(zip(prediction.labels, prediction.probabilities, strict=True))
+        if prediction.reason:
+            rows.insert(0, (prediction.answer, prediction.probability))
+        self.set_whole_image_results([label for label, _ in rows], [f"{value:.4g}" for _, value in rows])
+        # The host's own text is of one size and shows the raw number.
+        graphics = self.get_output(GRAPHICS_OUT)
+        graphics.set_new_layer(self.name)
+        text = caption(prediction)
+        height, width = frame.shape[:2]
+        style = _text_style(text, prediction, width, height)
+        graphics.add_text(text, 0.02 * width, 0.02 * height + style.font_size, style)
+        self._annotations = [Annotation.of(prediction)]
+
+    def _show_objects(self, regions, predictions, width, height):
+        output = self.get_output(OBJECTS_OUT)
+        output.init(self.name, IMAGE)
+        for region, prediction in zip(regions, predictions, strict=True):
+            box = [float(value) for value in region.box_xywh]
+            colour = list(colour_of(prediction.index))
+            output.add_object(region.object_id, prediction.answer, prediction.probability, *box, colour)
+        texts = (item for item in output.get_graphics_io().get_items() if item.is_text_item())
+        for item, prediction in zip(texts, predictions, strict=True):
+            item.text = caption(prediction)
+            item.property = _text_style(item.text, prediction, width, height)
+        self._annotations = [
+            Annotation.of(prediction, region.box_xywh) for region, prediction in zip(regions, predictions, strict=True)
+        ]
+
+
+def _item(item):
+    """A graphics item of the host, freed from it."""
+    kind = item.get_type().name
+    return GraphicsItem(kind, tuple(item.get_bounding_rect()), item.text if kind == "TEXT" else "")
+
+
+def _text_style(text, prediction, width, height):
+    style = core.GraphicsTextProperty()
+    style.color = list(colour_of(prediction.index))
+    style.font_size = host_font_size(text, width, height)
+    style.bold = True
+    return style
+
+
+class InferResNeXtParamFactory(dataprocess.CTaskParamFactory):
+    """Lets parameters be given when the task is created."""
+
+    def __init__(self):
+        dataprocess.CTaskParamFactory.__init__(self)
+        self.name = NAME
+
+    def create(self):
+        return InferResNeXtParam()
+
+
+class InferResNeXtFactory(dataprocess.CTaskFactory):
+    """Creates the task and describes it to the HUB."""
+
+    def __init__(self):
+        dataprocess.CTaskFactory.__init__(self)
+        self.info.name = NAME
+        self.info.version = VERSION
+        self.info.short_description = "Classify images, or the objects a detector found, with ResNeXt."
+        self.info.description = (
+            "Image classification with ResNeXt-50 and ResNeXt-101: torchvision's ImageNet weights or a model "
+            "trained with train_torchvision_resnext. Classifies the whole image or every object, on GPU or CPU."
+        )
+        self.info.authors = "Saining Xie, Ross Girshick, Piotr Dollár, Zhuowen Tu, Kaiming He"
+        self.info.article = "Aggregated Residual Transformations for Deep Neural Networks"
+        self.info.article_url = "https://arxiv.org/abs/1611.05431"
+        self.info.journal = "CVPR"
+        self.info.year = 2017
+        self.info.license = "MIT"
+        self.info.documentation_link = "https://docs.pytorch.org/vision/stable/models/resnext.html"
+        self.info.original_repository = "https://github.com/pytorch/vision"
+        self.info.path = "Plugins/Python/Classification"
+        self.info.icon_path = "icons/icon.png"
+        self.info.keywords = "resnext,classification,imagenet,torchvision,cardinality"
+        self.info.min_ikomia_version = "0.16.1"
+        self.info.min_python_version = "3.10.0"
+        self.info.algo_type = core.AlgoType.INFER
+        self.info.algo_tasks = "CLASSIFICATION"
+
+    def create(self, param=None):
+        return InferResNeXt(self.info.name, param)

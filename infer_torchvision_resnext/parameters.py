@@ -1,0 +1,172 @@
+"""What can be set on the inference task."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from .resnext.schema import ParameterError, ParameterSchema
+
+PUBLISHED_WEIGHTS = {
+    "resnext50": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
+    "resnext50_32x4d": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
+    "resnext101": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
+    "resnext101_32x8d": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
+    "resnext101_64x4d": ("IMAGENET1K_V1",),
+}
+"""torchvision's ImageNet weights by model name, the best last."""
+
+WEIGHT_FILES = (".safetensors", ".pth", ".pt")
+
+
+class Parameters(ParameterSchema):
+    """Parameters of `infer_torchvision_resnext`."""
+
+    model_name: Annotated[
+        Literal["resnext50", "resnext50_32x4d", "resnext101", "resnext101_32x8d", "resnext101_64x4d"],
+        Field(
+            title="Model",
+            description="Architecture of torchvision's weights and of bare weight files; a model folder brings its "
+            "own. `resnext50` is `resnext50_32x4d`, `resnext101` is `resnext101_32x8d`.",
+        ),
+    ] = "resnext50"
+    weights: Annotated[
+        str,
+        Field(
+            title="Weights",
+            description="torchvision's ImageNet weights, `DEFAULT` being the best published; or your own model.",
+            json_schema_extra={
+                "allowed": "DEFAULT, IMAGENET1K_V1, IMAGENET1K_V2, or the path of a model folder, a .safetensors or a "
+                ".pth state dict"
+            },
+        ),
+    ] = "DEFAULT"
+    class_file: Annotated[
+        str,
+        Field(
+            title="Class file",
+            description="Labels for a bare `.pth` or `.safetensors`, in index order. Left empty, `classes.txt` beside "
+            "the weights is read; without that, 1000 classes are taken to be ImageNet's.",
+            json_schema_extra={"allowed": "the path of a text file with one label a line"},
+        ),
+    ] = ""
+    input_size: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=4096,
+            title="Input size",
+            description="Side of the square that the network sees, in pixels; 0 = what the model was made for.",
+        ),
+    ] = 0
+    top_k: Annotated[
+        int, Field(ge=0, le=100_000, title="Top k", description="How many classes are listed; 0 = all of them.")
+    ] = 5
+    confidence_threshold: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            title="Confidence threshold",
+            description="Below this probability the answer is `unknown`, with the probability still shown.",
+        ),
+    ] = 0.0
+    region: Annotated[
+        Literal["auto", "image", "objects"],
+        Field(
+            title="Region",
+            description="What is classified: the whole image, every object that came in, or `auto`: objects where a "
+            "detector is connected, the image otherwise.",
+        ),
+    ] = "auto"
+    object_margin: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=10,
+            title="Object margin",
+            description="Context shown around each box, on every side, as a fraction of its size.",
+        ),
+    ] = 0.0
+    batch_size: Annotated[int, Field(ge=1, le=4096, title="Batch size", description="Objects per forward pass.")] = 32
+    device: Annotated[
+        str,
+        Field(
+            title="Device",
+            description="Where the network runs; `auto` takes the first GPU, if there is one.",
+            json_schema_extra={"allowed": "auto, cpu, cuda or cuda:N"},
+        ),
+    ] = "auto"
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"],
+        Field(
+            title="Precision",
+            description="Number format of the forward pass; `auto` is fp16 on a GPU with tensor cores and fp32 "
+            "elsewhere. fp16 needs a GPU.",
+        ),
+    ] = "auto"
+
+    @field_validator("weights")
+    @classmethod
+    def _published_or_a_path(cls, weights: str, info: ValidationInfo) -> str:
+        if not weights:
+            raise ValueError(f"must be {cls.allowed('weights')}")
+        if not re.fullmatch(r"[A-Z0-9_]+", weights):
+            return weights
+        model_name = info.data.get("model_name")
+        published = PUBLISHED_WEIGHTS.get(str(model_name), PUBLISHED_WEIGHTS["resnext50"])
+        if weights == "DEFAULT" or weights in published:
+            return weights
+        raise ValueError(
+            f"must be {cls.allowed('weights')}; published for {model_name or 'ResNeXt'}: {', '.join(published)}"
+        )
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+            raise ValueError(f"must be {cls.allowed('device')}")
+        return device
+
+
+OLD_KEYS = ("dataset", "model_path")
+"""Keys of the HUB's earlier plugin that saved workflows hold. Always empty in what we write."""
+
+
+def read_host_map(values: Mapping[str, object]) -> Parameters:
+    """Parse the host's map, in our keys or in those of the HUB's earlier plugin.
+
+    That plugin knew two cases: `dataset=ImageNet` takes torchvision's first weights, whatever the other keys say;
+    `dataset=Custom` takes the state dict at `model_path` with the labels of `class_file`. It listed all classes, so
+    `top_k` at its default becomes 0.
+
+    Raises:
+        ParameterError: unknown keys, refused values, old keys that contradict `weights`.
+    """
+    ours = {key: value for key, value in values.items() if key not in OLD_KEYS}
+    dataset, model_path = (str(values.get(key, "")).strip() for key in OLD_KEYS)
+    if not dataset and not model_path:
+        return Parameters.from_strings(ours)
+    ours.update(_from_old_keys(dataset, model_path, ours))
+    return Parameters.from_strings(ours)
+
+
+def _from_old_keys(dataset: str, model_path: str, ours: Mapping[str, object]) -> dict[str, str]:
+    defaults = Parameters()
+    top_k = ours.get("top_k", defaults.top_k)
+    meant = {"top_k": "0" if str(top_k) == str(defaults.top_k) else str(top_k)}
+    if dataset.lower() == "imagenet":
+        meant |= {"weights": "IMAGENET1K_V1", "class_file": ""}
+    elif dataset.lower() not in ("", "custom"):
+        raise ParameterError([f"dataset = {dataset!r}: must be one of ImageNet, Custom"])
+    elif model_path:
+        meant |= {"weights": model_path}
+    else:
+        raise ParameterError([f"model_path = '': dataset={dataset} needs the path of a state dict"])
+    given = str(ours.get("weights", defaults.weights))
+    if given not in (defaults.weights, meant["weights"]):
+        raise ParameterError(
+            [f"weights = {given!r} and dataset = {dataset!r} contradict each other: give weights only"]
+        )
+    return meant
