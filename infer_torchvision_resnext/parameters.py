@@ -114,13 +114,13 @@ class Parameters(ParameterSchema):
             raise ValueError(f"must be {cls.allowed('weights')}")
         if not re.fullmatch(r"[A-Z0-9_]+", weights):
             return weights
-        model_name = info.data.get("model_name")
-        published = PUBLISHED_WEIGHTS.get(str(model_name), PUBLISHED_WEIGHTS["resnext50"])
+        model_name = str(info.data.get("model_name", "ResNeXt"))
+        published = PUBLISHED_WEIGHTS.get(model_name, PUBLISHED_WEIGHTS["resnext50"])
         if weights == "DEFAULT" or weights in published:
             return weights
-        raise ValueError(
-            f"must be {cls.allowed('weights')}; published for {model_name or 'ResNeXt'}: {', '.join(published)}"
-        )
+        if weights in PUBLISHED_WEIGHTS["resnext50"]:
+            raise ValueError(f"torchvision publishes {', '.join(published)} for {model_name}; set that, or DEFAULT")
+        raise ValueError(f"must be {cls.allowed('weights')}")
 
     @field_validator("device")
     @classmethod

@@ -234,9 +234,10 @@ def _damaged(path: Path, architecture: Architecture, error: Exception) -> Weight
     with torch.device("meta"):
         network = architecture.build(1)
     expected = sum(tensor.numel() for tensor in network.parameters()) * 4
+    reason = str(error).split(". ", 1)[0].strip() or type(error).__name__
     return WeightsError(
         f"{path} is damaged or cut short: it has {path.stat().st_size:,} bytes, the weights of {architecture} take "
-        f"about {expected:,} in fp32. Fetch or save it again ({type(error).__name__}: {str(error).splitlines()[0]})"
+        f"about {expected:,} in fp32. Fetch or save it again ({reason})"
     )
 
 
