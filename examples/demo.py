@@ -7,6 +7,7 @@ with the repository, each by itself, and all on one sheet behind Ikomia's own se
 
 import logging
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def classify_a_photo() -> None:
         if "could not be downloaded" not in str(error):
             raise
         print("   SKIPPED: the weights are not in torch hub's cache and there is no connection to fetch them.")
-        print(f"   {first_sentence(error)}")
+        print(textwrap.fill(first_sentence(error), 100, initial_indent="   ", subsequent_indent="   "))
         return
     for label, probability in task.get_whole_image_results():
         print(f"   {float(probability):7.1%}  {label}")

@@ -169,7 +169,7 @@ def _label_files(parameters: Parameters) -> list[Path]:
     """Where the labels of a bare file may stand; a given class file is the only one."""
     if parameters.class_file:
         return [Path(parameters.class_file).expanduser()]
-    return [Path(parameters.weights).expanduser().with_name(CLASSES)]
+    return [Path(parameters.weights).expanduser().parent / CLASSES]
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

@@ -428,6 +428,15 @@ def test_objects_of_a_detector_are_classified_each_by_its_own_pixels(behind, tin
     assert task.get_image_with_graphics().shape == photos[0].shape
 
 
+def test_auto_connect_takes_image_and_objects_from_a_detector(photos, tiny_folder):
+    wf = Workflow()
+    wf.add_task(task=Detector([(5, (10, 20, 30, 40))]), auto_connect=True)
+    task = wf.add_task(name=NAME, auto_connect=True)
+    task.set_parameters({"weights": str(tiny_folder)})
+    wf.run_on(array=photos[0])
+    assert [(row["object_id"], row["view_xywh"]) for row in result(task)["predictions"]] == [(5, [10, 20, 30, 40])]
+
+
 def test_the_margin_shows_context_on_every_side(behind, photos):
     wf, task = behind(Detector([(0, (100, 100, 40, 20))]), object_margin=0.5)
     wf.run_on(array=photos[0])
@@ -448,14 +457,21 @@ def test_an_objects_answer_does_not_depend_on_its_batch(behind, photos):
 
 
 def test_boxes_too_small_to_read_are_unknown(behind, photos):
-    wf, task = behind(Detector([(0, (5, 5, 0, 0)), (1, (10, 10, 50, 50)), (2, (900, 10, 50, 50))]))
+    nowhere = (float("nan"), 10, 50, 50)
+    boxes = [(5, 5, 0, 0), (10, 10, 50, 50), (900, 10, 50, 50), nowhere]
+    wf, task = behind(Detector(list(enumerate(boxes))))
     wf.run_on(array=photos[0])
-    tiny_box, readable, outside = result(task)["predictions"]
-    for row in (tiny_box, outside):
+    tiny_box, readable, outside, not_finite = result(task)["predictions"]
+    for row in (tiny_box, outside, not_finite):
         assert (row["answer"], row["probability"], row["view_xywh"]) == ("unknown", 0.0, None)
         assert row["reason"] == "less than 2 x 2 pixels lie in the image"
     assert readable["answer"] != "unknown"
-    assert [item.label for item in task.get_output(1).get_objects()] == ["unknown", readable["answer"], "unknown"]
+    assert [item.label for item in task.get_output(1).get_objects()] == [
+        "unknown",
+        readable["answer"],
+        "unknown",
+        "unknown",
+    ]
     assert task.get_image_with_graphics().shape == photos[0].shape
 
 
