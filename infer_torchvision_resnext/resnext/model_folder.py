@@ -8,7 +8,7 @@ is whole or absent: it is written beside its place and renamed. Nothing in it is
 import json
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -141,11 +141,18 @@ def read_config(folder: Path) -> ModelConfig:
     return config
 
 
-def write_model_folder(folder: Path, config: ModelConfig, state: "Mapping[str, torch.Tensor]") -> None:
+def write_model_folder(
+    folder: Path,
+    config: ModelConfig,
+    state: "Mapping[str, torch.Tensor]",
+    complete: Callable[[Path], None] | None = None,
+) -> None:
     """Write a model folder in place of `folder`, whole or not at all; an old one is replaced.
 
     Args:
         state: the network's weights, under torchvision's names; saved in fp32.
+        complete: called with the draft of the folder before it takes its place, to write further files into it;
+            what it raises leaves no folder.
 
     Raises:
         ModelFolderError: the weights have another number of classes than the configuration.
@@ -166,6 +173,8 @@ def write_model_folder(folder: Path, config: ModelConfig, state: "Mapping[str, t
         save_file(tensors, draft / WEIGHTS, metadata={"format": "pt"})
         (draft / CONFIG).write_text(json.dumps(config.model_dump(), indent=2, ensure_ascii=False), encoding="utf-8")
         (draft / CLASSES).write_text("".join(f"{label}\n" for label in config.label_names), encoding="utf-8")
+        if complete:
+            complete(draft)
         _replace(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
