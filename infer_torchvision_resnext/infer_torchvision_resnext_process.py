@@ -15,7 +15,7 @@ from infer_torchvision_resnext.resnext.images import ImageError, to_rgb
 NAME = "infer_torchvision_resnext"
 VERSION = "2.0.0"
 
-IMAGE, GRAPHICS = 0, 1
+IMAGE, GRAPHICS, MODEL_FOLDER = 0, 1, 2
 """Inputs."""
 
 OBJECTS_OUT, GRAPHICS_OUT, TABLE_OUT, RESULTS_OUT = 1, 2, 3, 4
@@ -53,6 +53,7 @@ class InferResNeXt(dataprocess.CClassificationTask):
         if param is not None:
             own.set_values(dict(param.get_values()))
         self.set_param_object(own)
+        self.add_input(dataprocess.CPathIO(core.IODataType.FOLDER_PATH))
         self.add_output(Results())
         self._classifier = Classifier()
         self._annotations = []
@@ -100,7 +101,10 @@ class InferResNeXt(dataprocess.CClassificationTask):
         return draw(self.get_output(IMAGE).get_image(), self._annotations)
 
     def _parameters(self):
-        return self.get_param_object().parameters
+        parameters = self.get_param_object().parameters
+        # A training task upstream hands its model over here, whatever `weights` says.
+        model_folder = self.get_input(MODEL_FOLDER).get_path()
+        return parameters.updated({"weights": model_folder}) if model_folder else parameters
 
     def _frame(self):
         image = self.get_input(IMAGE)
