@@ -1,10 +1,10 @@
 # One door: every target installs what it needs first. On Windows, see the same steps in README.md.
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-PLUGINS := infer_torchvision_resnext
+PLUGINS := infer_torchvision_resnext train_torchvision_resnext
 CODE := $(PLUGINS) tests examples benchmarks tools
 
-.PHONY: demo test check format bench package docs clean
+.PHONY: sync demo test check format bench package docs clean
 
 demo: $(VENV)/installed
 	$(PYTHON) -m examples.demo
@@ -23,6 +23,12 @@ format: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(PYTHON) -m benchmarks
+
+# Both plugins carry the shared sub-package; this one is the original.
+sync:
+	rm -rf train_torchvision_resnext/resnext
+	cp -r infer_torchvision_resnext/resnext train_torchvision_resnext/resnext
+	rm -rf train_torchvision_resnext/resnext/__pycache__
 
 package: $(VENV)/installed
 	$(PYTHON) -m tools.package

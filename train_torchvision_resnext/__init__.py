@@ -1,0 +1,1 @@
+"""Ikomia plugin: training of image classification with ResNeXt."""

@@ -1,0 +1,154 @@
+"""What happens around the epochs: progress, stopping, evaluating, keeping the best, being able to go on."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+
+from .evaluation import evaluate
+from .lightning_module import ClassificationModule
+from .run_folder import RunFolder
+
+LOGITS = "validation_logits"
+STATE = "network."
+
+Row = dict[str, float]
+"""What is known of an epoch."""
+
+
+class StopRequestedError(Exception):
+    """The user wants training to end."""
+
+
+@dataclass
+class Listener:
+    """Who is told how training goes, and asked whether to go on.
+
+    Attributes:
+        progress: is told the share of the whole work that is done, in [0, 1], never falling.
+        stop_requested: is asked after every batch.
+        epoch: is told the metrics of each epoch.
+    """
+
+    progress: Callable[[float], None] = lambda done: None
+    stop_requested: Callable[[], bool] = lambda: False
+    epoch: Callable[[Row], None] = lambda row: None
+
+    def check(self) -> None:
+        """Raises: StopRequestedError."""
+        if self.stop_requested():
+            raise StopRequestedError
+
+
+@dataclass(eq=False)
+class Watch(Callback):
+    """Tells the listener of each batch and ends training when it wants to.
+
+    Args:
+        first, last: progress at the beginning and the end of all epochs.
+    """
+
+    listener: Listener
+    first: float
+    last: float
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._tell(trainer, batch_idx + 1)
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        self._tell(trainer, int(trainer.num_training_batches) + batch_idx + 1)
+
+    def _tell(self, trainer: Trainer, batches: int) -> None:
+        validation = sum(int(count) for count in trainer.num_val_batches)
+        epoch = min(1.0, batches / max(1, int(trainer.num_training_batches) + validation))
+        done = (trainer.current_epoch + epoch) / max(1, trainer.max_epochs or 1)
+        self.listener.progress(self.first + (self.last - self.first) * min(1.0, done))
+        self.listener.check()
+
+
+@dataclass(eq=False)
+class EpochKeeper(Checkpoint):
+    """Evaluates each epoch, keeps the best network and the state to go on from.
+
+    The best epoch is the one with the highest top-1 accuracy; of equal ones, that with the lowest loss.
+
+    Attributes:
+        history: a row an epoch.
+        best_epoch: counted from 1; 0 = none yet.
+    """
+
+    run: RunFolder
+    labels: Sequence[str]
+    patience: int
+    listener: Listener
+    history: list[Row] = field(default_factory=list)
+    best_epoch: int = 0
+    _since: float = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._since = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        if not isinstance(module, ClassificationModule):
+            raise TypeError(f"expected a ClassificationModule, not a {type(module).__name__}")
+        scalars = evaluate(module.val_logits, module.val_targets, self.labels).scalars()
+        row: Row = {
+            "epoch": trainer.current_epoch + 1,
+            "train_loss": module.train_loss,
+            **{f"val_{name}": float(value) for name, value in scalars.items()},
+            "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
+            "seconds": time.perf_counter() - self._since,
+        }
+        self.history.append(row)
+        if self.best_epoch == 0 or _rank(row) > _rank(self.history[self.best_epoch - 1]):
+            self.best_epoch = len(self.history)
+            save_best(self.run.best, module)
+        # After the best network, so that the state never tells of one that is not there.
+        draft = self.run.last.with_suffix(".draft")
+        trainer.save_checkpoint(draft)
+        draft.replace(self.run.last)
+        self.listener.epoch(row)
+        if self.patience and len(self.history) - self.best_epoch >= self.patience:
+            trainer.should_stop = True
+
+    @property
+    def state_key(self) -> str:
+        return "EpochKeeper"
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": self.history, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history = list(state_dict["history"])
+        self.best_epoch = int(state_dict["best_epoch"])
+
+
+def _rank(row: Row) -> tuple[float, float]:
+    return row["val_top1"], -row["val_loss"]
+
+
+def save_best(path: Path, module: ClassificationModule) -> None:
+    """Write the network that answers and its logits, whole or not at all."""
+    tensors = {STATE + key: value.detach().cpu().contiguous() for key, value in module.answering.state_dict().items()}
+    draft = path.with_suffix(".draft")
+    save_file({**tensors, LOGITS: torch.from_numpy(module.val_logits)}, draft)
+    draft.replace(path)
+
+
+def load_best(path: Path) -> tuple[dict[str, torch.Tensor], NDArray[np.float32]]:
+    """The best network's state dict and its logits on the validation images."""
+    tensors = load_file(path)
+    logits = tensors.pop(LOGITS)
+    return {key.removeprefix(STATE): tensor for key, tensor in tensors.items()}, np.asarray(logits.numpy())

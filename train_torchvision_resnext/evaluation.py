@@ -1,0 +1,223 @@
+"""How good a network is: figures from its logits and the true classes.
+
+Macro averages go over the classes that occur, among the true classes or the predicted ones, which is what torchmetrics
+and scikit-learn do unless told otherwise. A class that is predicted but has no image counts with 0; a class that
+neither occurs nor is predicted tells nothing and is left out. Notes name both, and every class never predicted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+TOP = 5
+NAMES_IN_A_NOTE = 10
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """One class.
+
+    Attributes:
+        support: images that truly are of this class.
+        predicted: images that were said to be.
+        precision: of those predicted, the fraction that is; 0 where none was predicted.
+        recall: of those that are, the fraction found; 0 where there is none.
+        f1: harmonic mean of both; 0 where both are.
+    """
+
+    label: str
+    support: int
+    predicted: int
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How often one class was taken for another."""
+
+    true: str
+    predicted: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All figures of one evaluation; fractions lie in [0, 1].
+
+    Attributes:
+        loss: mean cross-entropy in nats, without label smoothing or class weights.
+        top1: fraction of images whose best class is the true one.
+        top5: fraction whose true class is among the best five; 1 for models with up to five classes.
+        macro_precision: mean over the classes that occur; see the module.
+        per_class: in index order.
+        confusion: C x C counts, rows true, columns predicted.
+        notes: what a reader of the figures must know, one sentence each.
+    """
+
+    loss: float
+    top1: float
+    top5: float
+    macro_precision: float
+    macro_recall: float
+    macro_f1: float
+    per_class: tuple[ClassMetrics, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(metrics.label for metrics in self.per_class)
+
+    @property
+    def count(self) -> int:
+        """Images evaluated."""
+        return sum(metrics.support for metrics in self.per_class)
+
+    def confusions(self) -> tuple[Confusion, ...]:
+        """Every pair of classes that were confused, the most frequent first; ties in index order."""
+        table = np.array(self.confusion)
+        np.fill_diagonal(table, 0)
+        rows, columns = np.nonzero(table)
+        order = np.argsort(-table[rows, columns], kind="stable")
+        labels = self.labels
+        return tuple(
+            Confusion(labels[row], labels[column], int(table[row, column]))
+            for row, column in zip(rows[order], columns[order], strict=True)
+        )
+
+    def scalars(self) -> dict[str, float]:
+        """The headline figures by name, for trackers and tables."""
+        return {
+            "loss": self.loss,
+            "top1": self.top1,
+            "top5": self.top5,
+            "macro_precision": self.macro_precision,
+            "macro_recall": self.macro_recall,
+            "macro_f1": self.macro_f1,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            **self.scalars(),
+            "count": self.count,
+            "per_class": [vars(metrics).copy() for metrics in self.per_class],
+            "confusion": [list(row) for row in self.confusion],
+            "notes": list(self.notes),
+        }
+
+
+def evaluate(logits: NDArray[np.float32], targets: NDArray[np.int64], labels: Sequence[str]) -> Evaluation:
+    """Compare logits with the true classes.
+
+    Args:
+        logits: N x C, float32.
+        targets: N class indices in 0..C-1, int64.
+        labels: C labels in index order.
+
+    Raises:
+        ValueError: no images, shapes that do not fit, indices outside 0..C-1, logits that are NaN or infinite.
+    """
+    _check(logits, targets, labels)
+    import torch
+    from torch.nn.functional import cross_entropy
+    from torchmetrics.functional.classification import (
+        multiclass_confusion_matrix,
+        multiclass_f1_score,
+        multiclass_precision,
+        multiclass_recall,
+    )
+
+    classes = len(labels)
+    scores, true = torch.tensor(logits, dtype=torch.float64), torch.tensor(targets)
+    ranks = _ranks(logits, targets)
+    predicted = torch.tensor(logits.argmax(axis=1))
+    # One class is below what torchmetrics' checks let pass, and its sums are right all the same.
+    options: dict[str, Any] = {"num_classes": classes, "validate_args": False}
+    per_class = [
+        metric(predicted, true, average="none", **options).reshape(classes).tolist()
+        for metric in (multiclass_precision, multiclass_recall, multiclass_f1_score)
+    ]
+    macro_precision, macro_recall, macro_f1 = (
+        float(metric(predicted, true, average="macro", **options))
+        for metric in (multiclass_precision, multiclass_recall, multiclass_f1_score)
+    )
+    confusion = multiclass_confusion_matrix(predicted, true, **options).numpy()
+    metrics = tuple(
+        ClassMetrics(label, int(support), int(answers), precision, recall, f1)
+        for label, support, answers, precision, recall, f1 in zip(
+            labels, confusion.sum(axis=1), confusion.sum(axis=0), *per_class, strict=True
+        )
+    )
+    return Evaluation(
+        loss=float(cross_entropy(scores, true)),
+        top1=float((ranks < 1).mean()),
+        top5=float((ranks < TOP).mean()),
+        macro_precision=macro_precision,
+        macro_recall=macro_recall,
+        macro_f1=macro_f1,
+        per_class=metrics,
+        confusion=tuple(tuple(map(int, row)) for row in confusion),
+        notes=tuple(_notes(metrics)),
+    )
+
+
+def _ranks(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many classes come before the true one: those with a larger logit, and of equal ones those of lower index.
+
+    Inference orders its answers in the same way, and a network that says nothing gains nothing by it.
+    """
+    true = np.take_along_axis(logits, targets[:, None], axis=1)
+    earlier = np.arange(logits.shape[1]) < targets[:, None]
+    return np.asarray(((logits > true) | ((logits == true) & earlier)).sum(axis=1))
+
+
+def _check(logits: NDArray[np.float32], targets: NDArray[np.int64], labels: Sequence[str]) -> None:
+    if logits.ndim != 2 or logits.shape[1] != len(labels) or targets.shape != logits.shape[:1]:
+        raise ValueError(
+            f"logits of shape {logits.shape} and targets of shape {targets.shape}: expected N x {len(labels)} logits, "
+            f"one column for each of the {len(labels)} labels, and N targets"
+        )
+    if not logits.size:
+        raise ValueError("there is nothing to evaluate: the validation part has no images, or the model no classes")
+    wrong = targets[(targets < 0) | (targets >= len(labels))]
+    if wrong.size:
+        raise ValueError(f"targets holds the class {wrong[0]}: expected indices from 0 to {len(labels) - 1}")
+    rows = int((~np.isfinite(logits)).any(axis=1).sum())
+    if rows:
+        raise ValueError(
+            f"the logits of {rows} of {len(logits)} images are NaN or infinite: the training diverged, or the "
+            "precision is too low for the weights; lower learning_rate, or set precision to fp32"
+        )
+
+
+def _notes(metrics: Sequence[ClassMetrics]) -> list[str]:
+    missed = [m.label for m in metrics if m.support and not m.predicted]
+    invented = [m.label for m in metrics if m.predicted and not m.support]
+    absent = [m.label for m in metrics if not m.predicted and not m.support]
+    notes = []
+    if missed:
+        notes.append(f"{_classes(missed)} never predicted: precision, recall and F1 are 0.")
+    if invented:
+        notes.append(
+            f"{_classes(invented)} predicted, but no image of the evaluation is of that class: precision, recall and "
+            "F1 are 0 and count in the macro averages."
+        )
+    if absent:
+        notes.append(
+            f"{_classes(absent)} neither among the images of the evaluation nor predicted: precision, recall and F1 "
+            "are 0 and left out of the macro averages."
+        )
+    return notes
+
+
+def _classes(labels: Sequence[str]) -> str:
+    names = ", ".join(labels[:NAMES_IN_A_NOTE])
+    if len(labels) > NAMES_IN_A_NOTE:
+        names += f" and {len(labels) - NAMES_IN_A_NOTE} more"
+    return f"1 class ({names}) was" if len(labels) == 1 else f"{len(labels)} classes ({names}) were"

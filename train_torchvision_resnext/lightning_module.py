@@ -1,0 +1,186 @@
+"""One step of training, one step of validation: what Lightning's trainer is told to repeat."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
+from typing_extensions import Self
+
+from .augmentation import Blend
+from .loading import Batch
+from .parameters import Parameters
+
+
+class NotFiniteError(ArithmeticError):
+    """Training diverged: the loss or the network's answers are NaN or infinite."""
+
+    def __init__(self, epoch: int, step: int, what: str, cause: str) -> None:
+        super().__init__(f"{what} in epoch {epoch}, step {step}: training has diverged. Likely cause: {cause}")
+
+
+class ClassificationModule(LightningModule):
+    """A network and how it learns.
+
+    Args:
+        network: takes what `prepare` gives, gives N x C logits.
+        prepare: a batch as it was loaded → the network's input, floating point.
+        parameters: the recipe.
+        class_counts: training images of each class.
+
+    Attributes:
+        val_logits: N x C, float32, of the last whole validation, in the loader's order.
+        val_targets: the N class indices.
+        train_loss: mean over the images of the epoch so far.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        prepare: Callable[[torch.Tensor], torch.Tensor],
+        parameters: Parameters,
+        class_counts: Sequence[int],
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.averaged = averaged(network, parameters.ema_decay) if parameters.ema_decay else None
+        self.val_logits: NDArray[np.float32] = np.empty((0, len(class_counts)), np.float32)
+        self.val_targets: NDArray[np.int64] = np.empty(0, np.int64)
+        self._prepare = prepare
+        self._recipe = parameters
+        self._blend = Blend(parameters.mixup, parameters.cutmix, len(class_counts), parameters.seed)
+        self._class_weights = class_weights(class_counts, parameters.class_balance)
+        self._loss_sum, self._images = 0.0, 0
+        self._validated: list[Batch] = []
+
+    @property
+    def answering(self) -> nn.Module:
+        """The network that is evaluated and kept: the running average, where there is one."""
+        return self.network if self.averaged is None else self.averaged.module
+
+    @property
+    def train_loss(self) -> float:
+        return self._loss_sum / max(1, self._images)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        if mode:
+            # What is not trained keeps its batch-norm statistics too.
+            for child in self.network.modules():
+                parameters = list(child.parameters())
+                if parameters and not any(parameter.requires_grad for parameter in parameters):
+                    child.eval()
+        return self
+
+    def on_train_epoch_start(self) -> None:
+        self.train()
+        self._loss_sum, self._images = 0.0, 0
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        inputs, targets = self._prepare(batch[0]), batch[1]
+        if self._blend:
+            inputs, targets = self._blend(inputs, targets, self.current_epoch, batch_idx)
+        logits = self.network(inputs).float()
+        weights = self._class_weights
+        loss: torch.Tensor = functional.cross_entropy(
+            logits,
+            targets,
+            None if weights is None else weights.to(logits),
+            label_smoothing=self._recipe.label_smoothing,
+        )
+        value = loss.item()
+        if not math.isfinite(value):
+            raise NotFiniteError(self.current_epoch + 1, batch_idx + 1, f"the loss is {value}", self._likely_cause())
+        self._loss_sum += value * len(logits)
+        self._images += len(logits)
+        return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.network)
+
+    def on_validation_epoch_start(self) -> None:
+        self._validated = []
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        logits = self.answering(self._prepare(batch[0]))
+        self._validated.append((logits.float().cpu(), batch[1].cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        logits, targets = zip(*self._validated, strict=True)
+        self.val_logits = torch.cat(logits).numpy()
+        self.val_targets = torch.cat(targets).numpy()
+        if not np.isfinite(self.val_logits).all():
+            what = "the network's answers on the validation images are not finite"
+            raise NotFiniteError(self.current_epoch + 1, self._images, what, self._likely_cause())
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = make_optimizer(self.network, self._recipe)
+        total = int(self.trainer.estimated_stepping_batches)
+        schedule = Schedule(total, self._recipe)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _likely_cause(self) -> str:
+        precision = str(self.trainer.precision)
+        if precision.startswith("16"):
+            return "fp16 overflows; set precision to bf16 or fp32, or lower learning_rate"
+        return f"learning_rate {self._recipe.learning_rate:g} is too high; try a tenth of it"
+
+
+class Schedule:
+    """Factor of the learning rate at each step: a linear rise, then a cosine to 0 or nothing."""
+
+    def __init__(self, total_steps: int, parameters: Parameters) -> None:
+        self._total = max(1, total_steps)
+        per_epoch = total_steps / parameters.epochs
+        # A training too short for its warm-up would otherwise never reach its learning rate.
+        self._warm_up = min(parameters.warmup_epochs * per_epoch, total_steps / 2)
+        self._cosine = parameters.scheduler == "cosine"
+
+    def __call__(self, step: int) -> float:
+        if step < self._warm_up:
+            return (step + 1) / (self._warm_up + 1)
+        if not self._cosine:
+            return 1.0
+        done = (step - self._warm_up) / max(1.0, self._total - self._warm_up)
+        return (1 + math.cos(math.pi * min(1.0, done))) / 2
+
+
+def make_optimizer(network: nn.Module, parameters: Parameters) -> torch.optim.Optimizer:
+    """Over what is to be trained; biases and batch norms are not decayed."""
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": parameters.weight_decay},
+        {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if parameters.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=parameters.learning_rate)
+    momentum = parameters.momentum
+    return torch.optim.SGD(groups, lr=parameters.learning_rate, momentum=momentum, nesterov=momentum > 0)
+
+
+def averaged(network: nn.Module, decay: float) -> AveragedModel:
+    """A running average of weights and batch-norm statistics, which forgets its random beginning quickly."""
+
+    def average(mean: torch.Tensor, value: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
+        kept = min(decay, (1 + int(count)) / (10 + int(count)))
+        return kept * mean + (1 - kept) * value
+
+    return AveragedModel(network, avg_fn=average, use_buffers=True)
+
+
+def class_weights(counts: Sequence[int], balance: str) -> torch.Tensor | None:
+    """Weights of the loss that make every class count alike, 1 on average over the images; None for no weights."""
+    if balance != "weighted":
+        return None
+    numbers = torch.tensor(counts, dtype=torch.float32)
+    return numbers.sum() / (len(counts) * numbers)

@@ -1,0 +1,122 @@
+"""The best network → the model folder with its figures, report and exports."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchvision.models import ResNet
+
+from .dataset import Sample
+from .epochs import Row
+from .evaluation import Evaluation
+from .export import ExportError, export_onnx
+from .planning import Plan
+from .report import write_report
+from .resnext.image_files import read_image
+from .resnext.model_folder import ModelConfig, write_model_folder
+from .resnext.preprocessing import Preprocessing
+
+METRICS = "metrics.json"
+METRICS_VERSION = 1
+REFERENCE_IMAGES = 8
+"""Validation images on which an exported network is compared."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """How the best network did.
+
+    Attributes:
+        logits: its answers to the validation images, N x C.
+        history: a row for each epoch of the training.
+    """
+
+    evaluation: Evaluation
+    logits: NDArray[np.float32]
+    history: tuple[Row, ...]
+
+
+def write_outcome(folder: Path, plan: Plan, network: ResNet, findings: Findings) -> None:
+    """Write the model folder, whole or not at all.
+
+    An export that fails does not cost the model: it is noted in the plan and left out.
+
+    Args:
+        network: the best one, in evaluation mode, on the CPU, in fp32.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    dataset, parameters = plan.dataset, plan.parameters
+    state = network.state_dict()
+
+    def complete(draft: Path) -> None:
+        if parameters.export_pth:
+            torch.save(state, draft / f"{_file_name(plan)}.pth")
+        if parameters.export_onnx:
+            _export(network, plan, draft)
+        write_report(
+            draft / "report",
+            findings.evaluation,
+            findings.history,
+            [sample.path for sample in dataset.val],
+            findings.logits,
+            np.array([sample.target for sample in dataset.val], np.int64),
+            dataset.labels,
+            _sections(plan),
+        )
+        _write_json(draft / METRICS, _metrics(plan, findings))
+
+    config = ModelConfig.of(parameters.architecture, dataset.labels, plan.start.preprocessing)
+    write_model_folder(folder, config, state, complete)
+
+
+def _file_name(plan: Plan) -> str:
+    """The model's name as it was asked for, or that of the architecture of one's own."""
+    parameters = plan.parameters
+    own = parameters.layers or parameters.cardinality or parameters.bottleneck_width
+    return parameters.architecture.name if own else parameters.model_name
+
+
+def _export(network: ResNet, plan: Plan, draft: Path) -> None:
+    reference = reference_crops(plan.dataset.val, plan.start.preprocessing)
+    try:
+        export_onnx(network, plan.dataset.labels, plan.start.preprocessing, draft / "model.onnx", reference)
+    except ExportError as error:
+        plan.notes.append(f"model.onnx is left out: {error}")
+
+
+def reference_crops(samples: Sequence[Sample], preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """A few images, spread over the samples: N x H x W x 3, uint8."""
+    step = max(1, len(samples) // REFERENCE_IMAGES)
+    return np.stack([preprocessing.crop(read_image(sample.path)) for sample in samples[::step][:REFERENCE_IMAGES]])
+
+
+def _sections(plan: Plan) -> dict[str, list[str]]:
+    settings = [f"{key} = {value}" for key, value in plan.parameters.to_strings().items()]
+    return {"Notes": list(plan.notes), "Settings": settings}
+
+
+def _metrics(plan: Plan, findings: Findings) -> dict[str, Any]:
+    return {
+        "format_version": METRICS_VERSION,
+        "validation": findings.evaluation.to_dict(),
+        "history": [dict(row) for row in findings.history],
+        "dataset": {
+            "fingerprint": plan.dataset.fingerprint,
+            "train": len(plan.dataset.train),
+            "val": len(plan.dataset.val),
+            "train_per_class": dict(zip(plan.dataset.labels, plan.dataset.counts(), strict=True)),
+        },
+        "parameters": plan.parameters.to_strings(),
+        "notes": list(plan.notes),
+    }
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False), encoding="utf-8")

@@ -1,0 +1,114 @@
+"""Everything that is settled, and everything that could stand in the way, before the first step of training."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from .audit import Cache, audit
+from .dataset import Dataset, assemble, images_of
+from .devices import DeviceError, resolve_device, resolve_precision
+from .epochs import Listener
+from .folders import DatasetError, find_folders
+from .initial_weights import Start, StartError, start_network
+from .loading import worker_count
+from .parameters import Parameters
+from .run_folder import RunFolderError, room_for, writable
+
+logger = logging.getLogger(__name__)
+
+AUDITED = 0.05
+"""Share of the progress bar at which the images are checked."""
+
+
+class TrainingError(RuntimeError):
+    """Training cannot begin, or broke off. `problems` holds a sentence for each cause."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(problems))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained on what, where and how.
+
+    Attributes:
+        precision: fp32, bf16 or fp16.
+        workers: processes that load images.
+        notes: what the user should know; grows while training goes on.
+    """
+
+    parameters: Parameters
+    dataset: Dataset
+    start: Start
+    device: torch.device
+    precision: str
+    workers: int
+    output_folder: Path
+    notes: list[str]
+
+
+def make_plan(folder: Path, parameters: Parameters, listener: Listener) -> Plan:
+    """Look at the images, the weights, the device and the disk.
+
+    Raises:
+        TrainingError: with all problems at once.
+        StopRequestedError: the listener wants to stop.
+    """
+    problems = list(parameters.contradictions())
+    device, precision = torch.device("cpu"), "fp32"
+    dataset, start = None, None
+    output_folder = Path(parameters.output_folder).expanduser()
+    with _collected(problems):
+        device = resolve_device(parameters.device)
+        precision = resolve_precision(parameters.precision, device)
+    with _collected(problems):
+        writable(output_folder)
+    with _collected(problems):
+        dataset = _look_at(folder, output_folder, parameters, listener)
+    with _collected(problems):
+        # Without a dataset two labels are enough to try the weights.
+        start = start_network(parameters, dataset.labels if dataset else ("0", "1"))
+        room_for(start.network, output_folder)
+    if problems or dataset is None or start is None:
+        raise TrainingError(problems)
+    notes = [*dataset.notes, *start.notes, f"on {device} in {precision}"]
+    for note in notes:
+        logger.info(note)
+    workers = worker_count(parameters.num_workers, device, os.cpu_count() or 1)
+    return Plan(parameters, dataset, start, device, precision, workers, output_folder, notes)
+
+
+def _look_at(folder: Path, output_folder: Path, parameters: Parameters, listener: Listener) -> Dataset:
+    folders = find_folders(folder)
+    paths = images_of(folders)
+    cache = Cache(output_folder / ".images.json")
+    seen = 0
+
+    def on_file() -> None:
+        nonlocal seen
+        seen += 1
+        listener.progress(AUDITED * seen / len(paths))
+        listener.check()
+
+    try:
+        findings = audit(paths, cache, on_file)
+    finally:
+        cache.save()
+    return assemble(folders, findings, parameters.val_fraction, parameters.max_broken, parameters.seed)
+
+
+@contextmanager
+def _collected(problems: list[str]) -> Iterator[None]:
+    """Turn the errors of one look into sentences, so that the next one is made too."""
+    try:
+        yield
+    except DatasetError as error:
+        problems += error.problems
+    except (DeviceError, StartError, RunFolderError) as error:
+        problems.append(str(error))

@@ -1,0 +1,67 @@
+"""An image file → the pixels that the host would hand over for it.
+
+Ikomia decodes with OpenCV, keeping depth and alpha and applying EXIF orientation. Training reads its files here, so
+that grey, palette, 16-bit, CMYK and rotated pictures mean the same in training as they will in inference.
+"""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .images import ImageError, RGBImage, to_rgb
+
+_COMMON = (".bmp", ".dib", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_RARE = (".exr", ".hdr", ".jp2", ".pbm", ".pgm", ".pic", ".pnm", ".ppm", ".pxm", ".ras", ".sr")
+SUFFIXES = (*_COMMON, *_RARE)
+"""File name endings, in lower case, that the host takes for images."""
+
+
+def read_image(path: Path) -> RGBImage:
+    """Read an image file: RGB, uint8, H x W x 3. Raises: ImageError for one that cannot be decoded, OSError."""
+    return decode(path.read_bytes())
+
+
+def decode(content: bytes) -> RGBImage:
+    """Decode the bytes of an image file, as the host does: RGB, uint8, H x W x 3.
+
+    Raises:
+        ImageError: it is no image, or damaged.
+        ImportError: there is no OpenCV.
+    """
+    cv2 = _opencv()
+    if not content:
+        raise ImageError("the file is empty")
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    except cv2.error as error:
+        raise ImageError(f"the file cannot be decoded: {error}") from error
+    if pixels is None:
+        raise ImageError("the file cannot be decoded: it is no image, or it is damaged")
+    # OpenCV keeps colours as BGR and BGRA.
+    if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
+        pixels = pixels[..., [2, 1, 0]]
+    return np.ascontiguousarray(to_rgb(pixels))
+
+
+def cut_short(content: bytes) -> bool:
+    """Whether a JPEG or PNG file ends before its picture does, which OpenCV passes over, filling the rest with grey."""
+    if content.startswith(b"\xff\xd8"):
+        # Each of them may also stand in an embedded preview, but the picture's own come last.
+        return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+    if content.startswith(b"\x89PNG"):
+        return b"IEND" not in content[-4096:]
+    return False
+
+
+def _opencv() -> Any:
+    try:
+        return importlib.import_module("cv2")
+    except ImportError as error:
+        # Of the machine, not of the image: no ImageError, by which an image would be held to be broken.
+        raise ImportError(
+            "OpenCV is missing, with which images are decoded as Ikomia does: import ikomia first, which brings its "
+            "own, or install opencv-python-headless where there is no Ikomia"
+        ) from error

@@ -1,0 +1,209 @@
+"""The model folder: the contract between training and inference. One folder is one trained model.
+
+`config.json` holds timm's and Hugging Face's keys, so that timm opens the folder as `local-dir:`, and ours under
+`resnext`; `model.safetensors` the weights in fp32 under torchvision's names; `classes.txt` one label a line. A folder
+is whole or absent: it is written beside its place and renamed. Nothing in it is ever unpickled.
+"""
+
+import json
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from typing_extensions import Self
+
+from .architecture import Architecture, class_count
+from .preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT_VERSION = 1
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+CLASSES = "classes.txt"
+
+TIMM_NAMES = ("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d")
+"""Architectures that timm and torchvision know by the same name."""
+
+_Triple = tuple[float, float, float]
+
+
+class ModelFolderError(ValueError):
+    """The folder is not a model folder that this version reads; the message says what is wrong with which file."""
+
+
+class _PretrainedConfig(BaseModel):
+    """timm's description of the preprocessing."""
+
+    model_config = ConfigDict(extra="ignore")
+    input_size: tuple[int, int, int]
+    crop_pct: float
+    interpolation: str = "bilinear"
+    mean: _Triple
+    std: _Triple
+
+
+class _ResNeXtConfig(BaseModel):
+    """What timm's keys cannot say."""
+
+    model_config = ConfigDict(extra="ignore")
+    format_version: Annotated[int, Field(ge=1)]
+    layers: tuple[int, ...]
+    cardinality: int
+    bottleneck_width: int
+    resize_size: int
+    crop_size: int
+
+
+class ModelConfig(BaseModel):
+    """The content of `config.json`. Unknown keys are ignored; a higher `format_version` is refused."""
+
+    model_config = ConfigDict(extra="ignore")
+    architecture: str
+    num_classes: Annotated[int, Field(ge=1)]
+    label_names: tuple[str, ...]
+    model_args: dict[str, Any] = {}
+    pretrained_cfg: _PretrainedConfig
+    resnext: _ResNeXtConfig
+
+    @model_validator(mode="after")
+    def _labels_are_whole(self) -> Self:
+        if len(self.label_names) != self.num_classes:
+            raise ValueError(f"num_classes is {self.num_classes}, but label_names has {len(self.label_names)} labels")
+        broken = [label for label in self.label_names if label.splitlines() != [label]]
+        if broken:
+            raise ValueError(f"label_names: {broken[0]!r} is empty or holds a line break")
+        return self
+
+    @classmethod
+    def of(cls, architecture: Architecture, labels: tuple[str, ...], preprocessing: Preprocessing) -> Self:
+        """The configuration of a model; `labels` in index order."""
+        timm_name, model_args = _timm_model(architecture)
+        return cls(
+            architecture=timm_name,
+            num_classes=len(labels),
+            label_names=labels,
+            model_args=model_args,
+            pretrained_cfg=_PretrainedConfig(
+                input_size=(3, preprocessing.crop_size, preprocessing.crop_size),
+                crop_pct=preprocessing.crop_size / preprocessing.resize_size,
+                mean=preprocessing.mean,
+                std=preprocessing.std,
+            ),
+            resnext=_ResNeXtConfig(
+                format_version=FORMAT_VERSION,
+                layers=architecture.layers,
+                cardinality=architecture.cardinality,
+                bottleneck_width=architecture.bottleneck_width,
+                resize_size=preprocessing.resize_size,
+                crop_size=preprocessing.crop_size,
+            ),
+        )
+
+    @property
+    def network(self) -> Architecture:
+        ours = self.resnext
+        return Architecture(ours.layers, ours.cardinality, ours.bottleneck_width)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        ours, timm = self.resnext, self.pretrained_cfg
+        return Preprocessing(ours.resize_size, ours.crop_size, timm.mean, timm.std)
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """Read and check `config.json`. Raises: ModelFolderError."""
+    path = folder / CONFIG
+    if not path.is_file():
+        raise ModelFolderError(f"{folder} is no model folder: it has no {CONFIG}")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content["resnext"]["format_version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelFolderError(f"{path} is no configuration of a ResNeXt model folder: {error!r}") from error
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise ModelFolderError(
+            f"{path} has format_version {version}, this plugin reads up to {FORMAT_VERSION}: update the plugin"
+        )
+    try:
+        config = ModelConfig.model_validate(content)
+        # Both refuse what cannot be built.
+        _ = config.network, config.preprocessing
+    except ValidationError as error:
+        details = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors())
+        raise ModelFolderError(f"{path}: {details}") from error
+    except ValueError as error:
+        raise ModelFolderError(f"{path}: {error}") from error
+    return config
+
+
+def write_model_folder(
+    folder: Path,
+    config: ModelConfig,
+    state: "Mapping[str, torch.Tensor]",
+    complete: Callable[[Path], None] | None = None,
+) -> None:
+    """Write a model folder in place of `folder`, whole or not at all; an old one is replaced.
+
+    Args:
+        state: the network's weights, under torchvision's names; saved in fp32.
+        complete: called with the draft of the folder before it takes its place, to write further files into it;
+            what it raises leaves no folder.
+
+    Raises:
+        ModelFolderError: the weights have another number of classes than the configuration.
+        OSError: the folder cannot be written; what stood there before still stands.
+    """
+    from safetensors.torch import save_file
+
+    if class_count(state) != config.num_classes:
+        raise ModelFolderError(f"the weights have {class_count(state)} classes, the labels are {config.num_classes}")
+    tensors = {
+        key: (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+        for key, tensor in state.items()
+    }
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
+    draft.mkdir()
+    try:
+        save_file(tensors, draft / WEIGHTS, metadata={"format": "pt"})
+        (draft / CONFIG).write_text(json.dumps(config.model_dump(), indent=2, ensure_ascii=False), encoding="utf-8")
+        (draft / CLASSES).write_text("".join(f"{label}\n" for label in config.label_names), encoding="utf-8")
+        if complete:
+            complete(draft)
+        _replace(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _replace(draft: Path, folder: Path) -> None:
+    """Put `draft` in the place of `folder`. No system renames over a filled folder, so the old one steps aside."""
+    if not folder.exists():
+        draft.replace(folder)
+        return
+    aside = draft.with_name(draft.name + "-old")
+    folder.replace(aside)
+    try:
+        draft.replace(folder)
+    except OSError:
+        aside.replace(folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _timm_model(architecture: Architecture) -> tuple[str, dict[str, Any]]:
+    """Name and arguments in timm; our own name where timm has none, with fewer than four stages."""
+    for name in TIMM_NAMES:
+        if architecture == Architecture.from_name(name):
+            return name, {}
+    if len(architecture.layers) < 4:
+        return architecture.name, {}
+    return TIMM_NAMES[0], {
+        "layers": list(architecture.layers),
+        "cardinality": architecture.cardinality,
+        "base_width": architecture.bottleneck_width,
+    }

@@ -1,0 +1,120 @@
+"""The ground of a parameter schema: strings at the border, typed values inside, one truth for each fact.
+
+The host carries parameters as a map of strings. A subclass of `ParameterSchema` declares each parameter once, as a
+pydantic field with type, default, range and help; parsing, error messages and the README's table derive from it.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from typing_extensions import Self
+
+
+class ParameterError(ValueError):
+    """One or more parameters were refused. `problems` holds a sentence for each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class ParameterSchema(BaseModel):
+    """Immutable, validated parameters of a task."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
+
+    @classmethod
+    def keys(cls) -> tuple[str, ...]:
+        return tuple(cls.model_fields)
+
+    @classmethod
+    def from_strings(cls, values: Mapping[str, object]) -> Self:
+        """Parse the host's map; keys left out take their defaults.
+
+        Raises:
+            ParameterError: with one sentence for every unknown key and every refused value.
+        """
+        problems = cls.unknown_key_problems(values)
+        known = {key: _as_text(value) for key, value in values.items() if key in cls.model_fields}
+        try:
+            parsed = cls.model_validate(known)
+        except ValidationError as error:
+            problems += [cls._problem(detail) for detail in error.errors()]
+        if problems:
+            raise ParameterError(problems)
+        return parsed
+
+    def updated(self, values: Mapping[str, object]) -> Self:
+        """These parameters with some replaced; the result is validated as a whole. Raises: ParameterError."""
+        return type(self).from_strings({**self.to_strings(), **values})
+
+    def to_strings(self) -> dict[str, str]:
+        """The host's map: every key, every value a string that `from_strings` reads back."""
+        return {key: _as_text(getattr(self, key)) for key in self.keys()}
+
+    @classmethod
+    def unknown_key_problems(cls, keys: Iterable[str], also_known: Sequence[str] = ()) -> list[str]:
+        """One sentence for each key that is not a parameter, with the nearest right name."""
+        known = [*cls.keys(), *also_known]
+        problems = []
+        for key in keys:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"the parameters are {', '.join(cls.keys())}"
+                problems.append(f"{key!r} is not a parameter: {hint}")
+        return problems
+
+    @classmethod
+    def allowed(cls, key: str) -> str:
+        """What a parameter may be, in words: its range, its choices or its own description of them."""
+        spec = _without_null(cls.model_json_schema()["properties"][key])
+        if "allowed" in spec:
+            return str(spec["allowed"])
+        if "enum" in spec:
+            return ", ".join(str(choice) for choice in spec["enum"])
+        if spec.get("type") == "boolean":
+            return "True, False"
+        kind = {"integer": "an integer", "number": "a number"}.get(spec.get("type", ""), "text")
+        low, high = spec.get("minimum"), spec.get("maximum")
+        if low is not None and high is not None:
+            return f"{kind} from {low:g} to {high:g}"
+        if low is not None:
+            return f"{kind} of at least {low:g}"
+        return kind
+
+    @classmethod
+    def markdown_table(cls) -> str:
+        """The README's table of parameters."""
+        rows = ["| key | default | allowed | meaning |", "|---|---|---|---|"]
+        for key, field in cls.model_fields.items():
+            default = _as_text(field.default)
+            shown = f"`{default}`" if default else "empty"
+            rows.append(f"| `{key}` | {shown} | {cls.allowed(key)} | {field.description} |")
+        return "\n".join(rows)
+
+    @classmethod
+    def _problem(cls, detail: Any) -> str:
+        key = str(detail["loc"][0])
+        if detail["type"] == "value_error":
+            return f"{key} = {detail['input']!r}: {detail['ctx']['error']}"
+        return f"{key} = {detail['input']!r}: must be {cls._must_be(key)}"
+
+    @classmethod
+    def _must_be(cls, key: str) -> str:
+        spec = _without_null(cls.model_json_schema()["properties"][key])
+        one_of = "enum" in spec or spec.get("type") == "boolean"
+        return f"one of {cls.allowed(key)}" if one_of else cls.allowed(key)
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _without_null(spec: dict[str, Any]) -> dict[str, Any]:
+    """A schema property, seen through the `anyOf [X, null]` that an optional field gets."""
+    kinds = [kind for kind in spec.get("anyOf", ()) if kind.get("type") != "null"]
+    return {**spec, **kinds[0]} if kinds else spec

@@ -1,0 +1,117 @@
+"""Files of weights: published ones out of torch hub's cache, and state dicts of the user's own.
+
+Only tensors are ever loaded: safetensors, or pickles restricted to tensors (`weights_only=True`).
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .architecture import Architecture
+
+if TYPE_CHECKING:
+    import torch
+
+    State = dict[str, torch.Tensor]
+
+PUBLISHED_WEIGHTS = {
+    "resnext50_32x4d": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
+    "resnext101_32x8d": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
+    "resnext101_64x4d": ("IMAGENET1K_V1",),
+}
+"""torchvision's ImageNet weights by the architecture's full name, the best last."""
+
+
+class WeightFileError(ValueError):
+    """The file cannot be used; the message names it, what is wrong with it, and the remedy."""
+
+
+def cached_file(url: str) -> Path:
+    """The path of a published file in torch hub's cache; downloaded first, with a progress bar, if it is not there.
+
+    The download is checked against the hash in the file's name and appears in the cache whole or not at all.
+
+    Raises:
+        WeightFileError: no connection, or another hash; says which file, where from and where to put it.
+    """
+    import torch
+
+    name = url.rsplit("/", 1)[-1]
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    path = folder / name
+    if path.is_file():
+        return path
+    hash_prefix = re.search(r"-([0-9a-f]{8,})\.", name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), hash_prefix[1] if hash_prefix else None, progress=True)
+    except (OSError, RuntimeError) as error:
+        raise WeightFileError(
+            f"{name} is not in torch hub's cache and could not be downloaded ({error}). On a machine with a "
+            f"connection, download {url} and put it into {folder}; or set weights to a model of your own."
+        ) from error
+    return path
+
+
+def read_state(path: Path, expected: Architecture | None = None) -> "State":
+    """Read a state dict, tensors and nothing else, on the CPU.
+
+    Args:
+        expected: what the file should hold; the message about one that is cut short says how large that is.
+
+    Raises:
+        WeightFileError: the file is missing, holds code, is damaged or cut short, or holds no state dict.
+    """
+    import torch
+
+    if not path.is_file():
+        raise WeightFileError(f"{path}: there is no such file")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # Damaged files make the readers raise anything from EOFError to their own SafetensorError.
+        if code := re.search(r"GLOBAL (\S+)|(TorchScript)", str(error)):
+            raise WeightFileError(
+                f"{path} holds code ({code[1] or code[2]}), not only tensors, and is refused: it could run anything. "
+                "Save the state dict alone: torch.save(model.state_dict(), path)"
+            ) from error
+        raise _damaged(path, expected, error) from error
+    return _state_within(content, path)
+
+
+def _state_within(content: object, path: Path) -> "State":
+    """The state dict itself, out of the wrappings that training scripts give it."""
+    import torch
+
+    for key in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if (
+        not isinstance(content, Mapping)
+        or not content
+        or not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in content.items())
+    ):
+        raise WeightFileError(f"{path} holds no state dict: expected parameter names with tensors")
+    return {key.removeprefix("module."): value for key, value in content.items()}
+
+
+def _damaged(path: Path, expected: Architecture | None, error: Exception) -> WeightFileError:
+    reason = str(error).split(". ", 1)[0].strip() or type(error).__name__
+    size = f"it has {path.stat().st_size:,} bytes"
+    if expected:
+        size += f", the weights of {expected} take about {_bytes_in_fp32(expected):,} in fp32"
+    return WeightFileError(f"{path} is damaged or cut short: {size}. Fetch or save it again ({reason})")
+
+
+def _bytes_in_fp32(architecture: Architecture) -> int:
+    """Size of the weights of a network with as few classes as can be."""
+    import torch
+
+    with torch.device("meta"):
+        network = architecture.build(1)
+    return 4 * sum(tensor.numel() for tensor in network.parameters())

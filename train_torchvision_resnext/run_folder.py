@@ -1,0 +1,225 @@
+"""One training is one folder: what it was told, where it stands, and in the end the model.
+
+`run.json` says what is trained on what; `checkpoints/` holds the state after the last whole epoch and the best
+network so far, while training lasts; `model/` is the model folder. Nothing in it is ever unpickled but tensors.
+"""
+
+import json
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from .parameters import Parameters
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT_VERSION = 1
+RUN = "run.json"
+MODEL = "model"
+AUTO = "auto"
+
+FREE_TO_CHANGE = {
+    "output_folder",
+    "resume",
+    "num_workers",
+    "device",
+    "export_pth",
+    "export_onnx",
+    "max_broken",
+    "use_pretrained",
+}
+"""Parameters that do not change what is learnt; the rest must be the same when a run goes on."""
+
+
+class RunFolderError(ValueError):
+    """The run cannot be written or resumed; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run."""
+
+    path: Path
+
+    @property
+    def model(self) -> Path:
+        return self.path / MODEL
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def last(self) -> Path:
+        """The trainer's state after the last whole epoch."""
+        return self.checkpoints / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        """The best network so far and its logits."""
+        return self.checkpoints / "best.safetensors"
+
+    def describe(self, parameters: Parameters, fingerprint: str, finished: bool) -> None:
+        """Write `run.json`, whole or not at all."""
+        content = {
+            "format_version": FORMAT_VERSION,
+            "finished": finished,
+            "dataset_fingerprint": fingerprint,
+            "parameters": parameters.to_strings(),
+        }
+        draft = self.path / f".{RUN}-{uuid.uuid4().hex}"
+        draft.write_text(json.dumps(content, indent=2), encoding="utf-8")
+        draft.replace(self.path / RUN)
+
+    def read(self) -> dict[str, Any]:
+        """The content of `run.json`. Raises: RunFolderError."""
+        path = self.path / RUN
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            version = content["format_version"]
+            complete = isinstance(content["parameters"], dict) and isinstance(content["dataset_fingerprint"], str)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunFolderError(f"resume: {self.path} is no run folder: {path.name}: {error!r}") from error
+        if version != FORMAT_VERSION or not complete:
+            raise RunFolderError(f"resume: {path} has format_version {version!r}, expected {FORMAT_VERSION}")
+        return dict(content)
+
+    def mismatch(self, parameters: Parameters, fingerprint: str) -> list[str]:
+        """Why this run is not one of these parameters on these images; empty if it is."""
+        content = self.read()
+        theirs = content["parameters"]
+        differences = [
+            f"{key} was {theirs.get(key)!r}, now it is {ours!r}"
+            for key, ours in parameters.to_strings().items()
+            if key not in FREE_TO_CHANGE and theirs.get(key) != ours
+        ]
+        if content["dataset_fingerprint"] != fingerprint:
+            differences.append("the images have changed")
+        if content.get("finished"):
+            differences.append("it is finished")
+        if not self.last.is_file():
+            differences.append("it ended before its first epoch did")
+        return differences
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from resuming this run meanwhile. Raises: RunFolderError if one is at it."""
+        with (self.path / ".lock").open("w") as file:
+            if not _lock(file):
+                raise RunFolderError(f"resume: another process is training in {self.path}")
+            try:
+                yield
+            finally:
+                (self.path / ".lock").unlink(missing_ok=True)
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether another process is training in it."""
+        try:
+            with (self.path / ".lock").open("r+") as file:
+                return not _lock(file)
+        except OSError:
+            return False
+
+    def clear(self) -> None:
+        """Remove what only an unfinished run needs."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    def discard_if_empty(self) -> None:
+        """Remove a run that has come to nothing: neither a model nor a state to resume from."""
+        if not self.model.exists() and not self.last.exists():
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+def open_run(output_folder: Path, parameters: Parameters, fingerprint: str, notes: list[str]) -> RunFolder:
+    """The run to resume, or a new one.
+
+    Args:
+        output_folder: exists.
+        notes: is told what was resumed, or why nothing was.
+
+    Raises:
+        RunFolderError: the run named by `resume` is another one, or finished.
+        OSError: the folder cannot be written.
+    """
+    if parameters.resume == AUTO:
+        runs = sorted((path.parent for path in output_folder.glob(f"*/{RUN}")), reverse=True)
+        for run in map(RunFolder, runs):
+            if not run.is_in_use and not _differences(run, parameters, fingerprint):
+                return _resumed(run, notes)
+        notes.append(f"resume=auto: no interrupted run of these parameters and images in {output_folder}; started anew")
+    elif parameters.resume:
+        run = RunFolder(Path(parameters.resume).expanduser())
+        if differences := run.mismatch(parameters, fingerprint):
+            raise RunFolderError(f"resume: {run.path} cannot go on: {'; '.join(differences)}")
+        return _resumed(run, notes)
+    run = RunFolder(_new_place(output_folder))
+    run.checkpoints.mkdir(parents=True)
+    run.describe(parameters, fingerprint, finished=False)
+    return run
+
+
+def writable(output_folder: Path) -> Path:
+    """Make the folder and try to write into it. Raises: RunFolderError."""
+    trial = output_folder / f".trial-{uuid.uuid4().hex}"
+    try:
+        output_folder.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise RunFolderError(
+            f"output_folder = {str(output_folder)!r} cannot be written to: {error.strerror}"
+        ) from error
+    return output_folder
+
+
+def room_for(network: "torch.nn.Module", output_folder: Path) -> None:
+    """Check that a training fits on the disk. Raises: RunFolderError."""
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    # Network, its average and two moments in the trainer's state, the best network, each with the one it replaces.
+    needed = 10 * weights
+    free = shutil.disk_usage(output_folder).free
+    if free < needed:
+        raise RunFolderError(
+            f"output_folder = {str(output_folder)!r} has {free / 1e6:,.0f} MB left, training may take "
+            f"{needed / 1e6:,.0f}: make room, or set it to another disk"
+        )
+
+
+def _resumed(run: RunFolder, notes: list[str]) -> RunFolder:
+    notes.append(f"resumed the interrupted run {run.path.name}")
+    return run
+
+
+def _differences(run: RunFolder, parameters: Parameters, fingerprint: str) -> list[str]:
+    try:
+        return run.mismatch(parameters, fingerprint)
+    except RunFolderError as error:
+        return [str(error)]
+
+
+def _new_place(output_folder: Path) -> Path:
+    name = time.strftime("%Y-%m-%d_%H-%M-%S")
+    place, number = output_folder / name, 2
+    while place.exists():
+        place, number = output_folder / f"{name}_{number}", number + 1
+    return place
+
+
+def _lock(file: IO[str]) -> bool:
+    """Whether the lock was free. The system lets go of it when the process ends, however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: an open file cannot be removed there, which has to do.
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,212 @@
+"""Log a run to MLflow and TensorBoard. Tracking never fails a training: what fails is dropped, noted and logged.
+
+How it lives with the host. Ikomia's `TrainProcess` starts both servers in its constructor, MLflow's open to the whole
+network, and its `begin_task_run` talks to MLflow's global state, which without that start means a folder `mlruns`
+wherever the user happens to be. A task that tracks with this module therefore
+
+- overrides the static methods `_init_mlflow` and `_init_tensorboard` to do nothing, so that constructing it costs
+  nothing and opens no port;
+- overrides `begin_task_run` and `end_task_run` to call `CDnnTrainTask.begin_task_run(self)` and
+  `CDnnTrainTask.end_task_run(self)`, past `TrainProcess`;
+- opens `Tracking` in `run`, with the addresses of Ikomia's configuration, and uses its methods in place of the
+  inherited `log_params`, `log_metrics` and `log_artifacts`. Those do nothing then: they look at `experiment_id`, which
+  only the inherited `begin_task_run` sets.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from typing_extensions import Self
+
+from .mlflow_server import open_store
+
+if TYPE_CHECKING:
+    from .mlflow_server import TrackingStore
+
+logger = logging.getLogger(__name__)
+
+CLIENT_LIMITS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
+"""A server that hangs costs the training 40 seconds, once; MLflow's own limits add up to a quarter of an hour a
+request. What the user has set in the environment stays."""
+
+PARAMETERS_A_REQUEST = 100
+"""MLflow's limit."""
+
+
+class _Tracker(Protocol):
+    """One place that a run is logged to."""
+
+    name: str
+
+    def log_parameters(self, parameters: Mapping[str, Any]) -> None: ...
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None: ...
+
+    def log_artifacts(self, path: Path) -> None: ...
+
+    def close(self, status: str) -> None: ...
+
+
+class Tracking:
+    """A run, logged to whatever can be had. Constructing it does nothing; entering it opens the trackers.
+
+    Args:
+        name: of the MLflow experiment, and of the folder among TensorBoard's; runs are named by the time they start.
+        mlflow_uri: the address of the MLflow server, as configured in the host.
+        mlflow_store: the folder that a server started here shows, and that is logged to without one.
+        tensorboard_dir: the folder that STUDIO's TensorBoard shows.
+    """
+
+    def __init__(self, name: str, mlflow_uri: str, mlflow_store: Path, tensorboard_dir: Path) -> None:
+        self.name = name
+        self.notes: list[str] = []
+        """What the user should know, one sentence each."""
+        self.store: TrackingStore | None = None
+        """Where MLflow logs to, with the process id of a server started for it; None before the run or without one."""
+        self._mlflow_uri = mlflow_uri
+        self._mlflow_store = mlflow_store
+        self._tensorboard_dir = tensorboard_dir
+        self._trackers: list[_Tracker] = []
+        self._limits: set[str] = set()
+
+    def __enter__(self) -> Self:
+        self._limits = {key for key in CLIENT_LIMITS if key not in os.environ}
+        os.environ.update({key: CLIENT_LIMITS[key] for key in self._limits})
+        stamp = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+        with self._noted("MLflow cannot be used"):
+            self.store = open_store(self._mlflow_uri, self._mlflow_store)
+            if self.store.note:
+                self.notes.append(self.store.note)
+            self._trackers.append(_Mlflow(self.store.uri, self.name, stamp))
+        with self._noted("TensorBoard cannot be used"):
+            self._trackers.append(_TensorBoard(self._tensorboard_dir / self.name / stamp))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        status = "FINISHED" if kind is None else "FAILED" if issubclass(kind, Exception) else "KILLED"
+        self._each(lambda tracker: tracker.close(status))
+        self._trackers.clear()
+        for key in self._limits:
+            os.environ.pop(key, None)
+
+    def log_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Log settings, under their names; values are written as text."""
+        self._each(lambda tracker: tracker.log_parameters(parameters))
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Log figures of one epoch or step."""
+        self._each(lambda tracker: tracker.log_metrics(metrics, step))
+
+    def log_artifacts(self, path: Path) -> None:
+        """Log a file, or a folder with all that is in it under the folder's name."""
+        self._each(lambda tracker: tracker.log_artifacts(path))
+
+    def _each(self, action: Callable[[_Tracker], None]) -> None:
+        for tracker in list(self._trackers):
+            failure = f"{tracker.name} failed and is left out for the rest of the run"
+            with self._noted(failure, lambda tracker=tracker: self._trackers.remove(tracker)):  # type: ignore[misc]
+                action(tracker)
+
+    @contextmanager
+    def _noted(self, what: str, then: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Turn any error into a note: hours of training must not end because a page of curves cannot be written."""
+        try:
+            yield
+        except Exception as error:
+            reason = f"{error}".strip().partition("\n")[0] or type(error).__name__
+            self.notes.append(f"{what}: {reason}")
+            logger.warning("%s", self.notes[-1], exc_info=logger.isEnabledFor(logging.DEBUG))
+            then()
+
+
+class _Mlflow:
+    """A run in MLflow, through its client: the global state belongs to the host and to other tasks."""
+
+    name = "MLflow"
+
+    def __init__(self, uri: str, experiment: str, run: str) -> None:
+        from mlflow.tracking import MlflowClient
+
+        self._client = MlflowClient(tracking_uri=uri)
+        found = self._client.get_experiment_by_name(experiment)
+        if found is None:
+            experiment_id = self._client.create_experiment(experiment)
+        elif found.lifecycle_stage == "active":
+            experiment_id = found.experiment_id
+        else:
+            # The user has deleted it; its name stays taken, and its deletion is not ours to undo.
+            experiment_id = self._client.create_experiment(f"{experiment} {run}")
+        self._run_id = self._client.create_run(experiment_id, run_name=run).info.run_id
+
+    def log_parameters(self, parameters: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        entries = (Param(_key(name), str(value)) for name, value in parameters.items())  # type: ignore[no-untyped-call]
+        while batch := list(islice(entries, PARAMETERS_A_REQUEST)):
+            self._client.log_batch(self._run_id, params=batch, synchronous=True)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        from mlflow.entities import Metric
+
+        now_ms = int(datetime.now().timestamp() * 1000)
+        entries = [
+            Metric(_key(name), float(value), now_ms, step)  # type: ignore[no-untyped-call]
+            for name, value in metrics.items()
+        ]
+        self._client.log_batch(self._run_id, metrics=entries, synchronous=True)
+
+    def log_artifacts(self, path: Path) -> None:
+        if path.is_dir():
+            self._client.log_artifacts(self._run_id, str(path), artifact_path=path.name)
+        else:
+            self._client.log_artifact(self._run_id, str(path))
+
+    def close(self, status: str) -> None:
+        self._client.set_terminated(self._run_id, status)
+
+
+class _TensorBoard:
+    """An event file. Pictures and models stay where they are: TensorBoard keeps none."""
+
+    name = "TensorBoard"
+
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder))
+
+    def log_parameters(self, parameters: Mapping[str, Any]) -> None:
+        rows = [f"| {name} | {str(value).replace('|', '&#124;')} |" for name, value in parameters.items()]
+        self._writer.add_text("parameters", "\n".join(["| parameter | value |", "|---|---|", *rows]))
+        self._writer.flush()
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        for name, value in metrics.items():
+            self._writer.add_scalar(name, value, step)
+        # So that the page shows the epoch while the next one runs.
+        self._writer.flush()
+
+    def log_artifacts(self, path: Path) -> None:
+        pass
+
+    def close(self, status: str) -> None:
+        self._writer.close()
+
+
+def _key(name: str) -> str:
+    """A name as MLflow takes it: letters, digits, `_`, `-`, `.`, `:`, `/` and spaces."""
+    return re.sub(r"[^/\w.\- :]", "_", name)

@@ -1,0 +1,192 @@
+"""Task, parameters and factories: dataset folder → training → model folder."""
+
+import threading
+from pathlib import Path
+
+from ikomia import core, dataprocess
+from ikomia.core import config
+from ikomia.dataprocess.io import DataDictIO
+from ikomia.dnn import dnntrain
+
+from train_torchvision_resnext.parameters import Parameters, read_host_map
+
+NAME = "train_torchvision_resnext"
+VERSION = "2.0.0"
+
+DATASET = 0
+"""Input."""
+
+MODEL_FOLDER, RESULTS = 0, 1
+"""Outputs."""
+
+PROGRESS_STEPS = 1000
+"""The host asks before the images are known, so that a step is a share of the work, not a batch."""
+
+
+class TrainResNeXtParam(core.CWorkflowTaskParam):
+    """The host's view of `Parameters`: a map of strings."""
+
+    def __init__(self):
+        core.CWorkflowTaskParam.__init__(self)
+        self.parameters = Parameters()
+
+    def set_values(self, values):
+        self.parameters = read_host_map(values)
+
+    def get_values(self):
+        return self.parameters.to_strings()
+
+
+class Results(DataDictIO):
+    """The machine-readable output. What a caller took from it stays whole when the next run clears it."""
+
+    def clear_data(self):
+        self.data = {}
+
+
+class TrainResNeXt(dnntrain.TrainProcess):
+    """Trains on a folder of images and hands on the path of the model folder."""
+
+    def __init__(self, name, param):
+        dnntrain.TrainProcess.__init__(self, name, param)
+        own = TrainResNeXtParam()
+        if param is not None:
+            own.set_values(dict(param.get_values()))
+        self.set_param_object(own)
+        self.remove_input(DATASET)
+        self.add_input(dataprocess.CPathIO(core.IODataType.FOLDER_PATH))
+        self.add_output(dataprocess.CPathIO(core.IODataType.FOLDER_PATH))
+        self.add_output(Results())
+        self._stop = threading.Event()
+        self._steps_done = 0
+
+    @staticmethod
+    def _init_mlflow():
+        """Nothing: the host would start a server that is open to the network. `run` has its own tracking."""
+
+    @staticmethod
+    def _init_tensorboard():
+        """Nothing: constructing a task starts no server."""
+
+    def begin_task_run(self):
+        # Past TrainProcess, which would log to wherever MLflow's global state points.
+        dataprocess.CDnnTrainTask.begin_task_run(self)
+
+    def end_task_run(self):
+        dataprocess.CDnnTrainTask.end_task_run(self)
+
+    def get_progress_steps(self):
+        return PROGRESS_STEPS
+
+    def set_parameters(self, values):
+        """Set parameters by a dict; keys left out keep their values. Raises: ParameterError, with all problems."""
+        read_host_map({**self.get_parameters(), **values})
+        super().set_parameters({key: str(value) for key, value in values.items()})
+
+    def stop(self):
+        super().stop()
+        self._stop.set()
+
+    def run(self):
+        from train_torchvision_resnext.epochs import Listener
+        from train_torchvision_resnext.tracking import Tracking
+        from train_torchvision_resnext.training import train
+
+        self._stop.clear()
+        self._steps_done = 0
+        model_folder = self.get_output(MODEL_FOLDER)
+        model_folder.set_path("")
+        self.get_output(RESULTS).clear_data()
+        # The host's own begin_task_run would open the browser before a server answers; it is told afterwards.
+        parameters = self.get_param_object().parameters
+        servers = config.main_cfg
+        with Tracking(
+            NAME,
+            servers["mlflow"]["tracking_uri"],
+            Path(servers["mlflow"]["store_uri"]),
+            Path(servers["tensorboard"]["log_uri"]),
+        ) as tracking:
+            self.begin_task_run()
+            tracking.log_parameters(parameters.to_strings())
+            listener = Listener(
+                progress=self._progress,
+                stop_requested=self._stop.is_set,
+                epoch=lambda row: tracking.log_metrics(row, int(row["epoch"])),
+            )
+            result = train(self._dataset_folder(), parameters, listener)
+            if result.model_folder:
+                tracking.log_artifacts(result.model_folder)
+        self._hand_on(result, tracking.notes)
+        self._progress(1.0)
+        self.end_task_run()
+
+    def _dataset_folder(self):
+        path = self.get_input(DATASET).get_path()
+        if not path:
+            raise ValueError(
+                "there is no dataset: connect a task that gives a folder, or run the workflow on a folder of images"
+            )
+        return Path(path)
+
+    def _progress(self, done):
+        steps = int(done * PROGRESS_STEPS)
+        for _ in range(steps - self._steps_done):
+            self.emit_step_progress()
+        self._steps_done = max(steps, self._steps_done)
+
+    def _hand_on(self, result, notes):
+        if result.model_folder:
+            self.get_output(MODEL_FOLDER).set_path(str(result.model_folder))
+        self.get_output(RESULTS).data = {
+            "format_version": 1,
+            "model_folder": str(result.model_folder or ""),
+            "stopped": result.stopped,
+            "best_epoch": result.best_epoch,
+            "validation": result.evaluation.to_dict() if result.evaluation else {},
+            "history": [dict(row) for row in result.history],
+            "notes": [*result.notes, *notes],
+        }
+
+
+class TrainResNeXtParamFactory(dataprocess.CTaskParamFactory):
+    """Lets parameters be given when the task is created."""
+
+    def __init__(self):
+        dataprocess.CTaskParamFactory.__init__(self)
+        self.name = NAME
+
+    def create(self):
+        return TrainResNeXtParam()
+
+
+class TrainResNeXtFactory(dataprocess.CTaskFactory):
+    """Creates the task and describes it to the HUB."""
+
+    def __init__(self):
+        dataprocess.CTaskFactory.__init__(self)
+        self.info.name = NAME
+        self.info.version = VERSION
+        self.info.short_description = "Train ResNeXt to classify your own images."
+        self.info.description = (
+            "Turns folders of images into a classifier: fine-tuning or training from scratch of ResNeXt-50, "
+            "ResNeXt-101 or an architecture of your own, on GPU or CPU. Its model folder is run by "
+            "infer_torchvision_resnext, timm and torchvision."
+        )
+        self.info.authors = "Saining Xie, Ross Girshick, Piotr Dollár, Zhuowen Tu, Kaiming He"
+        self.info.article = "Aggregated Residual Transformations for Deep Neural Networks"
+        self.info.article_url = "https://arxiv.org/abs/1611.05431"
+        self.info.journal = "CVPR"
+        self.info.year = 2017
+        self.info.license = "MIT"
+        self.info.documentation_link = "https://docs.pytorch.org/vision/stable/models/resnext.html"
+        self.info.original_repository = "https://github.com/pytorch/vision"
+        self.info.path = "Plugins/Python/Classification"
+        self.info.icon_path = "icons/icon.png"
+        self.info.keywords = "resnext,classification,training,fine-tuning,torchvision,cardinality"
+        self.info.min_ikomia_version = "0.16.1"
+        self.info.min_python_version = "3.10.0"
+        self.info.algo_type = core.AlgoType.TRAIN
+        self.info.algo_tasks = "CLASSIFICATION"
+
+    def create(self, param=None):
+        return TrainResNeXt(self.info.name, param)

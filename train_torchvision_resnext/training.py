@@ -1,0 +1,323 @@
+"""Parameters and a folder of images → a model folder."""
+
+import errno
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
+from numpy.typing import NDArray
+from torch import nn
+from torch.utils.data import DataLoader
+
+from .augmentation import Augmentation
+from .dataset import Sample
+from .devices import kept_memory
+from .epochs import EpochKeeper, Listener, Row, StopRequestedError, Watch, load_best
+from .evaluation import Evaluation, evaluate
+from .features import Runner
+from .initial_weights import split_backbone
+from .lightning_module import ClassificationModule, NotFiniteError
+from .loading import (
+    Batch,
+    Features,
+    Images,
+    ReadError,
+    ShuffledDraws,
+    TrainingImages,
+    evaluation_loader,
+    training_loader,
+)
+from .outcome import Findings, write_outcome
+from .parameters import Parameters
+from .planning import AUDITED, Plan, TrainingError, make_plan
+from .run_folder import RunFolder, RunFolderError, open_run
+
+logger = logging.getLogger(__name__)
+
+FEATURES_READ, TRAINED = 0.5, 0.95
+"""Share of the progress bar at which features are computed, where they are, and at which the epochs are over."""
+
+PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+"""Lightning's names."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a training.
+
+    Attributes:
+        model_folder: None if it was stopped before its first epoch was over.
+        evaluation: of the model in that folder, on the validation images; None without one.
+        history: a row an epoch.
+        best_epoch: counted from 1: the epoch that the model is of; 0 without one.
+        notes: what the user should know.
+    """
+
+    model_folder: Path | None
+    evaluation: Evaluation | None
+    history: tuple[Row, ...]
+    best_epoch: int
+    notes: tuple[str, ...]
+    stopped: bool
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is trained: a network, and how its batches come.
+
+    Attributes:
+        prepare: a batch as it was loaded → the network's input.
+        begins: share of the progress bar at which its epochs begin.
+    """
+
+    network: nn.Module
+    prepare: Callable[[torch.Tensor], torch.Tensor]
+    training: DataLoader[Batch]
+    validation: DataLoader[Batch]
+    begins: float
+
+
+def train(folder: Path, parameters: Parameters, listener: Listener | None = None) -> Result:
+    """Train on the images in a folder and write the model folder of the best epoch.
+
+    Args:
+        folder: `train/` and `val/` of class folders, or class folders alone.
+        listener: is told the progress and asked whether to go on.
+
+    Raises:
+        TrainingError: with all problems that can be told before training begins; or what broke it off. A model of
+            the best epoch until then is kept, and the message says where.
+    """
+    listener = listener or Listener()
+    try:
+        plan = make_plan(folder, parameters, listener)
+        run = open_run(plan.output_folder, parameters, plan.dataset.fingerprint, plan.notes)
+        try:
+            with run.locked(), kept_memory(plan.device):
+                return _train_in(run, plan, listener)
+        finally:
+            run.discard_if_empty()
+    except StopRequestedError:
+        return _nothing(["stopped before training began"])
+    except (RunFolderError, ReadError) as error:
+        raise TrainingError([str(error)]) from error
+    except OSError as error:
+        raise TrainingError([_disk_problem(error)]) from error
+
+
+def _train_in(run: RunFolder, plan: Plan, listener: Listener) -> Result:
+    keeper = EpochKeeper(run, plan.dataset.labels, plan.parameters.early_stopping_patience, listener)
+    stopped, diverged = False, ""
+    try:
+        _fit(_subject(plan, listener), run, plan, keeper, listener)
+    except StopRequestedError:
+        stopped = True
+    except NotFiniteError as error:
+        diverged = str(error)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError([_memory_problem(plan.parameters)]) from error
+    if keeper.best_epoch == 0:
+        if diverged:
+            raise TrainingError([f"{diverged}. No epoch was completed, so that there is no model to keep"])
+        return _nothing([*plan.notes, "stopped before the first epoch was over: there is no model to keep"])
+    if stopped:
+        plan.notes.append(f"stopped by the user in epoch {len(keeper.history) + 1} of {plan.parameters.epochs}")
+    evaluation = _write_best(run, plan, keeper, in_a_hurry=stopped)
+    if diverged:
+        raise TrainingError([f"{diverged}. The model of epoch {keeper.best_epoch} is kept in {run.model}"])
+    if not stopped:
+        run.describe(plan.parameters, plan.dataset.fingerprint, finished=True)
+        run.clear()
+    listener.progress(1.0)
+    notes = (*plan.notes, *evaluation.notes)
+    return Result(run.model, evaluation, tuple(keeper.history), keeper.best_epoch, notes, stopped)
+
+
+def _nothing(notes: list[str]) -> Result:
+    return Result(None, None, (), 0, tuple(notes), stopped=True)
+
+
+def _subject(plan: Plan, listener: Listener) -> _Subject:
+    parameters, network, preprocessing = plan.parameters, plan.start.network, plan.start.preprocessing
+    if parameters.caches_features:
+        return _features_subject(plan, listener)
+    if parameters.feature_extract:
+        network.requires_grad_(False)
+        network.fc.requires_grad_(True)
+    images = TrainingImages(plan.dataset.train, Augmentation.of(parameters, preprocessing))
+    return _Subject(
+        network.to(memory_format=torch.channels_last),
+        preprocessing.normalise,
+        training_loader(images, _draws(plan), parameters.batch_size, plan.workers, plan.device),
+        _validation_images(plan),
+        AUDITED,
+    )
+
+
+def _features_subject(plan: Plan, listener: Listener) -> _Subject:
+    """Only the classifier, on features that are computed here, once."""
+    parameters, preprocessing = plan.parameters, plan.start.preprocessing
+    backbone, head = split_backbone(plan.start.network)
+    total = -(-len(plan.dataset.train) // parameters.batch_size) - (-len(plan.dataset.val) // parameters.batch_size)
+    seen = 0
+
+    def on_batch() -> None:
+        nonlocal seen
+        seen += 1
+        listener.progress(AUDITED + (FEATURES_READ - AUDITED) * min(1.0, seen / total))
+        listener.check()
+
+    def features(samples: tuple[Sample, ...], task: str) -> Features:
+        images = evaluation_loader(Images(samples, preprocessing), parameters.batch_size, plan.workers, plan.device)
+        return Features(*Runner(preprocessing, plan.device, plan.precision).run(backbone, images, task, on_batch))
+
+    training = features(plan.dataset.train, "Features of the training images")
+    validation = features(plan.dataset.val, "Features of the validation images")
+    return _Subject(
+        head,
+        _as_it_is,
+        training_loader(training, _draws(plan), parameters.batch_size, 0, plan.device),
+        evaluation_loader(validation, max(1024, parameters.batch_size), 0, plan.device),
+        FEATURES_READ,
+    )
+
+
+def _as_it_is(batch: torch.Tensor) -> torch.Tensor:
+    return batch
+
+
+def _draws(plan: Plan) -> ShuffledDraws:
+    parameters = plan.parameters
+    targets = [sample.target for sample in plan.dataset.train]
+    return ShuffledDraws(targets, parameters.batch_size, parameters.class_balance == "sampler", parameters.seed)
+
+
+def _validation_images(plan: Plan) -> DataLoader[Batch]:
+    images = Images(plan.dataset.val, plan.start.preprocessing)
+    return evaluation_loader(images, plan.parameters.batch_size, plan.workers, plan.device)
+
+
+def _fit(subject: _Subject, run: RunFolder, plan: Plan, keeper: EpochKeeper, listener: Listener) -> None:
+    """Train until the end, or on from where the run was interrupted.
+
+    Raises:
+        StopRequestedError, NotFiniteError: the keeper has the best epoch until then.
+    """
+    parameters = plan.parameters
+    module = ClassificationModule(subject.network, subject.prepare, parameters, plan.dataset.counts())
+    with _quiet_lightning():
+        trainer = Trainer(
+            accelerator="gpu" if plan.device.type == "cuda" else "cpu",
+            devices=[plan.device.index] if plan.device.type == "cuda" else 1,
+            # Trained in this process alone, also where a cluster's variables are set.
+            plugins=[LightningEnvironment()],
+            precision=PRECISIONS[plan.precision],  # type: ignore[arg-type]
+            max_epochs=parameters.epochs,
+            accumulate_grad_batches=parameters.gradient_accumulation,
+            deterministic=parameters.deterministic or None,
+            benchmark=plan.device.type == "cuda" and not parameters.deterministic,
+            callbacks=[keeper, Watch(listener, subject.begins, TRAINED), TQDMProgressBar()],
+            logger=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            default_root_dir=run.path,
+        )
+        trainer.fit(module, subject.training, subject.validation, ckpt_path=_state_to_resume(run))
+
+
+def _state_to_resume(run: RunFolder) -> Path | None:
+    """The trainer's state of an interrupted run, if it holds tensors and plain values only.
+
+    Raises:
+        RunFolderError: it holds anything else, or is damaged.
+    """
+    if not run.last.is_file():
+        return None
+    try:
+        torch.load(run.last, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:
+        # Damaged files make the reader raise anything.
+        reason = str(error).partition("\n")[0]
+        raise RunFolderError(f"resume: {run.last} holds code or is damaged, and is not loaded: {reason}") from error
+    return run.last
+
+
+def _write_best(run: RunFolder, plan: Plan, keeper: EpochKeeper, in_a_hurry: bool) -> Evaluation:
+    """Evaluate the best network as inference will run it, and write the model folder.
+
+    Args:
+        in_a_hurry: take the answers of its own epoch, though they may come from a lower precision.
+    """
+    state, logits = load_best(run.best)
+    if plan.parameters.caches_features:
+        # The classifier alone was trained; the rest is what training started from.
+        state = {**plan.start.network.state_dict(), **{f"fc.{key}": tensor for key, tensor in state.items()}}
+    network = plan.parameters.architecture.load({key: tensor.cpu() for key, tensor in state.items()})
+    if in_a_hurry:
+        if plan.precision != "fp32":
+            plan.notes.append(f"the figures are those of {plan.precision}, in which it was trained")
+    elif plan.precision != "fp32" or plan.device.type != "cpu" or plan.parameters.caches_features:
+        logits = _exact_logits(network, plan)
+    targets = np.array([sample.target for sample in plan.dataset.val], np.int64)
+    evaluation = evaluate(logits, targets, plan.dataset.labels)
+    plan.notes.append(f"the model is that of epoch {keeper.best_epoch} of {len(keeper.history)}")
+    write_outcome(run.model, plan, network.cpu(), Findings(evaluation, logits, tuple(keeper.history)))
+    return evaluation
+
+
+def _exact_logits(network: nn.Module, plan: Plan) -> NDArray[np.float32]:
+    """The network's answers in full fp32, which is how a model folder is run unless told otherwise."""
+    tf32 = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        images = _validation_images(plan)
+        logits, _ = Runner(plan.start.preprocessing, plan.device, "fp32").run(network, images, "Final evaluation")
+    finally:
+        torch.backends.cudnn.allow_tf32 = tf32
+    return np.asarray(logits.numpy())
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch ran out of memory: on a GPU by its own error, on the CPU by the allocator's words."""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate" in str(error)
+
+
+def _memory_problem(parameters: Parameters) -> str:
+    half = max(2, parameters.batch_size // 2)
+    return (
+        f"out of memory with batch_size = {parameters.batch_size} and input_size = {parameters.input_size}: set "
+        f"batch_size to {half}, with gradient_accumulation = {2 * parameters.gradient_accumulation} for the same effect"
+    )
+
+
+def _disk_problem(error: OSError) -> str:
+    place = f" ({error.filename})" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"the disk is full{place}: make room, or set output_folder to another disk; resume=auto then goes on"
+    return f"reading or writing failed{place}: {error.strerror or error}"
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Without the trainer's remarks to programmers; its errors still come through."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\.")
+            yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)
