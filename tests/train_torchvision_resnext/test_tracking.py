@@ -18,8 +18,9 @@ import requests
 from mlflow.tracking import MlflowClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from train_torchvision_resnext.mlflow_server import open_store, stop_server
+from train_torchvision_resnext.local_server import stop_server
 from train_torchvision_resnext.tracking import CLIENT_LIMITS, Tracking
+from train_torchvision_resnext.tracking_servers import open_mlflow
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -144,6 +145,32 @@ def test_a_started_server_does_not_hold_the_callers_output(store, tensorboard, f
     assert answers(free_uri)
 
 
+class _Strange(http.server.BaseHTTPRequestHandler):
+    """Answers as healthy as MLflow, and knows nothing else."""
+
+    def do_GET(self):
+        self.send_response(200 if self.path == "/health" else 404)
+        self.end_headers()
+        self.wfile.write(b"OK")
+
+    do_POST = do_GET  # noqa: N815 (the base class's naming)
+
+    def log_message(self, *args):
+        pass
+
+
+def test_a_healthy_program_that_takes_no_runs(store, tensorboard):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Strange) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        uri = f"http://localhost:{other.server_port}"
+        with Tracking("train_test", uri, store, tensorboard) as tracking:
+            tracking.log_metrics({"loss": 1.0}, step=0)
+        other.shutdown()
+    (note,) = tracking.notes
+    assert note.startswith(f"No MLflow server at {uri}: it takes no run (")
+    assert [run.data.metrics for run in runs_at(store.as_uri())] == [{"loss": 1.0}]
+
+
 class _NotMlflow(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(403)
@@ -161,7 +188,9 @@ def test_port_taken_by_another_program(store, tensorboard):
             tracking.log_metrics({"loss": 1.0}, step=0)
         other.shutdown()
     (note,) = tracking.notes
-    assert note.startswith(f"No MLflow server at {uri}: the port is taken by a program that does not answer as MLflow")
+    assert note.startswith(
+        f"No MLflow server at {uri}: the port is taken by a program that does not answer as it would"
+    )
     assert note.endswith(f"The run is logged to the file store {store} instead.")
     assert [run.data.metrics for run in runs_at(store.as_uri())] == [{"loss": 1.0}]
 
@@ -178,7 +207,7 @@ def test_server_that_ends_at_once(store, tensorboard, free_uri, monkeypatch):
 
 @pytest.mark.parametrize("uri", ["https://localhost:1", "http://localhost:1/prefix", "http://mlflow.invalid:5000"])
 def test_address_where_none_can_be_started(store, uri):
-    found = open_store(uri, store)
+    found = open_mlflow(uri, store)
     assert found.server_pid is None
     assert found.uri == store.as_uri()
     assert f"No MLflow server at {uri}: it does not answer, and one is started only at an http" in found.note
@@ -202,6 +231,27 @@ def test_tensorboard_files_lie_where_studio_looks(offline, tensorboard):
     assert _scalars(tensorboard, "train_loss") == [(0, 2.0)]
     (run,) = (tensorboard / "train_test").iterdir()
     assert [file.name[:20] for file in run.iterdir()] == ["events.out.tfevents."]
+
+
+def test_tensorboard_is_started_stays_and_is_found(store, tensorboard, free_uri, end_servers):
+    first = Tracking("train_test", "https://localhost:1", store, tensorboard, tensorboard_uri=free_uri)
+    with first:
+        end_servers.append(first.tensorboard_pid)
+        first.log_metrics({"loss": 1.0}, step=0)
+    runs = f"{free_uri}/data/runs"
+    _until(lambda: requests.get(runs, timeout=10).json())
+    assert requests.get(runs, timeout=10).json()[0].startswith("train_test")
+    second = Tracking("train_test", "https://localhost:1", store, tensorboard, tensorboard_uri=free_uri)
+    with second:
+        assert second.tensorboard_pid is None
+    assert len(first.notes) == len(second.notes) == 1, "MLflow's alone"
+
+
+def test_tensorboard_that_cannot_be_started_is_noted(store, tensorboard):
+    with Tracking("train_test", "https://localhost:1", store, tensorboard, "https://localhost:1") as tracking:
+        tracking.log_metrics({"loss": 1.0}, step=0)
+    assert tracking.notes[1].startswith("No TensorBoard at https://localhost:1: it does not answer")
+    assert _scalars(tensorboard, "loss") == [(0, 1.0)]
 
 
 def test_many_parameters_and_any_names(offline, store):
