@@ -108,7 +108,7 @@ def _page(
         _table("Classes", ("Class", "Images", "Predicted", "Precision", "Recall", "F1"), _classes(evaluation), 1),
         _table(_surest(worst), ("File", "True", "Predicted", "P(predicted)", "P(true)"), _listed(worst), 3),
         _table("Epochs", *_epochs(history), 0),
-        *(_section(heading, lines) for heading, lines in sections.items()),
+        *(_section(heading, lines) for heading, lines in sections.items() if lines),
     ]
     return _PAGE.substitute(body="\n".join(part for part in body if part))
 

@@ -22,14 +22,12 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from typing_extensions import Self
 
-from .mlflow_server import open_store
-
-if TYPE_CHECKING:
-    from .mlflow_server import TrackingStore
+from .local_server import ServerError
+from .tracking_servers import TrackingStore, file_store, open_mlflow, open_tensorboard
 
 logger = logging.getLogger(__name__)
 
@@ -67,17 +65,23 @@ class Tracking:
         mlflow_uri: the address of the MLflow server, as configured in the host.
         mlflow_store: the folder that a server started here shows, and that is logged to without one.
         tensorboard_dir: the folder that STUDIO's TensorBoard shows.
+        tensorboard_uri: the address of that TensorBoard, started if it does not answer; empty = event files only.
     """
 
-    def __init__(self, name: str, mlflow_uri: str, mlflow_store: Path, tensorboard_dir: Path) -> None:
+    def __init__(
+        self, name: str, mlflow_uri: str, mlflow_store: Path, tensorboard_dir: Path, tensorboard_uri: str = ""
+    ) -> None:
         self.name = name
         self.notes: list[str] = []
         """What the user should know, one sentence each."""
         self.store: TrackingStore | None = None
         """Where MLflow logs to, with the process id of a server started for it; None before the run or without one."""
+        self.tensorboard_pid: int | None = None
+        """Process id of the TensorBoard started for this run."""
         self._mlflow_uri = mlflow_uri
         self._mlflow_store = mlflow_store
         self._tensorboard_dir = tensorboard_dir
+        self._tensorboard_uri = tensorboard_uri
         self._trackers: list[_Tracker] = []
         self._limits: set[str] = set()
 
@@ -86,12 +90,9 @@ class Tracking:
         os.environ.update({key: CLIENT_LIMITS[key] for key in self._limits})
         stamp = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
         with self._noted("MLflow cannot be used"):
-            self.store = open_store(self._mlflow_uri, self._mlflow_store)
-            if self.store.note:
-                self.notes.append(self.store.note)
-            self._trackers.append(_Mlflow(self.store.uri, self.name, stamp))
+            self._open_mlflow(stamp)
         with self._noted("TensorBoard cannot be used"):
-            self._trackers.append(_TensorBoard(self._tensorboard_dir / self.name / stamp))
+            self._open_tensorboard(stamp)
         return self
 
     def __exit__(
@@ -115,6 +116,32 @@ class Tracking:
         """Log a file, or a folder with all that is in it under the folder's name."""
         self._each(lambda tracker: tracker.log_artifacts(path))
 
+    def _open_mlflow(self, stamp: str) -> None:
+        self.store = open_mlflow(self._mlflow_uri, self._mlflow_store)
+        try:
+            run = _Mlflow(self.store.uri, self.name, stamp)
+        except Exception as error:
+            # A program may answer as MLflow does and be none, or be one that refuses to log.
+            if self.store.uri != self._mlflow_uri:
+                raise
+            self.store = file_store(self._mlflow_uri, self._mlflow_store, f"it takes no run ({_reason(error)})")
+            run = _Mlflow(self.store.uri, self.name, stamp)
+        if self.store.note:
+            self.notes.append(self.store.note)
+        self._trackers.append(run)
+
+    def _open_tensorboard(self, stamp: str) -> None:
+        self._trackers.append(_TensorBoard(self._tensorboard_dir / self.name / stamp))
+        if not self._tensorboard_uri:
+            return
+        try:
+            self.tensorboard_pid = open_tensorboard(self._tensorboard_uri, self._tensorboard_dir)
+        except ServerError as error:
+            self.notes.append(
+                f"No TensorBoard at {self._tensorboard_uri}: {error}. Its files lie in {self._tensorboard_dir}."
+            )
+            logger.warning(self.notes[-1])
+
     def _each(self, action: Callable[[_Tracker], None]) -> None:
         for tracker in list(self._trackers):
             failure = f"{tracker.name} failed and is left out for the rest of the run"
@@ -127,8 +154,7 @@ class Tracking:
         try:
             yield
         except Exception as error:
-            reason = f"{error}".strip().partition("\n")[0] or type(error).__name__
-            self.notes.append(f"{what}: {reason}")
+            self.notes.append(f"{what}: {_reason(error)}")
             logger.warning("%s", self.notes[-1], exc_info=logger.isEnabledFor(logging.DEBUG))
             then()
 
@@ -205,6 +231,11 @@ class _TensorBoard:
 
     def close(self, status: str) -> None:
         self._writer.close()
+
+
+def _reason(error: Exception) -> str:
+    """An error's first line; MLflow's may hold whole pages."""
+    return f"{error}".strip().partition("\n")[0] or type(error).__name__
 
 
 def _key(name: str) -> str:

@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -18,8 +19,9 @@ import requests
 from mlflow.tracking import MlflowClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from train_torchvision_resnext.mlflow_server import open_store, stop_server
+from train_torchvision_resnext.local_server import stop_server
 from train_torchvision_resnext.tracking import CLIENT_LIMITS, Tracking
+from train_torchvision_resnext.tracking_servers import open_mlflow
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -78,51 +80,85 @@ def test_constructing_does_nothing(store, tensorboard, free_uri):
     assert tracking.store is None
 
 
-def test_server_is_started_shows_the_run_stays_and_is_found_by_the_next(
-    tmp_path, store, tensorboard, free_uri, end_servers
-):
+def test_server_is_started_shows_the_run_and_stays(tmp_path, store, tensorboard, free_uri, end_servers):
     with Tracking("train_test", free_uri, store, tensorboard) as tracking:
         end_servers.append(tracking.store.server_pid)
         tracking.log_parameters({"epochs": 3, "model_name": "resnext50"})
         tracking.log_metrics({"val_top1": 0.5}, step=0)
         tracking.log_metrics({"val_top1": 0.75}, step=1)
+        tracking.log_artifacts(_report(tmp_path))
     assert tracking.notes == []
     assert answers(free_uri), "the server must outlive the run"
     (run,) = runs_at(free_uri)
     assert run.info.status == "FINISHED"
     assert run.data.params == {"epochs": "3", "model_name": "resnext50"}
     assert run.data.metrics == {"val_top1": 0.75}
+    assert _artifacts(free_uri, run) == ["report/curves.png", "report/pages/report.html"]
 
     server = psutil.Process(tracking.store.server_pid)
     listening = {
         c.laddr
-        for p in [server, *server.children(recursive=True)]
-        for c in p.net_connections()
+        for process in [server, *server.children(recursive=True)]
+        for c in process.net_connections()
         if c.status == psutil.CONN_LISTEN
     }
     assert listening == {("127.0.0.1", urlsplit(free_uri).port)}
 
-    # Another store is given: the run must be at the server that answers, and the server must not be restarted.
-    with Tracking("train_test", free_uri, tmp_path / "other", tensorboard) as second:
-        second.log_metrics({"loss": 1.5}, step=0)
-        second.log_artifacts(_report(tmp_path))
-    assert (second.notes, second.store.server_pid, second.store.uri) == ([], None, free_uri)
-    assert answers(free_uri)
-    runs = runs_at(free_uri)
-    assert [run.data.metrics for run in runs] == [{"loss": 1.5}, {"val_top1": 0.75}]
-    assert _artifacts(free_uri, runs[0]) == ["report/curves.png", "report/pages/report.html"]
-    assert not (tmp_path / "other").exists()
 
-    # The server dies in the middle: the training goes on, TensorBoard too, and the user is told.
-    with Tracking("train_test", free_uri, tmp_path / "other", tmp_path / "board") as third:
-        third.log_metrics({"loss": 2.0}, step=0)
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """Address and process id of an MLflow server that was there before."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        uri = f"http://localhost:{probe.getsockname()[1]}"
+    opened = open_mlflow(uri, tmp_path_factory.mktemp("server"))
+    assert opened.note == ""
+    yield uri, opened.server_pid
+    stop_server(opened.server_pid)
+
+
+def test_server_that_answers_is_used_and_left_alone(tmp_path, store, tensorboard, server):
+    uri, _ = server
+    with Tracking("train_found", uri, store, tensorboard) as tracking:
+        tracking.log_parameters({"epochs": 3})
+        tracking.log_metrics({"loss": 1.5}, step=0)
+        tracking.log_artifacts(_report(tmp_path))
+    assert (tracking.notes, tracking.store.server_pid, tracking.store.uri) == ([], None, uri)
+    assert answers(uri)
+    (run,) = runs_at(uri, "train_found")
+    assert run.info.status == "FINISHED"
+    assert (run.data.params, run.data.metrics) == ({"epochs": "3"}, {"loss": 1.5})
+    assert _artifacts(uri, run) == ["report/curves.png", "report/pages/report.html"]
+    assert not store.exists(), "what is at the server need not be in the file store too"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot halt a process by a signal")
+def test_server_that_hangs_in_the_middle(store, tensorboard, server, monkeypatch):
+    uri, pid = server
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with Tracking("train_test", uri, store, tensorboard) as tracking:
+        os.killpg(pid, signal.SIGSTOP)
+        try:
+            tracking.log_metrics({"loss": 1.0}, step=0)
+            tracking.log_metrics({"loss": 0.5}, step=1)
+        finally:
+            os.killpg(pid, signal.SIGCONT)
+    (note,) = tracking.notes
+    assert note.startswith("MLflow failed and is left out for the rest of the run: ")
+    assert _scalars(tensorboard, "loss") == [(0, 1.0), (1, 0.5)]
+
+
+def test_server_that_dies_in_the_middle(store, tensorboard, free_uri, end_servers):
+    end_servers.append(open_mlflow(free_uri, store).server_pid)
+    with Tracking("train_test", free_uri, store, tensorboard) as tracking:
+        tracking.log_metrics({"loss": 2.0}, step=0)
         stop_server(end_servers.pop())
         _until(lambda: not answers(free_uri))
-        third.log_metrics({"loss": 1.0}, step=1)
-        third.log_metrics({"loss": 0.5}, step=2)
-    (note,) = third.notes
+        tracking.log_metrics({"loss": 1.0}, step=1)
+        tracking.log_metrics({"loss": 0.5}, step=2)
+    (note,) = tracking.notes
     assert note.startswith("MLflow failed and is left out for the rest of the run: ")
-    assert _scalars(tmp_path / "board", "loss") == [(0, 2.0), (1, 1.0), (2, 0.5)]
+    assert _scalars(tensorboard, "loss") == [(0, 2.0), (1, 1.0), (2, 0.5)]
 
 
 def test_a_started_server_does_not_hold_the_callers_output(store, tensorboard, free_uri, end_servers):
@@ -144,6 +180,32 @@ def test_a_started_server_does_not_hold_the_callers_output(store, tensorboard, f
     assert answers(free_uri)
 
 
+class _Strange(http.server.BaseHTTPRequestHandler):
+    """Answers as healthy as MLflow, and knows nothing else."""
+
+    def do_GET(self):
+        self.send_response(200 if self.path == "/health" else 404)
+        self.end_headers()
+        self.wfile.write(b"OK")
+
+    do_POST = do_GET  # noqa: N815 (the base class's naming)
+
+    def log_message(self, *args):
+        pass
+
+
+def test_a_healthy_program_that_takes_no_runs(store, tensorboard):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Strange) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        uri = f"http://localhost:{other.server_port}"
+        with Tracking("train_test", uri, store, tensorboard) as tracking:
+            tracking.log_metrics({"loss": 1.0}, step=0)
+        other.shutdown()
+    (note,) = tracking.notes
+    assert note.startswith(f"No MLflow server at {uri}: it takes no run (")
+    assert [run.data.metrics for run in runs_at(store.as_uri())] == [{"loss": 1.0}]
+
+
 class _NotMlflow(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(403)
@@ -161,7 +223,9 @@ def test_port_taken_by_another_program(store, tensorboard):
             tracking.log_metrics({"loss": 1.0}, step=0)
         other.shutdown()
     (note,) = tracking.notes
-    assert note.startswith(f"No MLflow server at {uri}: the port is taken by a program that does not answer as MLflow")
+    assert note.startswith(
+        f"No MLflow server at {uri}: the port is taken by a program that does not answer as it would"
+    )
     assert note.endswith(f"The run is logged to the file store {store} instead.")
     assert [run.data.metrics for run in runs_at(store.as_uri())] == [{"loss": 1.0}]
 
@@ -178,7 +242,7 @@ def test_server_that_ends_at_once(store, tensorboard, free_uri, monkeypatch):
 
 @pytest.mark.parametrize("uri", ["https://localhost:1", "http://localhost:1/prefix", "http://mlflow.invalid:5000"])
 def test_address_where_none_can_be_started(store, uri):
-    found = open_store(uri, store)
+    found = open_mlflow(uri, store)
     assert found.server_pid is None
     assert found.uri == store.as_uri()
     assert f"No MLflow server at {uri}: it does not answer, and one is started only at an http" in found.note
@@ -202,6 +266,27 @@ def test_tensorboard_files_lie_where_studio_looks(offline, tensorboard):
     assert _scalars(tensorboard, "train_loss") == [(0, 2.0)]
     (run,) = (tensorboard / "train_test").iterdir()
     assert [file.name[:20] for file in run.iterdir()] == ["events.out.tfevents."]
+
+
+def test_tensorboard_is_started_stays_and_is_found(store, tensorboard, free_uri, end_servers):
+    first = Tracking("train_test", "https://localhost:1", store, tensorboard, tensorboard_uri=free_uri)
+    with first:
+        end_servers.append(first.tensorboard_pid)
+        first.log_metrics({"loss": 1.0}, step=0)
+    runs = f"{free_uri}/data/runs"
+    _until(lambda: requests.get(runs, timeout=10).json())
+    assert requests.get(runs, timeout=10).json()[0].startswith("train_test")
+    second = Tracking("train_test", "https://localhost:1", store, tensorboard, tensorboard_uri=free_uri)
+    with second:
+        assert second.tensorboard_pid is None
+    assert len(first.notes) == len(second.notes) == 1, "MLflow's alone"
+
+
+def test_tensorboard_that_cannot_be_started_is_noted(store, tensorboard):
+    with Tracking("train_test", "https://localhost:1", store, tensorboard, "https://localhost:1") as tracking:
+        tracking.log_metrics({"loss": 1.0}, step=0)
+    assert tracking.notes[1].startswith("No TensorBoard at https://localhost:1: it does not answer")
+    assert _scalars(tensorboard, "loss") == [(0, 1.0)]
 
 
 def test_many_parameters_and_any_names(offline, store):
