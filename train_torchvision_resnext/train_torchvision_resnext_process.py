@@ -44,6 +44,16 @@ class Results(DataDictIO):
         self.data = {}
 
 
+class ModelFolder(dataprocess.CPathIO):
+    """The path of the last model. A training task that was disabled after its run still hands it on."""
+
+    def __init__(self):
+        dataprocess.CPathIO.__init__(self, core.IODataType.FOLDER_PATH)
+
+    def clear_data(self):
+        """Nothing: the host clears all outputs before every run; ours forgets its path when it trains anew."""
+
+
 class TrainResNeXt(dnntrain.TrainProcess):
     """Trains on a folder of images and hands on the path of the model folder."""
 
@@ -55,7 +65,7 @@ class TrainResNeXt(dnntrain.TrainProcess):
         self.set_param_object(own)
         self.remove_input(DATASET)
         self.add_input(dataprocess.CPathIO(core.IODataType.FOLDER_PATH))
-        self.add_output(dataprocess.CPathIO(core.IODataType.FOLDER_PATH))
+        self.add_output(ModelFolder())
         self.add_output(Results())
         self._stop = threading.Event()
         self._steps_done = 0

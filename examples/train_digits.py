@@ -1,0 +1,94 @@
+"""One graph from images to answers: a folder of handwritten digits → training → inference with the new model.
+
+Run with `python -m examples.train_digits [where to keep the model folder]`. The model in `examples/models/digits` was
+made so.
+"""
+
+import logging
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from examples.digits import LABELS, Digits, training_and_held_out
+from examples.ikomia_home import DEMO, use_own_home
+
+use_own_home()
+
+from ikomia import core, dataprocess  # noqa: E402  (reads the home when it is imported)
+from ikomia.dataprocess.workflow import Workflow  # noqa: E402
+
+RECIPE = {
+    "weights": "none",
+    "layers": "1,1",
+    "cardinality": 8,
+    "bottleneck_width": 4,
+    "input_size": 32,
+    "epochs": 15,
+    "batch_size": 64,
+    "learning_rate": 0.003,
+    "horizontal_flip": False,
+    "export_pth": False,
+}
+"""A network of eight layers, trained from scratch; digits must not be mirrored."""
+
+IMAGES, PHOTO = 0, 1
+"""Inputs of the workflow."""
+
+
+def write_images(folder: Path, digits: Digits) -> None:
+    """The training part, as PNG files in a folder for each class; the task itself sets a fifth aside to validate."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for label in LABELS:
+        (folder / label).mkdir(parents=True)
+    for index, (image, digit) in enumerate(zip(digits.images, digits.digits, strict=True)):
+        Image.fromarray(image).save(folder / LABELS[digit] / f"{index:04}.png")
+
+
+def build(images: Path) -> tuple[Workflow, Any, Any]:
+    """The graph: the folder goes to training, its model and an image to inference."""
+    workflow = Workflow("train, then infer")
+    workflow.add_input(dataprocess.CPathIO(core.IODataType.FOLDER_PATH, str(images)))
+    workflow.set_image_input(array=np.zeros((8, 8, 3), np.uint8), index=PHOTO)
+    train = workflow.add_task(name="train_torchvision_resnext")
+    infer = workflow.add_task(name="infer_torchvision_resnext")
+    workflow.connect_tasks(workflow.root(), train, [(IMAGES, 0)])
+    workflow.connect_tasks(workflow.root(), infer, [(PHOTO, 0)])
+    workflow.connect_tasks(train, infer, [(0, 2)])
+    return workflow, train, infer
+
+
+def main(keep: Path | None = None) -> None:
+    logging.getLogger("ikomia").setLevel(logging.WARNING)
+    training, held_out = training_and_held_out()
+    images = DEMO / "digits"
+    write_images(images, training)
+    workflow, train, infer = build(images)
+    train.set_parameters({**RECIPE, "output_folder": DEMO / "training"})
+    start = time.perf_counter()
+    workflow.run()
+    trained = time.perf_counter() - start
+    outcome = train.get_output(1).data
+    print(f"   trained {len(outcome['history'])} epochs in {trained:.0f} s; validation: {outcome['validation']['top1']:.1%}")
+    # The same graph again, without training anew: a disabled training task still hands on its model.
+    workflow.set_task_enabled(task=train, enabled=False)
+    start = time.perf_counter()
+    answers = []
+    for image in held_out.images:
+        workflow.set_image_input(array=image, index=PHOTO)
+        workflow.run()
+        answers.append(int(infer.get_whole_image_results()[0][0]))
+    right = int((np.array(answers) == held_out.digits).sum())
+    print(f"   {right} of {len(answers)} held-out digits right: {right / len(answers):.1%}, in {time.perf_counter() - start:.1f} s")
+    print(f"   model folder: {outcome['model_folder']}")
+    if keep:
+        shutil.rmtree(keep, ignore_errors=True)
+        shutil.copytree(outcome["model_folder"], keep)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
