@@ -43,6 +43,10 @@ class Results(DataDictIO):
     def clear_data(self):
         self.data = {}
 
+    def save(self, path):
+        # The host's automatic saving gives a path without a suffix.
+        super().save(path if path.endswith(".json") else f"{path}_results.json")
+
 
 class TrainResNeXt(dnntrain.TrainProcess):
     """Trains on a folder of images and hands on the path of the model folder."""
@@ -97,7 +101,6 @@ class TrainResNeXt(dnntrain.TrainProcess):
         model_folder = self.get_output(MODEL_FOLDER)
         model_folder.set_path("")
         self.get_output(RESULTS).clear_data()
-        # The host's own begin_task_run would open the browser before a server answers; it is told afterwards.
         parameters = self.get_param_object().parameters
         servers = config.main_cfg
         with Tracking(
