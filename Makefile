@@ -2,12 +2,12 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PLUGINS := infer_torchvision_resnext train_torchvision_resnext
-CODE := $(PLUGINS) tests examples benchmarks
+CODE := $(PLUGINS) tests examples benchmarks tools
 
 .PHONY: sync demo test check format bench package docs clean
 
 demo: $(VENV)/installed
-	$(PYTHON) examples/demo.py
+	$(PYTHON) -m examples.demo
 
 test: $(VENV)/installed
 	$(PYTHON) -m pytest
@@ -31,10 +31,12 @@ sync:
 	rm -rf train_torchvision_resnext/resnext/__pycache__
 
 package: $(VENV)/installed
-	$(PYTHON) -m benchmarks.package
+	$(PYTHON) -m tools.package
 
 docs: $(VENV)/installed
-	$(PYTHON) -m examples.update_docs
+	$(PYTHON) -m tools.update_readme
+	$(PYTHON) -m tools.draw_icon
+	$(PYTHON) -m examples.demo docs/images
 
 clean:
 	rm -rf $(VENV) .demo dist bench

@@ -119,10 +119,9 @@ class _Canvas:
         line = max(2, round(self.text_height / 8))
         ImageDraw.Draw(self.picture).rectangle(corners, outline=annotation.colour, width=line)
         width, height = self._label_size(annotation.text)
-        # Above the box where there is room, else inside it; never outside the picture.
-        top = y - height if y >= height else y
+        # Above the box, or as far above as the picture goes.
         left = max(0, min(x, self.picture.width - width))
-        self._label(annotation, left, max(0, min(top, self.picture.height - height)))
+        self._label(annotation, left, max(0, min(y - height, self.picture.height - height)))
 
     def _label(self, annotation: Annotation, x: float, y: float) -> None:
         width, height = self._label_size(annotation.text)

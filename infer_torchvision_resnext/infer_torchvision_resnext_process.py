@@ -16,7 +16,7 @@ NAME = "infer_torchvision_resnext"
 VERSION = "2.0.0"
 
 IMAGE, GRAPHICS, MODEL_FOLDER = 0, 1, 2
-"""Inputs."""
+"""Inputs. The third is optional and carries the folder of a model, as the training task's output does."""
 
 OBJECTS_OUT, GRAPHICS_OUT, TABLE_OUT, RESULTS_OUT = 1, 2, 3, 4
 """Outputs; 0 is the image, forwarded by the host."""
@@ -42,6 +42,10 @@ class Results(DataDictIO):
 
     def clear_data(self):
         self.data = {}
+
+    def save(self, path):
+        # The host's automatic saving gives a path without a suffix, and `.json` belongs to the graphics output.
+        super().save(path if path.endswith(".json") else f"{path}_results.json")
 
 
 class InferResNeXt(dataprocess.CClassificationTask):
@@ -77,9 +81,11 @@ class InferResNeXt(dataprocess.CClassificationTask):
         for output in self.get_outputs()[OBJECTS_OUT:]:
             output.clear_data()
         self._annotations = []
+        self._classifier.prepare(self._parameters())
+        # The first begin_task_run would call our init_long_process, warm-up and all, and wrap its errors twice.
+        super().init_long_process()
         self.begin_task_run()
         frame = self._frame()
-        self._classifier.prepare(self._parameters())
         self._name_classes()
         self.emit_step_progress()
         classify = self._classify_objects if self._looks_at_objects() else self._classify_image
@@ -101,10 +107,10 @@ class InferResNeXt(dataprocess.CClassificationTask):
         return draw(self.get_output(IMAGE).get_image(), self._annotations)
 
     def _parameters(self):
+        """What was set; a model folder that comes in takes the place of `weights`."""
         parameters = self.get_param_object().parameters
-        # A training task upstream hands its model over here, whatever `weights` says.
-        model_folder = self.get_input(MODEL_FOLDER).get_path()
-        return parameters.updated({"weights": model_folder}) if model_folder else parameters
+        folder = self.get_input(MODEL_FOLDER).get_path()
+        return parameters.updated({"weights": folder}) if folder else parameters
 
     def _frame(self):
         image = self.get_input(IMAGE)

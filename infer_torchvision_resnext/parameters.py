@@ -6,18 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from .resnext.architecture import ALIASES
 from .resnext.schema import ParameterError, ParameterSchema
-
-PUBLISHED_WEIGHTS = {
-    "resnext50": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
-    "resnext50_32x4d": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
-    "resnext101": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
-    "resnext101_32x8d": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
-    "resnext101_64x4d": ("IMAGENET1K_V1",),
-}
-"""torchvision's ImageNet weights by model name, the best last."""
-
-WEIGHT_FILES = (".safetensors", ".pth", ".pt")
+from .resnext.weight_files import PUBLISHED_WEIGHTS
 
 
 class Parameters(ParameterSchema):
@@ -114,13 +105,16 @@ class Parameters(ParameterSchema):
             raise ValueError(f"must be {cls.allowed('weights')}")
         if not re.fullmatch(r"[A-Z0-9_]+", weights):
             return weights
-        model_name = info.data.get("model_name")
-        published = PUBLISHED_WEIGHTS.get(str(model_name), PUBLISHED_WEIGHTS["resnext50"])
-        if weights == "DEFAULT" or weights in published:
+        if weights == "DEFAULT":
             return weights
-        raise ValueError(
-            f"must be {cls.allowed('weights')}; published for {model_name or 'ResNeXt'}: {', '.join(published)}"
-        )
+        if not any(weights in names for names in PUBLISHED_WEIGHTS.values()):
+            raise ValueError(f"must be {cls.allowed('weights')}")
+        # The model's name is missing here if it was refused itself.
+        model_name = str(info.data.get("model_name", ""))
+        published = PUBLISHED_WEIGHTS.get(ALIASES.get(model_name, model_name), (weights,))
+        if weights not in published:
+            raise ValueError(f"torchvision publishes {', '.join(published)} for {model_name}; set that, or DEFAULT")
+        return weights
 
     @field_validator("device")
     @classmethod

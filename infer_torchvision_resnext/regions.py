@@ -48,8 +48,6 @@ class Region:
         The box is grown by `margin` of its size on every side, widened to pixel borders and cut to the frame.
         """
         x, y, box_width, box_height = self.box_xywh
-        if not all(math.isfinite(value) for value in self.box_xywh):
-            return None
         left = max(0, math.floor(x - margin * box_width))
         top = max(0, math.floor(y - margin * box_height))
         right = min(width, math.ceil(x + box_width * (1 + margin)))
@@ -66,23 +64,30 @@ def view(frame: RGBImage, box_xywh: Box) -> RGBImage:
 
 
 def regions_of(items: Iterable[GraphicsItem]) -> list[Region]:
-    """Group the host's items into objects, in their order."""
+    """Group the host's items into objects, in their order.
+
+    A box that is not finite is nowhere, and becomes one without extent.
+    """
     regions: list[Region] = []
     pending: list[GraphicsItem] = []
     for item in items:
         caption = re.fullmatch(r"(.*) #(-?\d+): [-+.\deinfa]+", item.text, re.DOTALL) if item.kind == "TEXT" else None
         if caption and pending:
-            regions.append(Region(_enclosing(pending), int(caption[2]), caption[1]))
+            regions.append(Region(_finite(_enclosing(pending)), int(caption[2]), caption[1]))
             pending = []
         elif item.kind in AREAS:
             pending.append(item)
     first_id = max((region.object_id for region in regions), default=-1) + 1
-    regions += [Region(item.box_xywh, first_id + ordinal) for ordinal, item in enumerate(pending)]
+    regions += [Region(_finite(item.box_xywh), first_id + ordinal) for ordinal, item in enumerate(pending)]
     return regions
 
 
 AREAS = ("RECTANGLE", "ELLIPSE", "POLYGON", "COMPLEX_POLYGON")
 """Items that enclose something; points, polylines and texts do not."""
+
+
+def _finite(box: Box) -> Box:
+    return box if all(math.isfinite(value) for value in box) else (0, 0, 0, 0)
 
 
 def _enclosing(items: Sequence[GraphicsItem]) -> Box:

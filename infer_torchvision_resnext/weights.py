@@ -5,16 +5,15 @@ lies. Only tensors are ever loaded: safetensors, or pickles restricted to tensor
 """
 
 import logging
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .parameters import PUBLISHED_WEIGHTS, WEIGHT_FILES, Parameters
+from .parameters import Parameters
 from .resnext.architecture import Architecture, ArchitectureError, class_count
-from .resnext.model_folder import CLASSES, WEIGHTS, ModelConfig, ModelFolderError, read_config
+from .resnext.model_folder import CLASSES, CONFIG, WEIGHTS, ModelFolderError, read_config
 from .resnext.preprocessing import Preprocessing
+from .resnext.weight_files import PUBLISHED_WEIGHTS, WeightFileError, cached_file, read_state
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 IMAGENET_CLASSES = 1000
+WEIGHT_FILES = (".safetensors", ".pth", ".pt")
 
 
 class WeightsError(ValueError):
@@ -53,7 +53,7 @@ def fingerprint(parameters: Parameters) -> tuple[object, ...]:
     if _is_published(source):
         return (parameters.model_name, source)
     path = Path(source).expanduser()
-    files = [path, path / WEIGHTS, path / "config.json", *_label_files(parameters)]
+    files = [path, path / WEIGHTS, path / CONFIG, *_label_files(parameters)]
     return (parameters.model_name, source, parameters.class_file, *(_stamp(file) for file in files))
 
 
@@ -71,7 +71,7 @@ def load_model(parameters: Parameters) -> Model:
             return _load_folder(path)
         if path.is_file():
             return _load_file(path, parameters)
-    except (ArchitectureError, ModelFolderError) as error:
+    except (ArchitectureError, ModelFolderError, WeightFileError) as error:
         raise WeightsError(f"weights = {parameters.weights!r}: {error}") from error
     raise WeightsError(
         f"weights = {parameters.weights!r}: there is no such file or folder (looked for {path.absolute()}); give "
@@ -80,16 +80,16 @@ def load_model(parameters: Parameters) -> Model:
 
 
 def _is_published(source: str) -> bool:
-    return source == "DEFAULT" or source in PUBLISHED_WEIGHTS["resnext50"]
+    return source == "DEFAULT" or any(source in names for names in PUBLISHED_WEIGHTS.values())
 
 
 def _load_published(model_name: str, weights_name: str) -> Model:
     from torchvision.models import get_model_weights  # type: ignore[attr-defined]
 
     architecture = Architecture.from_name(model_name)
-    resolved = PUBLISHED_WEIGHTS[model_name][-1] if weights_name == "DEFAULT" else weights_name
+    resolved = PUBLISHED_WEIGHTS[architecture.name][-1] if weights_name == "DEFAULT" else weights_name
     weights = get_model_weights(architecture.name)[resolved]
-    path = cached(weights.url)
+    path = cached_file(weights.url)
     preset = weights.transforms()
     preprocessing = Preprocessing(preset.resize_size[0], preset.crop_size[0], tuple(preset.mean), tuple(preset.std))
     state = read_state(path, architecture)
@@ -99,35 +99,8 @@ def _load_published(model_name: str, weights_name: str) -> Model:
     return Model(resolved, architecture, state, labels, preprocessing)
 
 
-def cached(url: str) -> Path:
-    """The path of a published file in torch hub's cache; downloaded first, with a progress bar, if it is not there.
-
-    The download is checked against the hash in the file's name and appears in the cache whole or not at all.
-
-    Raises:
-        WeightsError: no connection, or another hash; says which file, where from and where to put it.
-    """
-    import torch
-
-    name = url.rsplit("/", 1)[-1]
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    path = folder / name
-    if path.is_file():
-        return path
-    hash_prefix = re.search(r"-([0-9a-f]{8,})\.", name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path), hash_prefix[1] if hash_prefix else None, progress=True)
-    except (OSError, RuntimeError) as error:
-        raise WeightsError(
-            f"{name} is not in torch hub's cache and could not be downloaded ({error}). On a machine with a "
-            f"connection, download {url} and put it into {folder}; or set weights to a model of your own."
-        ) from error
-    return path
-
-
 def _load_folder(folder: Path) -> Model:
-    config: ModelConfig = read_config(folder)
+    config = read_config(folder)
     architecture = config.network
     path = folder / WEIGHTS
     if not path.is_file():
@@ -169,7 +142,7 @@ def _label_files(parameters: Parameters) -> list[Path]:
     """Where the labels of a bare file may stand; a given class file is the only one."""
     if parameters.class_file:
         return [Path(parameters.class_file).expanduser()]
-    return [Path(parameters.weights).expanduser().with_name(CLASSES)]
+    return [Path(parameters.weights).expanduser().parent / CLASSES]
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -182,62 +155,6 @@ def read_labels(path: Path) -> tuple[str, ...]:
     if not labels:
         raise WeightsError(f"class_file = {str(path)!r} holds no label")
     return labels
-
-
-def read_state(path: Path, architecture: Architecture) -> "State":
-    """Read a state dict, tensors and nothing else.
-
-    Args:
-        architecture: what the file is expected to hold, for the message about one that is cut short.
-
-    Raises:
-        WeightsError: the file holds code, is damaged or cut short, or holds no state dict.
-    """
-    import torch
-
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # Damaged files make the readers raise anything from EOFError to their own SafetensorError.
-        if code := re.search(r"GLOBAL (\S+)|(TorchScript)", str(error)):
-            raise WeightsError(
-                f"{path} holds code ({code[1] or code[2]}), not only tensors, and is refused: it could run anything. "
-                "Save the state dict alone: torch.save(model.state_dict(), path)"
-            ) from error
-        raise _damaged(path, architecture, error) from error
-    return _state_within(content, path)
-
-
-def _state_within(content: object, path: Path) -> "State":
-    """The state dict itself, out of the wrappings that training scripts give it."""
-    import torch
-
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if (
-        not isinstance(content, Mapping)
-        or not content
-        or not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in content.items())
-    ):
-        raise WeightsError(f"{path} holds no state dict: expected parameter names with tensors")
-    return {key.removeprefix("module."): value for key, value in content.items()}
-
-
-def _damaged(path: Path, architecture: Architecture, error: Exception) -> WeightsError:
-    import torch
-
-    with torch.device("meta"):
-        network = architecture.build(1)
-    expected = sum(tensor.numel() for tensor in network.parameters()) * 4
-    return WeightsError(
-        f"{path} is damaged or cut short: it has {path.stat().st_size:,} bytes, the weights of {architecture} take "
-        f"about {expected:,} in fp32. Fetch or save it again ({type(error).__name__}: {str(error).splitlines()[0]})"
-    )
 
 
 def _fits(path: Path, architecture: Architecture, state: "State", remedy: str) -> None:

@@ -104,7 +104,8 @@ class ParameterSchema(BaseModel):
     @classmethod
     def _must_be(cls, key: str) -> str:
         spec = _without_null(cls.model_json_schema()["properties"][key])
-        return f"one of {cls.allowed(key)}" if "enum" in spec else cls.allowed(key)
+        one_of = "enum" in spec or spec.get("type") == "boolean"
+        return f"one of {cls.allowed(key)}" if one_of else cls.allowed(key)
 
 
 def _as_text(value: object) -> str:

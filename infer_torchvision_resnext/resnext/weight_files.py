@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .architecture import Architecture
+
 if TYPE_CHECKING:
     import torch
 
@@ -52,8 +54,11 @@ def cached_file(url: str) -> Path:
     return path
 
 
-def read_state(path: Path) -> "State":
+def read_state(path: Path, expected: Architecture | None = None) -> "State":
     """Read a state dict, tensors and nothing else, on the CPU.
+
+    Args:
+        expected: what the file should hold; the message about one that is cut short says how large that is.
 
     Raises:
         WeightFileError: the file is missing, holds code, is damaged or cut short, or holds no state dict.
@@ -75,10 +80,7 @@ def read_state(path: Path) -> "State":
                 f"{path} holds code ({code[1] or code[2]}), not only tensors, and is refused: it could run anything. "
                 "Save the state dict alone: torch.save(model.state_dict(), path)"
             ) from error
-        raise WeightFileError(
-            f"{path} is damaged or cut short ({type(error).__name__}: {(str(error) or 'no detail').splitlines()[0]}): "
-            "fetch or save it again"
-        ) from error
+        raise _damaged(path, expected, error) from error
     return _state_within(content, path)
 
 
@@ -96,3 +98,20 @@ def _state_within(content: object, path: Path) -> "State":
     ):
         raise WeightFileError(f"{path} holds no state dict: expected parameter names with tensors")
     return {key.removeprefix("module."): value for key, value in content.items()}
+
+
+def _damaged(path: Path, expected: Architecture | None, error: Exception) -> WeightFileError:
+    reason = str(error).split(". ", 1)[0].strip() or type(error).__name__
+    size = f"it has {path.stat().st_size:,} bytes"
+    if expected:
+        size += f", the weights of {expected} take about {_bytes_in_fp32(expected):,} in fp32"
+    return WeightFileError(f"{path} is damaged or cut short: {size}. Fetch or save it again ({reason})")
+
+
+def _bytes_in_fp32(architecture: Architecture) -> int:
+    """Size of the weights of a network with as few classes as can be."""
+    import torch
+
+    with torch.device("meta"):
+        network = architecture.build(1)
+    return 4 * sum(tensor.numel() for tensor in network.parameters())

@@ -1,0 +1,132 @@
+"""The main job on real images, in real Ikomia workflows. Works offline.
+
+A photo is classified with ImageNet weights, if they can be had; handwritten digits with the tiny model that comes
+with the repository, each by itself, and all on one sheet behind Ikomia's own segmentation. Run with
+`python -m examples.demo [folder for the pictures]`.
+"""
+
+import logging
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from examples.digits import Digits, training_and_held_out
+from examples.ikomia_home import DEMO, REPOSITORY, use_own_home
+
+use_own_home()
+
+from ikomia.dataprocess.workflow import Workflow  # noqa: E402  (reads the home when it is imported)
+
+NAME = "infer_torchvision_resnext"
+MODEL_FOLDER = REPOSITORY / "examples" / "models" / "digits"
+PICTURES = Path(sys.argv[1] if len(sys.argv) > 1 else DEMO / "pictures").resolve()
+
+
+def classify_a_photo() -> None:
+    """scikit-learn's sample photo with torchvision's ImageNet weights."""
+    import sklearn.datasets
+
+    photo = Path(sklearn.datasets.__file__).parent / "images" / "flower.jpg"
+    print("\n1. A photo, with ImageNet weights")
+    workflow = Workflow("photo")
+    task = workflow.add_task(name=NAME, auto_connect=True)
+    task.set_parameters({"model_name": "resnext50"})
+    try:
+        workflow.run_on(path=str(photo))
+    except RuntimeError as error:
+        if "could not be downloaded" not in str(error):
+            raise
+        print("   SKIPPED: the weights are not in torch hub's cache and there is no connection to fetch them.")
+        print(textwrap.fill(first_sentence(error), 100, initial_indent="   ", subsequent_indent="   "))
+        return
+    for label, probability in task.get_whole_image_results():
+        print(f"   {float(probability):7.1%}  {label}")
+    save(task.get_image_with_graphics(), "photo.png")
+
+
+def classify_digits(held_out: Digits) -> None:
+    """Every held-out digit, one by one, through the workflow."""
+    print(f"\n2. {len(held_out.images)} held-out handwritten digits, one by one, with {MODEL_FOLDER.name}")
+    workflow = Workflow("digits")
+    task = workflow.add_task(name=NAME, auto_connect=True)
+    task.set_parameters({"weights": str(MODEL_FOLDER)})
+    answers, pictures = [], []
+    start = time.perf_counter()
+    for image in held_out.images:
+        workflow.run_on(array=image)
+        answers.append(int(task.get_whole_image_results()[0][0]))
+        if len(pictures) < 10:
+            pictures.append(task.get_image_with_graphics())
+    seconds = time.perf_counter() - start
+    right = int((np.array(answers) == held_out.digits).sum())
+    print(f"   {right} of {len(answers)} right: {right / len(answers):.1%}, in {seconds:.1f} s")
+    save(np.vstack([np.hstack(pictures[:5]), np.hstack(pictures[5:])]), "digits.png")
+
+
+def classify_a_sheet(held_out: Digits) -> None:
+    """Digits on one sheet: Ikomia finds the blobs, the tiny model reads each."""
+    print("\n3. A sheet of digits: ocv_threshold, ik_binary_to_graphics, then the classifier on every object")
+    sheet, digits = sheet_of(held_out, rows=5, columns=8)
+    workflow = Workflow("sheet")
+    threshold = workflow.add_task(name="ocv_threshold", auto_connect=True)
+    threshold.set_parameters({"threshold": "24"})
+    blobs = workflow.add_task(name="ik_binary_to_graphics", auto_connect=True)
+    task = workflow.add_task(name=NAME)
+    workflow.connect_tasks(workflow.root(), task, [(0, 0)])
+    workflow.connect_tasks(blobs, task, [(1, 1)])
+    task.set_parameters({"weights": str(MODEL_FOLDER), "batch_size": "8"})
+    workflow.run_on(array=sheet)
+    found = task.get_output(4).data["predictions"]
+    right = sum(row["answer"] == str(digit_at(digits, row["box_xywh"])) for row in found)
+    print(f"   {len(found)} objects found, {right} of {digits.size} digits right")
+    save(task.get_image_with_graphics(), "sheet.png")
+
+
+CELL = 96
+"""Pixels of a digit's place on the sheet."""
+
+
+def sheet_of(held_out: Digits, rows: int, columns: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The first digits on a black sheet, enlarged, and which digit stands where."""
+    sheet = np.zeros((rows * CELL, columns * CELL, 3), np.uint8)
+    digits = held_out.digits[: rows * columns].reshape(rows, columns)
+    for index, image in enumerate(held_out.images[: rows * columns]):
+        large = Image.fromarray(image).resize((64, 64), Image.Resampling.BICUBIC)
+        top, left = index // columns * CELL + 24, index % columns * CELL + 16
+        sheet[top : top + 64, left : left + 64] = np.asarray(large)[..., None]
+    return sheet, digits
+
+
+def digit_at(digits: NDArray[np.int64], box_xywh: list[float]) -> int:
+    """The digit in whose place the middle of a box lies."""
+    x, y, width, height = box_xywh
+    return int(digits[int(y + height / 2) // CELL, int(x + width / 2) // CELL])
+
+
+def first_sentence(error: Exception) -> str:
+    """Ikomia wraps a task's error into its type and a traceback; this is what the task said."""
+    return str(error).split(">: ", 1)[-1].split(":   File", 1)[0]
+
+
+def save(picture: NDArray[np.uint8], name: str) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(PICTURES / name)
+    print(f"   picture: {PICTURES / name}")
+
+
+def main() -> None:
+    # Ikomia reports every run; hundreds of them are no news.
+    logging.getLogger("ikomia").setLevel(logging.WARNING)
+    held_out = training_and_held_out()[1]
+    classify_a_photo()
+    classify_digits(held_out)
+    classify_a_sheet(held_out)
+
+
+if __name__ == "__main__":
+    main()

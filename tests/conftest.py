@@ -1,0 +1,118 @@
+"""Every test runs in a scratch home, without a network, on the real Ikomia."""
+
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+
+from examples.ikomia_home import link
+
+REPOSITORY = Path(__file__).parents[1]
+PLUGINS = [folder for folder in sorted(REPOSITORY.glob("*_torchvision_resnext")) if folder.is_dir()]
+
+# Ikomia reads the home when it is imported, so that it must be set before anything else.
+HOME = Path(tempfile.mkdtemp(prefix="resnext-test-home-"))
+os.environ.update(
+    HOME=str(HOME),
+    USERPROFILE=str(HOME),
+    TORCH_HOME=str(HOME / "torch"),
+    XDG_CACHE_HOME=str(HOME / ".cache"),
+    IKOMIA_AUTO_COMPLETION="False",
+    MPLBACKEND="Agg",
+)
+_INSTALLED = HOME / "Ikomia" / "Plugins" / "Python"
+_INSTALLED.mkdir(parents=True)
+for _plugin in PLUGINS:
+    link(_plugin, _INSTALLED / _plugin.name)
+
+import ikomia  # noqa: E402, F401  (its OpenCV must come before any other)
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from ikomia.dataprocess.workflow import Workflow  # noqa: E402
+from torchvision.models import get_model_weights  # noqa: E402
+
+from benchmarks.random_weights import decided_network, write_stand_in  # noqa: E402
+from infer_torchvision_resnext.resnext.architecture import Architecture  # noqa: E402
+from infer_torchvision_resnext.resnext.model_folder import ModelConfig, write_model_folder  # noqa: E402
+from infer_torchvision_resnext.resnext.preprocessing import Preprocessing  # noqa: E402
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(HOME, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """Looking up any host but this machine fails, as on a machine without a connection."""
+    look_up = socket.getaddrinfo
+
+    def only_loopback(host, *args, **kwargs):
+        if host not in LOOPBACK:
+            raise socket.gaierror(f"tests use no network: {host}")
+        return look_up(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", only_loopback)
+
+
+@pytest.fixture(scope="session")
+def photos():
+    """Two real photos, RGB uint8 427 x 640 x 3, from scikit-learn."""
+    from sklearn.datasets import load_sample_images
+
+    return load_sample_images().images
+
+
+@pytest.fixture(scope="session")
+def photo_path():
+    import sklearn.datasets
+
+    return str(Path(sklearn.datasets.__file__).parent / "images" / "flower.jpg")
+
+
+@pytest.fixture(scope="session")
+def imagenet_cache():
+    """Torch hub's cache with files of the right names for ResNeXt-50, V1 and V2, holding random weights."""
+    hub = Path(os.environ["TORCH_HOME"]) / "hub"
+    for seed, weights in enumerate(get_model_weights("resnext50_32x4d")):
+        write_stand_in("resnext50_32x4d", weights, hub, seed)
+    return hub / "checkpoints"
+
+
+TINY = Architecture((1, 1), 4, 4)
+TINY_LABELS = ("ant", "bee", "cat")
+TINY_PREPROCESSING = Preprocessing(36, 32)
+
+
+@pytest.fixture(scope="session")
+def tiny_state():
+    """Weights of a two-stage ResNeXt for three classes."""
+    torch.manual_seed(1)
+    return decided_network(TINY.build(len(TINY_LABELS))).state_dict()
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tiny_state, tmp_path_factory):
+    """A model folder: ant, bee, cat at 32 pixels."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    write_model_folder(folder, ModelConfig.of(TINY, TINY_LABELS, TINY_PREPROCESSING), tiny_state)
+    return folder
+
+
+@pytest.fixture
+def workflow():
+    """A workflow and, in it, the inference task behind the root."""
+    wf = Workflow()
+    return wf, wf.add_task(name="infer_torchvision_resnext", auto_connect=True)
+
+
+@pytest.fixture
+def blobs():
+    """A frame with a bright and a dim rectangle: x 30-79, y 20-59 and x 100-149, y 80-109."""
+    frame = np.zeros((120, 160, 3), np.uint8)
+    frame[20:60, 30:80] = 255
+    frame[80:110, 100:150] = 200
+    return frame

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.models import ResNeXt50_32X4D_Weights
+from torchvision.transforms._presets import ImageClassification
+
+from infer_torchvision_resnext.resnext.preprocessing import Preprocessing
+
+
+def tensor(preprocessing, image):
+    return preprocessing.normalise(torch.from_numpy(preprocessing.crop(image)[None].copy()))[0]
+
+
+@pytest.mark.parametrize(("resize_size", "crop_size"), [(256, 224), (232, 224), (128, 112), (36, 32), (224, 224)])
+def test_photos_give_torchvisions_tensor_bit_for_bit(photos, resize_size, crop_size):
+    for photo in (*photos, photos[0].transpose(1, 0, 2), photos[1][:301, :299]):
+        expected = ImageClassification(crop_size=crop_size, resize_size=resize_size)(Image.fromarray(photo))
+        assert torch.equal(tensor(Preprocessing(resize_size, crop_size), photo), expected)
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (2, 2), (1, 3), (7, 9), (223, 225), (500, 126), (1024, 256), (64, 256), (300, 301)]
+)
+def test_odd_sizes_give_torchvisions_tensor_bit_for_bit(shape):
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    expected = ImageClassification(crop_size=224, resize_size=232)(Image.fromarray(image))
+    assert torch.equal(tensor(Preprocessing(232, 224), image), expected)
+
+
+@pytest.mark.parametrize("shape", [(30, 200), (200, 30), (40, 1000), (3, 61)])
+def test_a_long_strip_is_within_two_levels_of_torchvision(shape):
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    pixels = Preprocessing(36, 32).crop(image).astype(int)
+    whole = Image.fromarray(image).resize(
+        (36 * shape[1] // min(shape), 36 * shape[0] // min(shape)), Image.Resampling.BILINEAR
+    )
+    top, left = round((whole.height - 32) / 2), round((whole.width - 32) / 2)
+    expected = np.asarray(whole).astype(int)[top : top + 32, left : left + 32]
+    assert np.abs(pixels - expected).max() <= 2
+    assert np.abs(pixels - expected).mean() < 0.1
+
+
+@pytest.mark.parametrize("shape", [(1, 4000), (4000, 1), (2, 100_000)])
+def test_extreme_strips_show_their_middle(shape):
+    image = np.zeros((*shape, 3), np.uint8)
+    middle = tuple(slice(length // 2 - min(2, length // 2), length // 2 + 2) for length in shape)
+    image[middle] = 200
+    assert (Preprocessing(256, 224).crop(image) == 200).all()
+
+
+def test_published_weights_ask_for_these_sizes():
+    for weights, sizes in (
+        (ResNeXt50_32X4D_Weights.IMAGENET1K_V1, (256, 224)),
+        (ResNeXt50_32X4D_Weights.IMAGENET1K_V2, (232, 224)),
+    ):
+        preset = weights.transforms()
+        assert (preset.resize_size[0], preset.crop_size[0], preset.antialias) == (*sizes, True)
+
+
+@pytest.mark.parametrize(
+    ("input_size", "sizes"), [(0, (232, 224)), (224, (232, 224)), (112, (116, 112)), (448, (464, 448)), (1, (1, 1))]
+)
+def test_another_input_size_keeps_the_framing(input_size, sizes):
+    scaled = Preprocessing(232, 224).scaled_to(input_size)
+    assert (scaled.resize_size, scaled.crop_size) == sizes
+
+
+def test_a_view_is_read_without_touching_the_frame(photos):
+    frame = photos[0].copy()
+    view = frame[10:200:2, 300:20:-1]
+    assert np.array_equal(Preprocessing().crop(view), Preprocessing().crop(np.ascontiguousarray(view)))
+    assert np.array_equal(frame, photos[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"resize_size": 100, "crop_size": 101}, "crop_size 101 must be at least 1 and at most resize_size 100"),
+        ({"crop_size": 0}, "crop_size 0"),
+        ({"std": (0.0, 1.0, 1.0)}, "std above 0"),
+    ],
+)
+def test_impossible_preprocessing_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Preprocessing(**arguments)

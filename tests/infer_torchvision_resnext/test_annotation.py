@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+
+from infer_torchvision_resnext.annotation import (
+    GREY,
+    SMALLEST_PICTURE,
+    Annotation,
+    caption,
+    colour_of,
+    colours_of,
+    draw,
+    host_font_size,
+)
+from infer_torchvision_resnext.predictions import Prediction
+
+
+def prediction(label="tabby cat", probability=0.9312, index=3):
+    return Prediction((index,), (label,), (probability,), label)
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        (prediction(), "tabby cat 93.1 %"),
+        (prediction(probability=1.0), "tabby cat 100.0 %"),
+        (prediction(label="a" * 50), "a" * 29 + "... 93.1 %"),
+        (prediction(label="Käfer"), "Käfer 93.1 %"),
+        (Prediction((3,), ("cat",), (0.2,), "unknown", "unsure"), "unknown 20.0 %"),
+        (Prediction.unreadable("too small"), "unknown"),
+    ],
+)
+def test_captions_are_short_and_readable(what, text):
+    assert caption(what) == text
+
+
+def test_colours_are_stable_apart_and_dark_enough_for_white_text():
+    assert colours_of("abc") == [list(colour_of(index)) for index in range(3)]
+    assert colour_of(None) == GREY
+    assert len({colour_of(index) for index in range(100)}) > 95
+    for index in range(1000):
+        neighbours = np.subtract(colour_of(index), colour_of(index + 1))
+        assert np.abs(neighbours).max() > 60
+        assert max(colour_of(index)) < 200
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (8, 8), (32, 32), (1, 4000), (4000, 1), (200, 300), (3000, 4000)])
+def test_a_caption_is_drawn_whole_on_any_image(shape):
+    image = np.full((*shape, 3), 128, np.uint8)
+    annotation = Annotation.of(prediction())
+    picture = draw(image, [annotation])
+    assert picture.dtype == np.uint8
+    assert max(picture.shape) >= SMALLEST_PICTURE
+    rows, columns = np.nonzero((picture == annotation.colour).all(axis=2))
+    label = picture[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    assert label.shape[0] >= 18
+    assert label.shape[1] >= 100
+    # Letters are there, and the label's own border is not cut off at any side.
+    assert (label == 255).all(axis=2).sum() > 50
+    for side in (label[0], label[-1], label[:, 0], label[:, -1]):
+        assert (side == annotation.colour).all()
+    # The image itself is still there, too.
+    assert (picture == 128).all(axis=2).any()
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 0, 40, 30), (260, 170, 40, 30), (-20, -20, 60, 60), (299, 199, 1, 1), (0, 0, 300, 200)]
+)
+def test_a_box_and_its_caption_stay_in_the_picture(box):
+    image = np.full((200, 300, 3), 128, np.uint8)
+    annotation = Annotation.of(prediction(), box)
+    picture = draw(image, [annotation])
+    scale = picture.shape[0] // 200
+    assert picture.shape == (200 * scale, 300 * scale, 3)
+    assert (picture == 255).all(axis=2).sum() > 50
+    assert (image == 128).all()
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.full((400, 400), 9, np.uint8),
+        np.full((400, 400, 4), 9, np.uint8),
+        np.full((400, 400, 3), 9 * 257, np.uint16),
+        np.full((400, 400, 3), 9 / 255, np.float32),
+    ],
+)
+def test_any_image_becomes_a_picture(image):
+    picture = draw(image, [])
+    assert picture.shape == (400, 400, 3)
+    assert (picture == 9).all()
+
+
+@pytest.mark.parametrize(("width", "height"), [(32, 32), (640, 480), (12000, 9000), (4000, 20)])
+def test_the_hosts_text_fits_the_width(width, height):
+    import cv2
+
+    text = "tabby cat 93.1 %"
+    size = host_font_size(text, width, height)
+    (text_width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size / 30, 1)
+    assert size >= 1
+    assert text_width <= width

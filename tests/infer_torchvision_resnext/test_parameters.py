@@ -1,0 +1,97 @@
+import pytest
+
+from infer_torchvision_resnext.parameters import Parameters, read_host_map
+from infer_torchvision_resnext.resnext.schema import ParameterError
+
+
+def test_the_defaults_are_the_documented_ones():
+    assert Parameters().to_strings() == {
+        "model_name": "resnext50",
+        "weights": "DEFAULT",
+        "class_file": "",
+        "input_size": "0",
+        "top_k": "5",
+        "confidence_threshold": "0",
+        "region": "auto",
+        "object_margin": "0",
+        "batch_size": "32",
+        "device": "auto",
+        "precision": "auto",
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"model_name": "resnet50"}, "model_name = 'resnet50': must be one of resnext50, resnext50_32x4d, resnext101"),
+        ({"weights": ""}, "weights = '': must be DEFAULT, IMAGENET1K_V1"),
+        (
+            {"weights": "IMAGENET1K_V3"},
+            "weights = 'IMAGENET1K_V3': must be DEFAULT, IMAGENET1K_V1, IMAGENET1K_V2, or the path",
+        ),
+        (
+            {"model_name": "resnext101_64x4d", "weights": "IMAGENET1K_V2"},
+            "torchvision publishes IMAGENET1K_V1 for resnext101_64x4d; set that, or DEFAULT",
+        ),
+        ({"input_size": "-1"}, "input_size = '-1': must be an integer from 0 to 4096"),
+        ({"top_k": "2.5"}, "top_k = '2.5': must be an integer from 0"),
+        ({"confidence_threshold": "93"}, "confidence_threshold = '93': must be a number from 0 to 1"),
+        ({"region": "frame"}, "region = 'frame': must be one of auto, image, objects"),
+        ({"object_margin": "-0.1"}, "object_margin = '-0.1': must be a number from 0 to 10"),
+        ({"batch_size": "0"}, "batch_size = '0': must be an integer from 1 to 4096"),
+        ({"device": "gpu"}, "device = 'gpu': must be auto, cpu, cuda or cuda:N"),
+        ({"precision": "int8"}, "precision = 'int8': must be one of auto, fp32, bf16, fp16"),
+        ({"confidence": "0.5"}, "'confidence' is not a parameter: did you mean 'confidence_threshold'?"),
+    ],
+)
+def test_a_refusal_names_field_value_and_what_is_allowed(values, problem):
+    with pytest.raises(ParameterError, match=problem.replace("?", r"\?")):
+        read_host_map(values)
+
+
+def test_all_fields_can_be_wrong_at_once():
+    wrong = dict.fromkeys(Parameters.model_fields, "?!")
+    wrong |= {"weights": "", "class_file": ""}
+    with pytest.raises(ParameterError) as caught:
+        read_host_map(wrong)
+    assert [problem.split()[0] for problem in caught.value.problems] == [
+        key for key in Parameters.model_fields if key != "class_file"
+    ]
+
+
+def test_paths_of_models_pass():
+    for path in ("models/ants", "/a/b.pth", r"C:\models\x.safetensors", "./MODELS"):
+        assert read_host_map({"weights": path}).weights == path
+
+
+@pytest.mark.parametrize(
+    ("old", "meant"),
+    [
+        (
+            {"dataset": "ImageNet", "model_path": "", "class_file": "/gone/imagenet_classes.txt", "input_size": "224"},
+            Parameters(weights="IMAGENET1K_V1", input_size=224, top_k=0),
+        ),
+        (
+            {"dataset": "Custom", "model_path": "m.pth", "class_file": "c.txt", "model_name": "resnext101"},
+            Parameters(weights="m.pth", class_file="c.txt", model_name="resnext101", top_k=0),
+        ),
+        ({"dataset": "", "model_path": "m.pth", "top_k": "3"}, Parameters(weights="m.pth", top_k=3)),
+        ({"dataset": "", "model_path": "", "weights": "m"}, Parameters(weights="m")),
+    ],
+)
+def test_the_earlier_plugins_keys_mean_what_they_meant(old, meant):
+    assert read_host_map(old) == meant
+    assert read_host_map({**Parameters().to_strings(), **old}) == meant
+
+
+@pytest.mark.parametrize(
+    ("old", "problem"),
+    [
+        ({"dataset": "COCO"}, "dataset = 'COCO': must be one of ImageNet, Custom"),
+        ({"dataset": "Custom"}, "model_path = '': dataset=Custom needs the path of a state dict"),
+        ({"dataset": "ImageNet", "weights": "m.pth"}, "weights = 'm.pth' and dataset = 'ImageNet' contradict"),
+    ],
+)
+def test_old_keys_that_say_nothing_clear_are_refused(old, problem):
+    with pytest.raises(ParameterError, match=problem):
+        read_host_map(old)

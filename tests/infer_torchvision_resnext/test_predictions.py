@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from infer_torchvision_resnext.predictions import UNKNOWN, Prediction, softmax, top_k
+
+LABELS = ("ant", "bee", "cat")
+
+
+def test_softmax_worked_out_by_hand():
+    logits = np.log(np.array([[1, 2, 5], [4, 4, 2]], np.float32)) + 7
+    assert softmax(logits) == pytest.approx(np.array([[0.125, 0.25, 0.625], [0.4, 0.4, 0.2]]))
+
+
+def test_softmax_of_huge_logits_is_finite():
+    assert softmax(np.array([[3e38, 0, -3e38]], np.float32)).tolist() == [[1, 0, 0]]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_not_finite_are_refused(value):
+    with pytest.raises(ValueError, match="not finite: the weights are broken"):
+        softmax(np.array([[0, value]], np.float32))
+
+
+def test_the_best_come_first_and_equals_keep_their_order():
+    first, second = top_k(np.array([[0.1, 0.3, 0.6], [0.4, 0.4, 0.2]]), LABELS, 2, 0)
+    assert first == Prediction((2, 1), ("cat", "bee"), (0.6, 0.3), "cat")
+    assert second == Prediction((0, 1), ("ant", "bee"), (0.4, 0.4), "ant")
+    assert (first.index, first.probability) == (2, 0.6)
+
+
+@pytest.mark.parametrize(("k", "count"), [(0, 3), (1, 1), (3, 3), (99, 3)])
+def test_k_beyond_the_classes_lists_all(k, count):
+    (prediction,) = top_k(np.array([[0.5, 0.3, 0.2]]), LABELS, k, 0)
+    assert len(prediction.labels) == len(prediction.indices) == len(prediction.probabilities) == count
+
+
+@pytest.mark.parametrize(("threshold", "answer"), [(0.5, "ant"), (0.51, UNKNOWN), (1, UNKNOWN)])
+def test_below_the_threshold_the_answer_is_unknown_and_the_probability_stays(threshold, answer):
+    (prediction,) = top_k(np.array([[0.5, 0.3, 0.2]]), LABELS, 3, threshold)
+    assert prediction.answer == answer
+    assert prediction.probability == 0.5
+    assert prediction.labels == LABELS
+    assert prediction.index == (0 if answer == "ant" else None)
+    assert bool(prediction.reason) == (answer == UNKNOWN)
+
+
+def test_a_class_may_be_called_unknown():
+    (prediction,) = top_k(np.array([[0.9, 0.1]]), (UNKNOWN, "ant"), 1, 0.5)
+    assert (prediction.answer, prediction.index, prediction.reason) == (UNKNOWN, 0, "")
+
+
+def test_unreadable_is_unknown_with_probability_zero():
+    prediction = Prediction.unreadable("too small")
+    assert (prediction.answer, prediction.probability, prediction.index) == (UNKNOWN, 0.0, None)
+    assert prediction.to_dict() == {"answer": UNKNOWN, "probability": 0.0, "reason": "too small", "top_k": []}
+
+
+def test_probabilities_must_match_the_labels():
+    with pytest.raises(ValueError, match="2 probabilities an image, but 3 labels"):
+        top_k(np.array([[0.5, 0.5]]), LABELS, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (((0,), ("ant", "bee"), (0.5,), "ant"), "1 indices, 2 labels and 1 probabilities"),
+        (((0,), ("ant",), (1.5,), "ant"), r"expected values in \[0, 1\]"),
+        (((0,), ("ant",), (float("nan"),), "ant"), r"expected values in \[0, 1\]"),
+        (((0, 1), ("ant", "bee"), (0.1, 0.9), "ant"), "expected the best first"),
+        (((0,), ("ant",), (0.5,), "bee"), "answer 'bee': expected 'ant'"),
+        (((0,), ("ant",), (0.5,), "ant", "unsure"), "answer 'ant': expected 'unknown'"),
+    ],
+)
+def test_results_that_contradict_themselves_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Prediction(*arguments)

@@ -1,0 +1,168 @@
+import os
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.resnext.architecture import Architecture
+from infer_torchvision_resnext.resnext.model_folder import ModelConfig, write_model_folder
+from infer_torchvision_resnext.resnext.preprocessing import Preprocessing
+from infer_torchvision_resnext.weights import (
+    Model,
+    WeightsError,
+    fingerprint,
+    load_model,
+    read_labels,
+)
+
+RESNEXT50 = Architecture.from_name("resnext50")
+
+
+@pytest.fixture(scope="module")
+def two_class_state():
+    torch.manual_seed(0)
+    return RESNEXT50.build(2).state_dict()
+
+
+@pytest.fixture
+def files(two_class_state, tmp_path):
+    """A folder with a two-class ResNeXt-50 as .pth and .safetensors, and its labels."""
+    torch.save(two_class_state, tmp_path / "model.pth")
+    save_file(two_class_state, tmp_path / "model.safetensors")
+    (tmp_path / "labels.txt").write_bytes(b"\xef\xbb\xbfant\r\nbee\r\n\r\n")
+    return tmp_path
+
+
+def load(weights, class_file="", model_name="resnext50") -> Model:
+    return load_model(Parameters(weights=str(weights), class_file=str(class_file), model_name=model_name))
+
+
+@pytest.mark.parametrize(
+    ("name", "resolved", "resize_size"),
+    [
+        ("DEFAULT", "IMAGENET1K_V2", 232),
+        ("IMAGENET1K_V2", "IMAGENET1K_V2", 232),
+        ("IMAGENET1K_V1", "IMAGENET1K_V1", 256),
+    ],
+)
+def test_published_weights_come_from_torch_hubs_cache(imagenet_cache, name, resolved, resize_size):
+    model = load(name)
+    assert model.source == resolved
+    assert model.preprocessing == Preprocessing(resize_size, 224)
+    assert (len(model.labels), model.labels[0]) == (1000, "tench")
+    file = {"IMAGENET1K_V1": "resnext50_32x4d-7cdf4587.pth", "IMAGENET1K_V2": "resnext50_32x4d-1a0047aa.pth"}[resolved]
+    stored = torch.load(imagenet_cache / file, weights_only=True)
+    assert all(torch.equal(model.state[key], stored[key]) for key in stored)
+
+
+def test_without_connection_and_cache_the_error_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(WeightsError) as caught:
+        load("IMAGENET1K_V1")
+    message = str(caught.value)
+    assert "resnext50_32x4d-7cdf4587.pth is not in torch hub's cache and could not be downloaded" in message
+    assert "download https://download.pytorch.org/models/resnext50_32x4d-7cdf4587.pth and put it into" in message
+    assert str(tmp_path / "hub" / "checkpoints") in message
+    assert list((tmp_path / "hub" / "checkpoints").iterdir()) == []
+
+
+@pytest.mark.parametrize("file", ["model.pth", "model.safetensors"])
+def test_bare_files_load_with_their_labels(files, two_class_state, file):
+    model = load(files / file, files / "labels.txt")
+    assert model.labels == ("ant", "bee")
+    assert model.architecture == RESNEXT50
+    assert model.preprocessing == Preprocessing(256, 224)
+    assert all(torch.equal(model.state[key], two_class_state[key]) for key in two_class_state)
+
+
+def test_labels_beside_the_weights_are_found(files):
+    (files / "classes.txt").write_text("wasp\nfly\n")
+    assert load(files / "model.pth").labels == ("wasp", "fly")
+
+
+def test_a_thousand_classes_without_labels_are_imagenets(imagenet_cache, caplog):
+    model = load(imagenet_cache / "resnext50_32x4d-7cdf4587.pth")
+    assert (len(model.labels), model.labels[1]) == (1000, "goldfish")
+    assert "no class_file, and 1000 classes: taken to be ImageNet's" in caplog.text
+
+
+def test_a_model_folder_brings_everything_itself(tiny_folder):
+    model = load(tiny_folder, model_name="resnext101")
+    assert (model.architecture, model.labels) == (Architecture((1, 1), 4, 4), ("ant", "bee", "cat"))
+    assert model.preprocessing == Preprocessing(36, 32)
+
+
+@pytest.mark.parametrize("file", ["model.pth", "model.safetensors"])
+def test_a_truncated_file_is_refused_with_both_sizes(files, file):
+    whole = (files / file).read_bytes()
+    (files / file).write_bytes(whole[:1_000_000])
+    with pytest.raises(
+        WeightsError, match=r"cut short: it has 1,000,000 bytes, the weights of resnext50_32x4d take about 9"
+    ):
+        load(files / file, files / "labels.txt")
+
+
+def test_wrong_companions_are_refused_with_both_numbers(files, tmp_path, imagenet_cache):
+    (files / "three.txt").write_text("a\nb\nc\n")
+    cases = [
+        ((files / "model.pth", files / "three.txt"), r"model\.pth has 2 classes, but .*three\.txt has 3 labels"),
+        ((files / "model.pth", ""), r"class_file is empty, but .*model\.pth tells 2 classes apart"),
+        ((files / "model.pth", files / "gone.txt"), r"class_file = .*gone\.txt.*there is no such file"),
+        (
+            (files / "model.pth", files / "labels.txt", "resnext101"),
+            "holds resnext50_32x4d, but resnext101_32x8d was asked for: set model_name to what the file holds",
+        ),
+        ((files / "gone.pth", ""), r"there is no such file or folder \(looked for .*gone\.pth\)"),
+        ((files / "labels.txt", ""), r"a \.txt file; expected one of \.safetensors, \.pth, \.pt"),
+        ((files, ""), r"is no model folder: it has no config\.json"),
+    ]
+    for arguments, message in cases:
+        with pytest.raises(WeightsError, match=message):
+            load(*arguments)
+
+
+def test_a_folder_whose_parts_contradict_each_other_is_refused(tiny_folder, tiny_state, tmp_path):
+    folder = tmp_path / "model"
+    write_model_folder(
+        folder, ModelConfig.of(Architecture((1, 1), 4, 4), ("a", "b", "c"), Preprocessing(36, 32)), tiny_state
+    )
+    config = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(config.replace('"cardinality": 4', '"cardinality": 8'))
+    with pytest.raises(
+        WeightsError, match=r"holds resnext8_4x4d \(layers 1,1\), but resnext8_8x4d .* different models"
+    ):
+        load(folder)
+    (folder / "config.json").write_text(config)
+    state = dict(tiny_state) | {"fc.weight": torch.zeros(5, 512), "fc.bias": torch.zeros(5)}
+    save_file(state, folder / "model.safetensors")
+    with pytest.raises(WeightsError, match=r"has 5 classes, but config\.json has 3 labels"):
+        load(folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"the model folder has no model\.safetensors"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "holds no label"), (b"\r\n \n", "holds no label"), (b"\xff\xfe\x00", "as UTF-8 text")],
+)
+def test_class_files_without_labels_are_refused(tmp_path, content, message):
+    (tmp_path / "c.txt").write_bytes(content)
+    with pytest.raises(WeightsError, match=message):
+        read_labels(tmp_path / "c.txt")
+
+
+def test_the_fingerprint_follows_files_and_parameters(files):
+    def of(**parameters):
+        return fingerprint(Parameters(weights=str(files / "model.pth"), **parameters))
+
+    before = of()
+    assert of() == before
+    assert of(top_k=3, batch_size=1, region="image", input_size=64) == before
+    assert of(class_file="x") != before
+    (files / "classes.txt").write_text("a\nb\n")
+    with_labels = of()
+    assert with_labels != before
+    os.utime(files / "model.pth", ns=(1, 1))
+    assert of() != with_labels

@@ -1,0 +1,142 @@
+"""What the repository promises: true READMEs, cheap construction, plugins that stand alone."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from examples.ikomia_home import link
+from tools.package import package
+from tools.update_readme import INFER_README, example_output, with_tables
+
+REPOSITORY = Path(__file__).parents[1]
+PLUGINS = sorted(path.name for path in REPOSITORY.glob("*_torchvision_resnext"))
+DOCUMENTS = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("*_torchvision_resnext/*.md")]
+
+
+def run_python(code, home, **environment):
+    """Run code in a new process with a home of its own."""
+    variables = {**os.environ, "HOME": str(home), "USERPROFILE": str(home), **environment}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=variables, cwd=home, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def home(tmp_path):
+    """An Ikomia home with the plugins linked into it."""
+    installed = tmp_path / "Ikomia" / "Plugins" / "Python"
+    installed.mkdir(parents=True)
+    for plugin in PLUGINS:
+        link(REPOSITORY / plugin, installed / plugin)
+    return tmp_path
+
+
+def test_the_readme_has_the_schemas_table():
+    text = INFER_README.read_text(encoding="utf-8")
+    assert with_tables(text) == text, "run make docs"
+
+
+def test_the_readme_shows_a_real_output():
+    text = INFER_README.read_text(encoding="utf-8")
+    shown = json.loads(re.search(r"<!-- example output -->\n```json\n(.*?)```", text, re.DOTALL)[1])
+    real = example_output()
+    assert shown.pop("timings_ms").keys() == real.pop("timings_ms").keys()
+    assert shown["predictions"][0].pop("probability") == pytest.approx(real["predictions"][0].pop("probability"))
+    for prediction in (shown, real):
+        for row in prediction["predictions"][0]["top_k"]:
+            row["probability"] = round(row["probability"], 2)
+    assert shown == real, "run make docs"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_links_lead_somewhere(document):
+    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (document.parent / target).exists(), target
+
+
+def test_constructing_the_task_imports_no_torch_opens_no_connection_and_writes_no_file(home):
+    code = """
+import socket, sys
+from pathlib import Path
+import ikomia
+from ikomia.dataprocess.registry import ik_registry
+def refuse(*arguments): raise AssertionError(f"a connection: {arguments}")
+socket.socket.connect = socket.socket.bind = refuse
+files = lambda: {str(p) for p in Path.home().rglob("*")}
+before = files()
+task = ik_registry.create_algorithm("infer_torchvision_resnext", public_hub=False)
+assert task.get_parameters()["model_name"] == "resnext50"
+print(sorted({"torch", "torchvision", "safetensors"} & set(sys.modules)), sorted(files() - before))
+"""
+    finished = run_python(code, home, IKOMIA_AUTO_COMPLETION="False", PYTHONDONTWRITEBYTECODE="1")
+    assert finished.stdout.strip().splitlines()[-1:] == ["[] []"], finished.stderr
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_a_plugin_folder_is_as_the_hub_wants_it(plugin):
+    folder = REPOSITORY / plugin
+    # The HUB's installer renames the folder after the first file with `_process` in its name.
+    assert [path.name for path in folder.glob("*_process*.py")] == [f"{plugin}_process.py"]
+    assert (folder / f"{plugin}.py").is_file()
+    for name in ("README.md", "LICENSE", "requirements.txt", "__init__.py"):
+        assert (folder / name).is_file()
+    with Image.open(folder / "icons" / "icon.png") as icon:
+        assert icon.size == (128, 128)
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_only_host_files_know_the_host(plugin):
+    for path in (REPOSITORY / plugin).rglob("*.py"):
+        imported = {
+            name.split(".")[0]
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            for name in (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom) and not node.level
+                else []
+            )
+        }
+        if not path.name.startswith(plugin):
+            assert not imported & {"ikomia", "PyQt6", *PLUGINS}, path
+
+
+def test_the_information_for_the_hub_is_complete():
+    from ikomia.dataprocess.registry import ik_registry
+
+    ik_registry.create_algorithm("infer_torchvision_resnext", public_hub=False)
+    info = ik_registry.get_algorithm_info("infer_torchvision_resnext")
+    assert re.fullmatch(r"\d+\.\d+\.\d+", info.version)
+    assert f"## {info.version}" in (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert (REPOSITORY / "infer_torchvision_resnext" / info.icon_path).is_file()
+    assert (info.license, info.year, info.min_ikomia_version) == ("MIT", 2017, "0.16.1")
+    for text in (info.short_description, info.description, info.authors, info.article, info.article_url, info.keywords):
+        assert text
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_an_unzipped_package_runs_alone(plugin, tmp_path, tiny_folder):
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("packages are made from a git checkout")
+    installed = tmp_path / "Ikomia" / "Plugins" / "Python"
+    installed.mkdir(parents=True)
+    with zipfile.ZipFile(package(plugin)) as archive:
+        names = archive.namelist()
+        archive.extractall(installed)
+    assert all(name.startswith(f"{plugin}/") for name in names)
+    assert not [name for name in names if re.search(r"__pycache__|\.pyc|\.pth$|\.safetensors$|\.onnx$", name)]
+    code = f"""
+import ikomia
+from ikomia.dataprocess.registry import ik_registry
+print(len(ik_registry.create_algorithm("{plugin}", public_hub=False).get_parameters()))
+"""
+    finished = run_python(code, tmp_path, IKOMIA_AUTO_COMPLETION="False")
+    assert int(finished.stdout.strip().splitlines()[-1]) > 5, finished.stderr

@@ -1,0 +1,1 @@
+"""What builds the packages and keeps the READMEs and icons true."""
