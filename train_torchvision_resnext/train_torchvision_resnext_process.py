@@ -108,6 +108,7 @@ class TrainResNeXt(dnntrain.TrainProcess):
             servers["mlflow"]["tracking_uri"],
             Path(servers["mlflow"]["store_uri"]),
             Path(servers["tensorboard"]["log_uri"]),
+            servers["tensorboard"]["tracking_uri"],
         ) as tracking:
             self.begin_task_run()
             tracking.log_parameters(parameters.to_strings())
