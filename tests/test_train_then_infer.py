@@ -26,6 +26,7 @@ def no_server(monkeypatch):
     monkeypatch.setitem(
         config.main_cfg["mlflow"], "tracking_uri", Path(config.main_cfg["mlflow"]["store_uri"]).as_uri()
     )
+    monkeypatch.setitem(config.main_cfg["tensorboard"], "tracking_uri", "")
 
 
 @pytest.fixture(scope="module")

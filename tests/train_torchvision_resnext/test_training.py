@@ -314,7 +314,7 @@ def test_a_full_disk_leaves_no_half_model_and_the_run_can_go_on(digits, tmp_path
 
     with monkeypatch.context() as patch:
         patch.setattr(outcome, "write_report", full)
-        with pytest.raises(TrainingError, match="the disk is full.*make room.*resume=auto then goes on"):
+        with pytest.raises(TrainingError, match=r"the disk is full.*make room.*resume=auto then goes on"):
             train(digits, settings(tmp_path))
     (run,) = tmp_path.glob("*/run.json")
     assert {path.name for path in run.parent.iterdir()} == {"checkpoints", "run.json"}
