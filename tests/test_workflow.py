@@ -326,6 +326,13 @@ def test_any_image_is_classified_and_drawn(tiny, image):
     assert task.get_image_with_graphics().dtype == np.uint8
 
 
+def test_a_hundred_megapixels_are_classified_and_drawn(tiny):
+    wf, task = tiny
+    wf.run_on(array=np.zeros((9000, 12000, 3), np.uint8))
+    assert result(task)["image"] == {"width": 12000, "height": 9000}
+    assert task.get_image_with_graphics().shape == (9000, 12000, 3)
+
+
 def test_the_same_picture_in_any_type_gets_the_same_answer(tiny, photos):
     wf, task = tiny
     grey = photos[0][..., 1]

@@ -10,6 +10,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -76,7 +77,8 @@ class Cache:
             draft.replace(self._path)
         except OSError as error:
             logger.warning("what was found about the images could not be kept for the next run: %s", error)
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
 
 
 def audit(paths: Sequence[Path], cache: Cache, on_file: Callable[[], None] = lambda: None) -> dict[Path, Finding]:
@@ -114,10 +116,10 @@ def examine(path: Path, cache: Cache) -> Finding:
     content_hash = hashlib.blake2b(content, digest_size=16).hexdigest()
     if known := cache.get(content_hash):
         return known
+    if cut_short(content):
+        return Finding(content_hash, problem="the file is cut short")
     try:
         height, width = decode(content).shape[:2]
     except ImageError as error:
         return Finding(content_hash, problem=str(error))
-    if cut_short(content):
-        return Finding(content_hash, problem="the file is cut short")
     return Finding(content_hash, width, height)

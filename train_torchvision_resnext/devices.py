@@ -64,13 +64,15 @@ def kept_memory(device: torch.device) -> Iterator[None]:
     if libc is None or not hasattr(libc, "mallopt"):
         yield
         return
-    # Numbers of malloc.h; the defaults are those of mallopt(3).
-    trim_threshold, mmap_max = -1, -4
+    # Numbers of malloc.h.
+    trim_threshold, mmap_threshold, mmap_max = -1, -3, -4
     libc.mallopt(trim_threshold, 2**31 - 1)
     libc.mallopt(mmap_max, 0)
     try:
         yield
     finally:
+        # Setting any of them ends glibc's own adjustment; these are the values at which that would arrive.
         libc.mallopt(mmap_max, 65_536)
-        libc.mallopt(trim_threshold, 128 * 1024)
+        libc.mallopt(mmap_threshold, 32 * 2**20)
+        libc.mallopt(trim_threshold, 64 * 2**20)
         libc.malloc_trim(0)

@@ -1,5 +1,6 @@
 """The best network → the model folder with its figures, report and exports."""
 
+import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from .resnext.preprocessing import Preprocessing
 
 METRICS = "metrics.json"
 METRICS_VERSION = 1
+ANSWERS = "validation.csv"
 REFERENCE_IMAGES = 8
 """Validation images on which an exported network is compared."""
 
@@ -70,6 +72,7 @@ def write_outcome(folder: Path, plan: Plan, network: ResNet, findings: Findings)
             dataset.labels,
             _sections(plan),
         )
+        _write_answers(draft / "report" / ANSWERS, plan, findings.logits)
         _write_json(draft / METRICS, _metrics(plan, findings))
 
     config = ModelConfig.of(parameters.architecture, dataset.labels, plan.start.preprocessing)
@@ -116,6 +119,20 @@ def _metrics(plan: Plan, findings: Findings) -> dict[str, Any]:
         "parameters": plan.parameters.to_strings(),
         "notes": list(plan.notes),
     }
+
+
+def _write_answers(path: Path, plan: Plan, logits: NDArray[np.float32]) -> None:
+    """A row for each validation image: what it is, and what the model says."""
+    labels, root = plan.dataset.labels, plan.dataset.root
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    probabilities = shifted / shifted.sum(axis=1, keepdims=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["file", "true", "predicted", "probability", "probability_of_true"])
+        for sample, row in zip(plan.dataset.val, probabilities, strict=True):
+            best = int(row.argmax())
+            name = sample.path.relative_to(root).as_posix()
+            table.writerow([name, labels[sample.target], labels[best], row[best], row[sample.target]])
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -83,16 +83,20 @@ class Parameters(ParameterSchema):
         ),
     ] = 1
     optimizer: Annotated[
-        Literal["adamw", "sgd"], Field(title="Optimizer", description="AdamW, or SGD with Nesterov momentum.")
-    ] = "adamw"
+        Literal["sgd", "adamw"],
+        Field(
+            title="Optimizer",
+            description="SGD with Nesterov momentum, or AdamW, which wants about a tenth of its learning rate.",
+        ),
+    ] = "sgd"
     learning_rate: Annotated[
         float, Field(ge=0, le=100, title="Learning rate", description="The highest of the schedule.")
-    ] = 0.001
+    ] = 0.01
     momentum: Annotated[float, Field(ge=0, le=0.9999, title="Momentum", description="Of SGD.")] = 0.9
     weight_decay: Annotated[
         float,
         Field(ge=0, le=10, title="Weight decay", description="Not applied to biases and batch norms."),
-    ] = 0.01
+    ] = 0.0001
     scheduler: Annotated[
         Literal["cosine", "none"],
         Field(title="Schedule", description="How the learning rate falls after the warm-up: to 0, or not at all."),

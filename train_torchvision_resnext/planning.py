@@ -74,7 +74,8 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener) -> Plan:
     with _collected(problems):
         # Without a dataset two labels are enough to try the weights.
         start = start_network(parameters, dataset.labels if dataset else ("0", "1"))
-        room_for(start.network, output_folder)
+        if output_folder.is_dir():
+            room_for(start.network, output_folder)
     if problems or dataset is None or start is None:
         raise TrainingError(problems)
     notes = [*dataset.notes, *start.notes, f"on {device} in {precision}"]

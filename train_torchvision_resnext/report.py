@@ -93,7 +93,7 @@ def _page(
     sections: Mapping[str, Sequence[str]],
 ) -> str:
     captions = {
-        CURVES: "How loss and accuracy went over the epochs; the dashed line is the epoch that was kept.",
+        CURVES: "As measured during the training, in its precision; the dashed line is the epoch that was kept.",
         CONFUSION: "Rows are the true classes, columns the predicted ones. Blue is right, orange is wrong.",
         CLASSES: "Precision: of the images said to be of a class, the fraction that is. Recall: of its images, the "
         "fraction found. F1 is low when either is.",
@@ -258,7 +258,9 @@ table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabula
 th { text-align: left; font-weight: 600; color: #66788a; overflow-wrap: normal; }
 th, td { padding: 5px 14px 5px 0; border-bottom: 1px solid #edf1f5; vertical-align: top; }
 td { overflow-wrap: anywhere; }
-.number { text-align: right; padding-left: 14px; white-space: nowrap; }
+th { vertical-align: bottom; }
+.number { text-align: right; }
+td.number { white-space: nowrap; }
 tbody tr:last-child td { border-bottom: 0; }
 .settings td:first-child { color: #66788a; white-space: nowrap; padding-right: 28px; }
 ul { margin: 0 0 8px; padding-left: 20px; }

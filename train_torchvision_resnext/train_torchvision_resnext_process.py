@@ -43,6 +43,10 @@ class Results(DataDictIO):
     def clear_data(self):
         self.data = {}
 
+    def save(self, path):
+        # The host's automatic saving gives a path without a suffix.
+        super().save(path if path.endswith(".json") else f"{path}_results.json")
+
 
 class ModelFolder(dataprocess.CPathIO):
     """The path of the last model. A training task that was disabled after its run still hands it on."""
@@ -107,7 +111,6 @@ class TrainResNeXt(dnntrain.TrainProcess):
         model_folder = self.get_output(MODEL_FOLDER)
         model_folder.set_path("")
         self.get_output(RESULTS).clear_data()
-        # The host's own begin_task_run would open the browser before a server answers; it is told afterwards.
         parameters = self.get_param_object().parameters
         servers = config.main_cfg
         with Tracking(
@@ -115,6 +118,7 @@ class TrainResNeXt(dnntrain.TrainProcess):
             servers["mlflow"]["tracking_uri"],
             Path(servers["mlflow"]["store_uri"]),
             Path(servers["tensorboard"]["log_uri"]),
+            servers["tensorboard"]["tracking_uri"],
         ) as tracking:
             self.begin_task_run()
             tracking.log_parameters(parameters.to_strings())

@@ -38,6 +38,7 @@ from .loading import (
 from .outcome import Findings, write_outcome
 from .parameters import Parameters
 from .planning import AUDITED, Plan, TrainingError, make_plan
+from .resnext.threads import fixed_threads
 from .run_folder import RunFolder, RunFolderError, open_run
 
 logger = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ def train(folder: Path, parameters: Parameters, listener: Listener | None = None
         plan = make_plan(folder, parameters, listener)
         run = open_run(plan.output_folder, parameters, plan.dataset.fingerprint, plan.notes)
         try:
-            with run.locked(), kept_memory(plan.device):
+            with run.locked(), kept_memory(plan.device), fixed_threads():
                 return _train_in(run, plan, listener)
         finally:
             run.discard_if_empty()

@@ -50,7 +50,7 @@ def cut_short(content: bytes) -> bool:
     """Whether a JPEG or PNG file ends before its picture does, which OpenCV passes over, filling the rest with grey."""
     if content.startswith(b"\xff\xd8"):
         # Each of them may also stand in an embedded preview, but the picture's own come last.
-        return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+        return content.rfind(b"\xff\xd9") <= content.rfind(b"\xff\xda")
     if content.startswith(b"\x89PNG"):
         return b"IEND" not in content[-4096:]
     return False

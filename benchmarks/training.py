@@ -1,0 +1,184 @@
+"""Seconds an epoch and accuracy of the training task beside a plain loop.
+
+Two processes take turns, an epoch each, so that what else the machine does meets both alike; the one that waits takes
+no processor time. An epoch is training and validation. ResNeXt-50, random weights, batches of 32.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from benchmarks.table import markdown
+from examples.digits import Digits, training_and_held_out
+from examples.ikomia_home import REPOSITORY
+
+BATCH_SIZE = 32
+WAYS = ("plain loop", "this task")
+
+
+def main(photos: Path | None = None) -> list[dict[str, Any]]:
+    """Compare on the digits at 64 px and, if there is such a folder, on photos at 224 px.
+
+    Args:
+        photos: `train/` and `val/` of class folders.
+
+    Returns:
+        A row for each way of training.
+    """
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        digits = write_digits(Path(scratch) / "digits")
+        rows += compare("digits, 64 px", digits, 64, epochs=2)
+        rows += compare("digits, 64 px, frozen", digits, 64, epochs=2, frozen=True)
+        if photos:
+            rows += compare(f"{photos.name}, 224 px", photos, 224, epochs=2)
+            rows += compare(f"{photos.name}, 224 px, frozen", photos, 224, epochs=2, frozen=True)
+    return rows
+
+
+def write_digits(folder: Path) -> Path:
+    for part, digits in zip(("train", "val"), training_and_held_out(), strict=True):
+        _write(folder / part, digits)
+    return folder
+
+
+def _write(folder: Path, digits: Digits) -> None:
+    for number, (pixels, label) in enumerate(zip(digits.images, digits.digits, strict=True)):
+        place = folder / str(label)
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(place / f"{number}.png")
+
+
+def compare(name: str, dataset: Path, input_size: int, epochs: int, frozen: bool = False) -> list[dict[str, Any]]:
+    """Train both ways by turns. The speed is that of the last epoch, after everything has been set up."""
+    work = {"dataset": str(dataset), "input_size": input_size, "epochs": epochs, "frozen": frozen}
+    ways = [_Child(way, work) for way in WAYS]
+    history: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    for _ in range(epochs):
+        for child in ways:
+            history[child.way].append(child.next_epoch())
+    for child in ways:
+        child.end()
+    plain = history[WAYS[0]][-1]["seconds"]
+    return [
+        {
+            "data": name,
+            "way": way,
+            "epochs": epochs,
+            "seconds of each epoch": ", ".join(f"{row['seconds']:.2f}" for row in history[way]),
+            "last epoch, times as fast": f"{plain / history[way][-1]['seconds']:.1f}",
+            "top-1": f"{history[way][-1]['top1']:.1%}",
+        }
+        for way in WAYS
+    ]
+
+
+class _Child:
+    """A process that trains one epoch whenever it is told to."""
+
+    def __init__(self, way: str, work: dict[str, Any]) -> None:
+        self.way = way
+        command = [sys.executable, "-m", "benchmarks.training", "--child", way, json.dumps(work)]
+        environment = {**os.environ, "IKOMIA_AUTO_COMPLETION": "False"}
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=REPOSITORY,
+            env=environment,
+        )
+
+    def next_epoch(self) -> dict[str, float]:
+        self._tell("go")
+        for line in self._process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        raise RuntimeError(f"the {self.way} ended with {self._process.wait()} before its epoch did")
+
+    def end(self) -> None:
+        self._process.stdin.close()
+        # What it still prints must not fill the pipe.
+        self._process.stdout.read()
+        self._process.wait()
+
+    def _tell(self, word: str) -> None:
+        self._process.stdin.write(f"{word}\n")
+        self._process.stdin.flush()
+
+
+def _child(way: str, work: dict[str, Any]) -> None:
+    if way == WAYS[0]:
+        _plain(work)
+    else:
+        _ours(work)
+
+
+def _plain(work: dict[str, Any]) -> None:
+    from benchmarks.plain_loop import epochs
+
+    dataset = Path(work["dataset"])
+    sys.stdin.readline()
+    for row in epochs(dataset, work["input_size"], work["epochs"], BATCH_SIZE, work["frozen"]):
+        print(json.dumps(row), flush=True)
+        sys.stdin.readline()
+
+
+def _ours(work: dict[str, Any]) -> None:
+    # Its OpenCV decodes the images.
+    import ikomia  # noqa: F401
+
+    from train_torchvision_resnext.epochs import Listener, Row
+    from train_torchvision_resnext.parameters import read_host_map
+    from train_torchvision_resnext.training import train
+
+    def on_epoch(row: Row) -> None:
+        print(json.dumps({"epoch": row["epoch"], "seconds": row["seconds"], "top1": row["val_top1"]}), flush=True)
+        sys.stdin.readline()
+
+    with tempfile.TemporaryDirectory() as scratch:
+        values = {
+            "weights": "none",
+            "input_size": work["input_size"],
+            "epochs": work["epochs"],
+            "batch_size": BATCH_SIZE,
+            "output_folder": scratch,
+            "export_pth": False,
+        }
+        if work["frozen"]:
+            values |= {"weights": _random_weights(Path(scratch)), "feature_extract": True, "augmentation": "none"}
+        sys.stdin.readline()
+        train(Path(work["dataset"]), read_host_map(values), Listener(epoch=on_epoch))
+
+
+def _random_weights(folder: Path) -> str:
+    """Features of random weights tell little, but take as long as others."""
+    import torch
+    from torchvision.models import resnext50_32x4d
+
+    path = folder / "random.pth"
+    torch.save(resnext50_32x4d(num_classes=10).state_dict(), path)
+    return str(path)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=Path, help="a folder with train/ and val/ of class folders")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    arguments = _parse()
+    if arguments.child:
+        _child(arguments.child[0], json.loads(arguments.child[1]))
+    else:
+        print(markdown(main(arguments.photos)))

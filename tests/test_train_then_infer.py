@@ -1,0 +1,177 @@
+"""Dataset → training → inference in one real workflow, and the tasks on their own."""
+
+import csv
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ikomia.core import IODataType, config
+from ikomia.dataprocess import CPathIO
+from ikomia.dataprocess.workflow import Workflow
+
+from tests.image_folders import TINY, write_digits
+
+MODEL_FOLDER, RESULTS = 0, 1
+ANSWER = 4
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def no_server(monkeypatch):
+    """MLflow's own file store in place of a server: tests open no port."""
+    monkeypatch.setitem(
+        config.main_cfg["mlflow"], "tracking_uri", Path(config.main_cfg["mlflow"]["store_uri"]).as_uri()
+    )
+    monkeypatch.setitem(config.main_cfg["tensorboard"], "tracking_uri", "")
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    return write_digits(tmp_path_factory.mktemp("digits"), {"train": 20, "val": 5})
+
+
+def training_workflow(dataset, output, **values):
+    """Root with the dataset's folder → training."""
+    workflow = Workflow()
+    workflow.set_directory_input(folder=str(dataset))
+    task = workflow.add_task(name="train_torchvision_resnext")
+    workflow.connect_tasks(workflow.root(), task, [(0, 0)])
+    task.set_parameters({**TINY, "output_folder": str(output), **values})
+    return workflow, task
+
+
+def files_in(folder):
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def validation_images(dataset):
+    return sorted((dataset / "val").rglob("*.png"), key=lambda path: (path.parent.name, path))
+
+
+def test_one_graph_trains_and_infers_without_a_path_being_typed(digits, tmp_path):
+    workflow, train = training_workflow(digits, tmp_path, epochs="4", horizontal_flip="False")
+    infer = workflow.add_task(name="infer_torchvision_resnext")
+    workflow.connect_tasks(train, infer, [(MODEL_FOLDER, 2)])
+    image = validation_images(digits)[0]
+    workflow.set_image_input(path=str(image))
+    workflow.connect_tasks(workflow.root(), infer, [(1, 0)])
+    workflow.run()
+    folder = train.get_output(MODEL_FOLDER).get_path()
+    answer = infer.get_output(ANSWER).data
+    assert answer["model"]["weights"] == folder
+    assert {entry["label"] for entry in answer["predictions"][0]["top_k"]} == {"0", "1", "2"}
+    assert files_in(folder) == [
+        "classes.txt",
+        "config.json",
+        "metrics.json",
+        "model.safetensors",
+        "report",
+        "resnext8_4x4d.pth",
+    ]
+    assert files_in(Path(folder).parent) == ["model", "run.json"]
+    results = train.get_output(RESULTS).data
+    assert (results["model_folder"], results["stopped"]) == (folder, False)
+    assert len(results["history"]) == 4
+
+
+def test_inference_gives_the_probabilities_of_the_trainings_own_evaluation(digits, tmp_path):
+    workflow, train = training_workflow(digits, tmp_path)
+    workflow.run()
+    results = train.get_output(RESULTS).data
+    inference = Workflow()
+    infer = inference.add_task(name="infer_torchvision_resnext", auto_connect=True)
+    infer.set_parameters({"weights": results["model_folder"], "top_k": "0", "precision": "fp32", "device": "cpu"})
+    with (Path(results["model_folder"]) / "report" / "validation.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [digits / row["file"] for row in rows] == validation_images(digits)
+    confusion = np.zeros((3, 3), int)
+    for row in rows:
+        inference.run_on(path=str(digits / row["file"]))
+        entries = infer.get_output(ANSWER).data["predictions"][0]["top_k"]
+        probabilities = {entry["label"]: entry["probability"] for entry in entries}
+        assert row["predicted"] == entries[0]["label"]
+        assert probabilities[row["predicted"]] == pytest.approx(float(row["probability"]), abs=1e-5)
+        assert probabilities[row["true"]] == pytest.approx(float(row["probability_of_true"]), abs=1e-5)
+        confusion[int(row["true"]), entries[0]["index"]] += 1
+    assert confusion.tolist() == results["validation"]["confusion"]
+
+
+def test_stop_ends_within_a_batch_and_leaves_a_model_and_the_run_goes_on(digits, tmp_path):
+    workflow, train = training_workflow(digits, tmp_path, epochs="5000", scheduler="none")
+    runner = threading.Thread(target=workflow.run)
+    stopper = threading.Event()
+
+    def stop_when_there_is_a_best_epoch():
+        while not list(tmp_path.glob("*/checkpoints/last.ckpt")) and not stopper.wait(0.01):
+            pass
+        train.stop()
+
+    watcher = threading.Thread(target=stop_when_there_is_a_best_epoch)
+    watcher.start()
+    runner.start()
+    runner.join()
+    stopper.set()
+    watcher.join()
+    results = train.get_output(RESULTS).data
+    assert results["stopped"]
+    assert 1 <= len(results["history"]) < 5000
+    folder = Path(results["model_folder"])
+    assert "model.safetensors" in files_in(folder)
+    assert files_in(folder.parent) == ["checkpoints", "model", "run.json"]
+
+
+def test_constructing_the_task_is_cheap_and_starts_nothing(tmp_path):
+    code = """
+import sys, threading, psutil
+import ikomia
+from ikomia.dataprocess.workflow import Workflow
+task = Workflow().add_task(name="train_torchvision_resnext")
+me = psutil.Process()
+assert task is not None
+assert "torch" not in sys.modules, "torch was imported"
+assert "lightning" not in sys.modules, "lightning was imported"
+assert not me.children(recursive=True), "a process was started"
+assert not me.net_connections(), "a port was opened"
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [({"epochs": "0"}, "epochs = '0'"), ({"epochz": "1"}, "did you mean 'epochs'")],
+)
+def test_refused_parameters_are_told_at_the_border(values, problem):
+    task = Workflow().add_task(name="train_torchvision_resnext")
+    with pytest.raises(ValueError, match=problem):
+        task.set_parameters(values)
+
+
+def test_parameters_survive_a_workflow_file(digits, tmp_path):
+    workflow, train = training_workflow(digits, tmp_path, ema_decay="0.5")
+    workflow.save(str(tmp_path / "workflow.json"))
+    loaded = Workflow()
+    loaded.load(str(tmp_path / "workflow.json"))
+    assert loaded.find_task("train_torchvision_resnext", 0).get_parameters() == train.get_parameters()
+
+
+def test_without_a_dataset_the_task_says_so(tmp_path):
+    workflow = Workflow()
+    workflow.add_input(CPathIO(IODataType.FOLDER_PATH))
+    task = workflow.add_task(name="train_torchvision_resnext")
+    workflow.connect_tasks(workflow.root(), task, [(0, 0)])
+    task.set_parameters({**TINY, "output_folder": str(tmp_path)})
+    with pytest.raises(RuntimeError, match="there is no dataset"):
+        workflow.run()
+
+
+def test_problems_of_the_data_reach_the_caller(tmp_path):
+    workflow, _ = training_workflow(write_digits(tmp_path / "data", {"train": 4}, labels=(1,)), tmp_path / "runs")
+    with pytest.raises(RuntimeError, match="at least two classes"):
+        workflow.run()

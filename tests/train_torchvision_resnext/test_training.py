@@ -1,0 +1,332 @@
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.image_folders import TINY, write_digits
+from train_torchvision_resnext import outcome
+from train_torchvision_resnext.epochs import Listener
+from train_torchvision_resnext.parameters import read_host_map
+from train_torchvision_resnext.planning import TrainingError
+from train_torchvision_resnext.resnext.image_files import read_image
+from train_torchvision_resnext.resnext.model_folder import read_config
+from train_torchvision_resnext.training import train
+
+REPOSITORY = Path(__file__).parents[2]
+ALWAYS = {"classes.txt", "config.json", "metrics.json", "model.safetensors"}
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    return write_digits(tmp_path_factory.mktemp("digits"), {"train": 20, "val": 5})
+
+
+def settings(folder, **values):
+    return read_host_map({**TINY, "output_folder": str(folder), **{key: str(value) for key, value in values.items()}})
+
+
+def weights(model_folder):
+    return load_file(model_folder / "model.safetensors")
+
+
+def same(left, right):
+    return left.keys() == right.keys() and all(torch.equal(left[key], right[key]) for key in left)
+
+
+def files_in(folder):
+    """Without the report, which has its own test."""
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return {name for name in names if not name.startswith("report/")}
+
+
+def logits_of(model_folder, paths):
+    """What inference computes: the folder alone, fp32, one image at a time."""
+    config = read_config(model_folder)
+    network = config.network.load(weights(model_folder))
+    crops = [torch.from_numpy(config.preprocessing.crop(read_image(path)).copy())[None] for path in paths]
+    with torch.inference_mode():
+        return torch.cat([network(config.preprocessing.normalise(crop)) for crop in crops]).numpy()
+
+
+def stop_after(batches):
+    """A listener that wants to stop after so many batches."""
+    seen = []
+    return Listener(stop_requested=lambda: len(seen) >= batches or seen.append(1))
+
+
+@pytest.fixture(scope="module")
+def trained(digits, tmp_path_factory):
+    """A run to the end, its progress and its rows."""
+    progress, rows = [], []
+    output = tmp_path_factory.mktemp("trained")
+    parameters = settings(output, epochs=8, export_onnx=True, horizontal_flip=False)
+    result = train(digits, parameters, Listener(progress=progress.append, epoch=rows.append))
+    return result, progress, rows, output
+
+
+def test_it_learns(trained):
+    result, *_ = trained
+    assert result.evaluation.top1 > 0.8
+    assert result.evaluation.top1 == max(row["val_top1"] for row in result.history)
+
+
+def test_exactly_these_files_are_left(trained):
+    result, *_, output = trained
+    run = result.model_folder.parent
+    assert run.parent == output
+    assert files_in(result.model_folder) == ALWAYS | {"resnext8_4x4d.pth", "model.onnx"}
+    assert (result.model_folder / "report" / "report.html").is_file()
+    assert {path.name for path in run.iterdir()} == {"model", "run.json"}
+
+
+def test_progress_only_rises_and_ends_at_the_end(trained):
+    _, progress, *_ = trained
+    assert progress == sorted(progress)
+    assert progress[-1] == 1.0
+    # Every image that was checked, every batch of 8 epochs: 8 of training and 2 of validation.
+    assert len(progress) >= 75 + 8 * 10
+
+
+def test_a_row_an_epoch(trained):
+    result, _, rows, _ = trained
+    assert [row["epoch"] for row in rows] == list(range(1, 9))
+    assert rows == list(result.history)
+    assert {"train_loss", "val_loss", "val_top1", "val_top5", "val_macro_f1", "learning_rate", "seconds"} <= set(
+        rows[0]
+    )
+
+
+def test_the_folder_answers_as_the_evaluation_says(trained, digits):
+    result, *_ = trained
+    paths = sorted((digits / "val").rglob("*.png"), key=lambda path: (path.parent.name, path))
+    config = read_config(result.model_folder)
+    assert config.label_names == ("0", "1", "2")
+    targets = np.array([config.label_names.index(path.parent.name) for path in paths])
+    logits = logits_of(result.model_folder, paths)
+    assert (logits.argmax(1) == targets).mean() == pytest.approx(result.evaluation.top1)
+    loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets))
+    assert float(loss) == pytest.approx(result.evaluation.loss, abs=1e-5)
+
+
+def test_the_state_dict_and_the_metrics_say_the_same(trained):
+    result, *_ = trained
+    state = torch.load(result.model_folder / "resnext8_4x4d.pth", weights_only=True)
+    assert same(state, weights(result.model_folder))
+    metrics = json.loads((result.model_folder / "metrics.json").read_text())
+    assert metrics["validation"]["top1"] == result.evaluation.top1
+    assert metrics["dataset"]["train_per_class"] == {"0": 20, "1": 20, "2": 20}
+    assert len(metrics["history"]) == 8
+
+
+def test_without_exports_there_are_none(digits, tmp_path):
+    result = train(digits, settings(tmp_path, epochs=1, export_pth=False))
+    assert files_in(result.model_folder) == ALWAYS
+
+
+RECIPES = [
+    {},
+    {"optimizer": "adamw", "learning_rate": 0.001, "augmentation": "trivial", "gradient_accumulation": 3},
+    {"mixup": 0.2, "cutmix": 1, "random_erasing": 0.5, "ema_decay": 0.9, "augmentation": "rand"},
+    {"class_balance": "sampler", "scheduler": "none", "label_smoothing": 0, "augmentation": "none"},
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_stopped_run_goes_on_to_the_same_weights_bit_for_bit(recipe, digits, tmp_path):
+    whole = train(digits, settings(tmp_path / "whole", **recipe))
+    checked = 75
+    stopped = train(digits, settings(tmp_path / "stopped", **recipe), stop_after(checked + 10 + 3))
+    assert stopped.stopped
+    assert len(stopped.history) == 1
+    assert files_in(stopped.model_folder) == ALWAYS | {"resnext8_4x4d.pth"}
+    resumed = train(digits, settings(tmp_path / "stopped", resume="auto", **recipe))
+    assert resumed.model_folder == stopped.model_folder
+    assert any("resumed" in note for note in resumed.notes)
+    assert same(weights(resumed.model_folder), weights(whole.model_folder))
+    without_time = [{key: value for key, value in row.items() if key != "seconds"} for row in whole.history]
+    assert [{key: row[key] for key in row if key != "seconds"} for row in resumed.history] == without_time
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import ikomia
+from train_torchvision_resnext.epochs import Listener
+from train_torchvision_resnext.parameters import read_host_map
+from train_torchvision_resnext.training import train
+
+def progress(done):
+    if done > 0.7:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+folder, *settings = sys.argv[1:]
+parameters = read_host_map(dict(setting.split("=", 1) for setting in settings))
+train(Path(folder), parameters, Listener(progress=progress))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
+def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(digits, tmp_path):
+    whole = train(digits, settings(tmp_path / "whole"))
+    command = [sys.executable, "-c", KILLED, str(digits)]
+    command += [f"{key}={value}" for key, value in settings(tmp_path / "killed").to_strings().items()]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    killed = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not list((tmp_path / "killed").glob("*/model"))
+    resumed = train(digits, settings(tmp_path / "killed", resume="auto"))
+    assert len(list((tmp_path / "killed").glob("*/run.json"))) == 1
+    assert same(weights(resumed.model_folder), weights(whole.model_folder))
+
+
+def test_stopping_before_the_first_epoch_is_over_leaves_nothing(digits, tmp_path):
+    result = train(digits, settings(tmp_path), stop_after(75 + 3))
+    assert (result.stopped, result.model_folder) == (True, None)
+    assert files_in(tmp_path) == {".images.json"}
+
+
+def test_auto_starts_anew_where_nothing_fits_and_says_so(digits, tmp_path):
+    train(digits, settings(tmp_path), stop_after(75 + 13))
+    result = train(digits, settings(tmp_path, resume="auto", learning_rate=0.02, epochs=1))
+    assert any(note.startswith("resume=auto: no interrupted run") for note in result.notes)
+    assert len(list(tmp_path.glob("*/run.json"))) == 2
+
+
+def test_a_certain_run_is_resumed_only_with_what_it_was_told(digits, tmp_path):
+    stopped = train(digits, settings(tmp_path), stop_after(75 + 13))
+    run = stopped.model_folder.parent
+    with pytest.raises(TrainingError, match=r"cannot go on: learning_rate was '0\.01', now it is '0\.02'"):
+        train(digits, settings(tmp_path, resume=run, learning_rate=0.02))
+    assert train(digits, settings(tmp_path, resume=run)).model_folder == stopped.model_folder
+    with pytest.raises(TrainingError, match="it is finished"):
+        train(digits, settings(tmp_path, resume=run))
+
+
+def test_a_state_that_holds_code_is_not_loaded(digits, tmp_path):
+    stopped = train(digits, settings(tmp_path), stop_after(75 + 13))
+    run = stopped.model_folder.parent
+    torch.save({"state_dict": Path("code")}, run / "checkpoints" / "last.ckpt")
+    with pytest.raises(TrainingError, match=r"last\.ckpt holds code or is damaged, and is not loaded"):
+        train(digits, settings(tmp_path, resume=run))
+
+
+def test_divergence_names_epoch_step_and_cause_and_keeps_the_last_good_model(digits, tmp_path):
+    with pytest.raises(TrainingError, match=r"in epoch \d+, step \d+.*learning_rate 100 is too high") as caught:
+        train(digits, settings(tmp_path, learning_rate=100, momentum=0.9999, epochs=300, warmup_epochs=1))
+    kept = list(tmp_path.glob("*/model"))
+    assert len(kept) == 1
+    assert str(kept[0]) in str(caught.value)
+    assert all(tensor.isfinite().all() for tensor in weights(kept[0]).values())
+
+
+@pytest.fixture(scope="module")
+def start(trained):
+    """A trained model to start from."""
+    return trained[0].model_folder
+
+
+def frozen(folder, start, **values):
+    return settings(folder, weights=start, feature_extract=True, **values)
+
+
+def test_a_frozen_backbone_keeps_its_weights_and_its_statistics(digits, start, tmp_path):
+    before = weights(start)
+    for name, values in (("cached", {"augmentation": "none"}), ("augmented", {})):
+        after = weights(train(digits, frozen(tmp_path / name, start, **values)).model_folder)
+        changed = {key for key in before if not torch.equal(before[key], after[key])}
+        assert changed <= {"fc.weight", "fc.bias"}
+        assert "fc.weight" in changed
+
+
+def test_cached_features_are_the_same_training(digits, start, tmp_path, monkeypatch):
+    cached = train(digits, frozen(tmp_path / "cached", start, augmentation="none"))
+    recipe = type(frozen(tmp_path, start))
+    monkeypatch.setattr(recipe, "caches_features", False)
+    computed = train(digits, frozen(tmp_path / "computed", start, augmentation="none"))
+    for key in ("fc.weight", "fc.bias"):
+        torch.testing.assert_close(
+            weights(cached.model_folder)[key], weights(computed.model_folder)[key], atol=1e-4, rtol=1e-4
+        )
+
+
+def test_cached_features_can_be_resumed(digits, start, tmp_path):
+    whole = train(digits, frozen(tmp_path / "whole", start, augmentation="none"))
+    # 75 images, 10 batches of features, then an epoch of 8 batches and one of validation.
+    stopped = train(digits, frozen(tmp_path / "part", start, augmentation="none"), stop_after(75 + 10 + 9 + 2))
+    assert stopped.stopped
+    assert stopped.model_folder
+    resumed = train(digits, frozen(tmp_path / "part", start, augmentation="none", resume="auto"))
+    assert same(weights(resumed.model_folder), weights(whole.model_folder))
+
+
+def test_a_model_folder_brings_its_classifier_by_name(digits, start, tmp_path):
+    root = write_digits(tmp_path / "data", {"train": 3, "val": 5}, labels=(2, 1, 3))
+    result = train(root, settings(tmp_path / "runs", weights=start, epochs=1, learning_rate=0))
+    assert any("kept for 2 of 3" in note for note in result.notes)
+    before, after = weights(start), weights(result.model_folder)
+    assert torch.equal(after["fc.weight"][:2], before["fc.weight"][1:])
+
+
+def test_weights_that_do_not_fit_are_a_problem(digits, start, tmp_path):
+    with pytest.raises(TrainingError, match="the weights are of resnext8_4x4d"):
+        train(digits, settings(tmp_path, weights=start, cardinality=2))
+
+
+def test_early_stopping_ends_when_nothing_gets_better(digits, tmp_path):
+    result = train(digits, settings(tmp_path, epochs=50, learning_rate=0, early_stopping_patience=2, ema_decay=0))
+    assert not result.stopped
+    assert len(result.history) < 50
+    assert len(result.history) == result.best_epoch + 2
+
+
+def test_weights_of_the_loss_favour_the_rare_class(tmp_path):
+    root = write_digits(tmp_path / "data", {"train": 40, "val": 20}, labels=(0,))
+    write_digits(root, {"train": 4, "val": 20}, labels=(1,))
+    recipe = {"epochs": 2, "augmentation": "none", "learning_rate": 0.003}
+    plain = train(root, settings(tmp_path / "plain", **recipe)).evaluation
+    weighted = train(root, settings(tmp_path / "weighted", class_balance="weighted", **recipe)).evaluation
+    assert weighted.per_class[1].predicted > plain.per_class[1].predicted
+
+
+def test_all_problems_are_told_before_training_begins(tmp_path):
+    root = write_digits(tmp_path / "data", {"train": 4}, labels=(1,))
+    (tmp_path / "file").touch()
+    parameters = settings(tmp_path / "file" / "runs", device="cuda:9", weights=str(tmp_path / "missing.pth"))
+    with pytest.raises(TrainingError) as caught:
+        train(root, parameters)
+    told = str(caught.value)
+    assert len(caught.value.problems) >= 4
+    for part in ("device = 'cuda:9'", "cannot be written to", "at least two classes", "there is no such file"):
+        assert part in told
+
+
+def test_a_full_disk_leaves_no_half_model_and_the_run_can_go_on(digits, tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outcome, "write_report", full)
+        with pytest.raises(TrainingError, match=r"the disk is full.*make room.*resume=auto then goes on"):
+            train(digits, settings(tmp_path))
+    (run,) = tmp_path.glob("*/run.json")
+    assert {path.name for path in run.parent.iterdir()} == {"checkpoints", "run.json"}
+    result = train(digits, settings(tmp_path, resume="auto"))
+    assert result.model_folder.parent == run.parent
+    assert len(result.history) == 3
+
+
+def test_bf16_is_close_to_fp32(digits, tmp_path):
+    results = [
+        train(digits, settings(tmp_path / precision, precision=precision, epochs=5)) for precision in ("bf16", "fp32")
+    ]
+    bf16, fp32 = (result.evaluation.top1 for result in results)
+    assert bf16 == pytest.approx(fp32, abs=0.2)
+    assert "on cpu in bf16" in results[0].notes
