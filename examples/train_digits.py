@@ -73,7 +73,7 @@ def main(keep: Path | None = None) -> None:
     workflow.run()
     trained = time.perf_counter() - start
     outcome = train.get_output(1).data
-    print(f"   trained {len(outcome['history'])} epochs in {trained:.0f} s; validation: {outcome['validation']['top1']:.1%}")
+    print(f"   {len(outcome['history'])} epochs in {trained:.0f} s; validation {outcome['validation']['top1']:.1%}")
     # The same graph again, without training anew: a disabled training task still hands on its model.
     workflow.set_task_enabled(task=train, enabled=False)
     start = time.perf_counter()
@@ -82,8 +82,8 @@ def main(keep: Path | None = None) -> None:
         workflow.set_image_input(array=image, index=PHOTO)
         workflow.run()
         answers.append(int(infer.get_whole_image_results()[0][0]))
-    right = int((np.array(answers) == held_out.digits).sum())
-    print(f"   {right} of {len(answers)} held-out digits right: {right / len(answers):.1%}, in {time.perf_counter() - start:.1f} s")
+    right, seconds = int((np.array(answers) == held_out.digits).sum()), time.perf_counter() - start
+    print(f"   {right} of {len(answers)} held-out digits right: {right / len(answers):.1%}, in {seconds:.1f} s")
     print(f"   model folder: {outcome['model_folder']}")
     if keep:
         shutil.rmtree(keep, ignore_errors=True)
