@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from infer_torchvision_resnext.parameters import Parameters as InferParameters
+from train_torchvision_resnext.parameters import Parameters as TrainParameters
 
 REPOSITORY = Path(__file__).parents[1]
 INFER_README = REPOSITORY / "infer_torchvision_resnext" / "README.md"
+TRAIN_README = REPOSITORY / "train_torchvision_resnext" / "README.md"
 
 
 def between(text: str, mark: str, content: str) -> str:
@@ -23,6 +25,11 @@ def between(text: str, mark: str, content: str) -> str:
 def with_tables(text: str) -> str:
     """The README of the inference plugin with its table as the schema has it."""
     return between(text, "parameters of infer_torchvision_resnext", InferParameters.markdown_table())
+
+
+def with_training_table(text: str) -> str:
+    """The README of the training plugin with its table as the schema has it."""
+    return between(text, "parameters of train_torchvision_resnext", TrainParameters.markdown_table())
 
 
 def example_output() -> dict[str, Any]:
@@ -57,6 +64,7 @@ def main() -> None:
     from examples.ikomia_home import use_own_home
 
     use_own_home()
+    TRAIN_README.write_text(with_training_table(TRAIN_README.read_text(encoding="utf-8")), encoding="utf-8")
     text = with_tables(INFER_README.read_text(encoding="utf-8"))
     example = f"```json\n{json.dumps(example_output(), indent=2)}\n```"
     INFER_README.write_text(between(text, "example output", example), encoding="utf-8")

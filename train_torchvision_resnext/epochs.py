@@ -12,6 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from tqdm import tqdm
 
 from .evaluation import evaluate
 from .lightning_module import ClassificationModule
@@ -78,6 +79,38 @@ class Watch(Callback):
         self.listener.check()
 
 
+class Bar(Callback):
+    """A progress bar over all epochs. Drawn by the clock: drawing at each batch would cost more than small batches do.
+
+    Args:
+        history: the keeper's rows; the last one is shown.
+    """
+
+    def __init__(self, history: list[Row]) -> None:
+        self._history = history
+        self._bar: Any = None
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        batches = int(trainer.num_training_batches)
+        done, total = trainer.current_epoch * batches, (trainer.max_epochs or 0) * batches
+        self._bar = tqdm(desc="Training", initial=done, total=total, unit="batch", mininterval=0.5)
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        if self._bar is not None:
+            self._bar.update()
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        if self._bar is not None and self._history:
+            row = self._history[-1]
+            told = {"epoch": int(row["epoch"]), "val_loss": row["val_loss"], "val_top1": row["val_top1"]}
+            self._bar.set_postfix(told, refresh=False)
+
+    def teardown(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+        # Also called when training breaks off.
+        if self._bar is not None:
+            self._bar.close()
+
+
 @dataclass(eq=False)
 class EpochKeeper(Checkpoint):
     """Evaluates each epoch, keeps the best network and the state to go on from.
@@ -131,7 +164,7 @@ class EpochKeeper(Checkpoint):
         return {"history": self.history, "best_epoch": self.best_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.history = list(state_dict["history"])
+        self.history[:] = state_dict["history"]
         self.best_epoch = int(state_dict["best_epoch"])
 
 

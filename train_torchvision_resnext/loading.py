@@ -1,8 +1,8 @@
 """Samples → batches of uint8 crops, in an order that depends on the seed and the epoch alone."""
 
+import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -54,23 +54,6 @@ class Images(Dataset[tuple[NDArray[np.uint8], int]]):
         return self._preprocessing.crop(_pixels(sample)), sample.target
 
 
-class Features(Dataset[Batch]):
-    """Features that were computed before; a whole batch is taken at once."""
-
-    def __init__(self, features: torch.Tensor, targets: torch.Tensor) -> None:
-        self._features, self._targets = features, targets
-
-    def __len__(self) -> int:
-        return len(self._features)
-
-    def __getitem__(self, index: int) -> Batch:
-        return self._features[index], self._targets[index]
-
-    def __getitems__(self, draws: Sequence[Draw | int]) -> Batch:
-        rows = torch.tensor([draw if isinstance(draw, int) else draw[1] for draw in draws])
-        return self._features[rows], self._targets[rows]
-
-
 class ShuffledDraws(Sampler[Draw]):
     """Every training sample once an epoch, in another order each time; or drawn by weight, with replacement.
 
@@ -95,19 +78,51 @@ class ShuffledDraws(Sampler[Draw]):
     def __len__(self) -> int:
         return self._length
 
-    def __iter__(self) -> Iterator[Draw]:
+    def order(self) -> NDArray[np.int64]:
+        """Places of the samples in this epoch."""
         draw = generator_of(self._seed, self.epoch)
         count = len(self._targets)
         if self._balanced:
             weights = 1 / np.bincount(self._targets)[self._targets]
-            order = draw.choice(count, self._length, p=weights / weights.sum())
-        else:
-            order = draw.permutation(count)[: self._length]
-        yield from ((self.epoch, int(index)) for index in order)
+            return draw.choice(count, self._length, p=weights / weights.sum())
+        return draw.permutation(count)[: self._length]
+
+    def __iter__(self) -> Iterator[Draw]:
+        yield from ((self.epoch, int(index)) for index in self.order())
+
+
+class FeatureBatches:
+    """Features that were computed before, in batches; a loader without a loader's cost.
+
+    Args:
+        features: N x F, float32.
+        targets: N class indices.
+        sampler: gives the order; the trainer tells it the epoch. None = as they are.
+    """
+
+    def __init__(
+        self, features: torch.Tensor, targets: torch.Tensor, batch_size: int, sampler: ShuffledDraws | None = None
+    ) -> None:
+        self.sampler = sampler
+        # The trainer looks for both names, as a torch loader has them.
+        self.batch_sampler = None
+        self._features, self._targets, self._batch_size = features, targets, batch_size
+
+    def __len__(self) -> int:
+        count = len(self._features) if self.sampler is None else len(self.sampler)
+        return math.ceil(count / self._batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = np.arange(len(self._features)) if self.sampler is None else self.sampler.order()
+        for rows in torch.split(torch.from_numpy(order), self._batch_size):
+            yield self._features[rows], self._targets[rows]
+
+
+Loader = DataLoader[Batch] | FeatureBatches
 
 
 def training_loader(
-    dataset: Dataset[tuple[NDArray[np.uint8], int]] | Features,
+    dataset: Dataset[tuple[NDArray[np.uint8], int]],
     draws: ShuffledDraws,
     batch_size: int,
     workers: int,
@@ -118,9 +133,7 @@ def training_loader(
     return _loader(dataset, batches, workers, device)
 
 
-def evaluation_loader(
-    dataset: Images | Features, batch_size: int, workers: int, device: torch.device
-) -> DataLoader[Batch]:
+def evaluation_loader(dataset: Images, batch_size: int, workers: int, device: torch.device) -> DataLoader[Batch]:
     """In the dataset's order."""
     batches = BatchSampler(range(len(dataset)), batch_size, drop_last=False)
     return _loader(dataset, batches, workers, device)
@@ -137,25 +150,19 @@ def worker_count(wanted: int, device: torch.device, cores: int) -> int:
 
 
 def _loader(
-    dataset: Dataset[tuple[NDArray[np.uint8], int]] | Features,
+    dataset: Dataset[tuple[NDArray[np.uint8], int]],
     batches: BatchSampler,
     workers: int,
     device: torch.device,
 ) -> DataLoader[Batch]:
-    whole_batches = isinstance(dataset, Features)
-    collate: Callable[[Any], Batch] = _as_it_is if whole_batches else _collate
     return DataLoader(
         dataset,  # type: ignore[arg-type]  # what it holds is collated to batches
         batch_sampler=batches,
-        num_workers=0 if whole_batches else workers,
-        collate_fn=collate,
+        num_workers=workers,
+        collate_fn=_collate,
         pin_memory=device.type == "cuda",
-        persistent_workers=workers > 0 and not whole_batches,
+        persistent_workers=workers > 0,
     )
-
-
-def _as_it_is(batch: Batch) -> Batch:
-    return batch
 
 
 def _collate(rows: Sequence[tuple[NDArray[np.uint8], int]]) -> Batch:

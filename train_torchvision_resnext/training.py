@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 from numpy.typing import NDArray
 from torch import nn
@@ -20,15 +19,16 @@ from torch.utils.data import DataLoader
 from .augmentation import Augmentation
 from .dataset import Sample
 from .devices import kept_memory
-from .epochs import EpochKeeper, Listener, Row, StopRequestedError, Watch, load_best
+from .epochs import Bar, EpochKeeper, Listener, Row, StopRequestedError, Watch, load_best
 from .evaluation import Evaluation, evaluate
 from .features import Runner
 from .initial_weights import split_backbone
 from .lightning_module import ClassificationModule, NotFiniteError
 from .loading import (
     Batch,
-    Features,
+    FeatureBatches,
     Images,
+    Loader,
     ReadError,
     ShuffledDraws,
     TrainingImages,
@@ -81,8 +81,8 @@ class _Subject:
 
     network: nn.Module
     prepare: Callable[[torch.Tensor], torch.Tensor]
-    training: DataLoader[Batch]
-    validation: DataLoader[Batch]
+    training: Loader
+    validation: Loader
     begins: float
 
 
@@ -178,17 +178,17 @@ def _features_subject(plan: Plan, listener: Listener) -> _Subject:
         listener.progress(AUDITED + (FEATURES_READ - AUDITED) * min(1.0, seen / total))
         listener.check()
 
-    def features(samples: tuple[Sample, ...], task: str) -> Features:
+    def features(samples: tuple[Sample, ...], task: str) -> Batch:
         images = evaluation_loader(Images(samples, preprocessing), parameters.batch_size, plan.workers, plan.device)
-        return Features(*Runner(preprocessing, plan.device, plan.precision).run(backbone, images, task, on_batch))
+        return Runner(preprocessing, plan.device, plan.precision).run(backbone, images, task, on_batch)
 
     training = features(plan.dataset.train, "Features of the training images")
     validation = features(plan.dataset.val, "Features of the validation images")
     return _Subject(
         head,
         _as_it_is,
-        training_loader(training, _draws(plan), parameters.batch_size, 0, plan.device),
-        evaluation_loader(validation, max(1024, parameters.batch_size), 0, plan.device),
+        FeatureBatches(*training, parameters.batch_size, _draws(plan)),
+        FeatureBatches(*validation, max(1024, parameters.batch_size)),
         FEATURES_READ,
     )
 
@@ -227,8 +227,9 @@ def _fit(subject: _Subject, run: RunFolder, plan: Plan, keeper: EpochKeeper, lis
             accumulate_grad_batches=parameters.gradient_accumulation,
             deterministic=parameters.deterministic or None,
             benchmark=plan.device.type == "cuda" and not parameters.deterministic,
-            callbacks=[keeper, Watch(listener, subject.begins, TRAINED), TQDMProgressBar()],
+            callbacks=[keeper, Watch(listener, subject.begins, TRAINED), Bar(keeper.history)],
             logger=False,
+            enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             default_root_dir=run.path,

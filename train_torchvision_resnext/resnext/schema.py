@@ -79,9 +79,9 @@ class ParameterSchema(BaseModel):
         kind = {"integer": "an integer", "number": "a number"}.get(spec.get("type", ""), "text")
         low, high = spec.get("minimum"), spec.get("maximum")
         if low is not None and high is not None:
-            return f"{kind} from {low:g} to {high:g}"
+            return f"{kind} from {_as_text(low)} to {_as_text(high)}"
         if low is not None:
-            return f"{kind} of at least {low:g}"
+            return f"{kind} of at least {_as_text(low)}"
         return kind
 
     @classmethod
