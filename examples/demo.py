@@ -1,7 +1,8 @@
 """The main job on real images, in real Ikomia workflows. Works offline.
 
 A photo is classified with ImageNet weights, if they can be had; handwritten digits with the tiny model that comes
-with the repository, each by itself, and all on one sheet behind Ikomia's own segmentation. Run with
+with the repository, each by itself, and all on one sheet behind Ikomia's own segmentation. Then such a model is
+trained, and used, in one graph. Run with
 `python -m examples.demo [folder for the pictures]`.
 """
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from examples import train_digits
 from examples.digits import Digits, training_and_held_out
 from examples.ikomia_home import DEMO, REPOSITORY, use_own_home
 
@@ -126,6 +128,8 @@ def main() -> None:
     classify_a_photo()
     classify_digits(held_out)
     classify_a_sheet(held_out)
+    print("\n4. A ResNeXt of eight layers, trained on the other digits and asked about the same ones, in one graph")
+    train_digits.main()
 
 
 if __name__ == "__main__":

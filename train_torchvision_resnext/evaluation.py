@@ -143,8 +143,9 @@ def evaluate(logits: NDArray[np.float32], targets: NDArray[np.int64], labels: Se
         metric(predicted, true, average="none", **options).reshape(classes).tolist()
         for metric in (multiclass_precision, multiclass_recall, multiclass_f1_score)
     ]
+    # Summed in float32, a mean of ones can end a hair above 1.
     macro_precision, macro_recall, macro_f1 = (
-        float(metric(predicted, true, average="macro", **options))
+        min(1.0, float(metric(predicted, true, average="macro", **options)))
         for metric in (multiclass_precision, multiclass_recall, multiclass_f1_score)
     )
     confusion = multiclass_confusion_matrix(predicted, true, **options).numpy()

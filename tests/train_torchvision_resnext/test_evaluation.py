@@ -151,3 +151,9 @@ def test_to_dict_is_json():
 def test_refuses(logits, targets, message):
     with pytest.raises(ValueError, match=message):
         evaluate(logits.astype(np.float32), np.array(targets, np.int64), ("a", "b"))
+
+
+def test_a_perfect_model_has_figures_of_exactly_one():
+    targets = np.arange(142) % 10
+    evaluation = evaluate(np.eye(10, dtype=np.float32)[targets], targets, [str(digit) for digit in range(10)])
+    assert (evaluation.macro_precision, evaluation.macro_recall, evaluation.macro_f1) == (1, 1, 1)

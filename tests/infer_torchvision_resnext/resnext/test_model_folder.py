@@ -26,6 +26,7 @@ def test_what_was_written_is_read(tmp_path):
     folder = tmp_path / "new" / "model"
     assert sorted(path.name for path in folder.iterdir()) == ["classes.txt", "config.json", "model.safetensors"]
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
     config = read_config(folder)
     assert config.network == SMALL
     assert config.preprocessing == Preprocessing(36, 32, std=(0.1, 0.2, 0.3))
