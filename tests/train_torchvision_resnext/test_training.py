@@ -126,6 +126,22 @@ def test_the_state_dict_and_the_metrics_say_the_same(trained):
     assert len(metrics["history"]) == 8
 
 
+def test_timm_and_torchvision_open_what_was_trained(digits, tmp_path):
+    import timm
+    from torchvision.models.resnet import Bottleneck, ResNet
+
+    folder = train(digits, settings(tmp_path, layers="1,1,1,1", input_size=32, epochs=1)).model_folder
+    paths = sorted((digits / "val").rglob("*.png"))
+    preprocessing = read_config(folder).preprocessing
+    crops = torch.stack([torch.from_numpy(preprocessing.crop(read_image(path)).copy()) for path in paths])
+    torchvisions = ResNet(Bottleneck, [1, 1, 1, 1], 3, groups=4, width_per_group=4)
+    torchvisions.load_state_dict(torch.load(folder / "resnext14_4x4d.pth", weights_only=True))
+    for network in (timm.create_model(f"local-dir:{folder}", pretrained=True), torchvisions):
+        with torch.inference_mode():
+            logits = network.eval()(preprocessing.normalise(crops)).numpy()
+        np.testing.assert_allclose(logits, logits_of(folder, paths), atol=1e-5)
+
+
 def test_without_exports_there_are_none(digits, tmp_path):
     result = train(digits, settings(tmp_path, epochs=1, export_pth=False))
     assert files_in(result.model_folder) == ALWAYS
@@ -294,6 +310,17 @@ def test_weights_of_the_loss_favour_the_rare_class(tmp_path):
     plain = train(root, settings(tmp_path / "plain", **recipe)).evaluation
     weighted = train(root, settings(tmp_path / "weighted", class_balance="weighted", **recipe)).evaluation
     assert weighted.per_class[1].predicted > plain.per_class[1].predicted
+
+
+def test_the_output_must_not_lie_among_the_images(digits):
+    with pytest.raises(TrainingError, match="lies within the dataset"):
+        train(digits, settings(digits / "models"))
+    assert not (digits / "models").exists()
+
+
+def test_settings_of_the_process_are_put_back(digits, tmp_path):
+    train(digits, settings(tmp_path, deterministic=True, epochs=1))
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_all_problems_are_told_before_training_begins(tmp_path):
