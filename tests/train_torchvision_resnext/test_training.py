@@ -203,6 +203,14 @@ def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(digits, tmp_path):
     assert same(weights(resumed.model_folder), weights(whole.model_folder))
 
 
+def test_any_number_of_workers_gives_the_same_weights(digits, tmp_path):
+    alone, with_workers = (
+        train(digits, settings(tmp_path / str(workers), num_workers=workers, augmentation="trivial", epochs=2))
+        for workers in (0, 2)
+    )
+    assert same(weights(alone.model_folder), weights(with_workers.model_folder))
+
+
 def test_stopping_before_the_first_epoch_is_over_leaves_nothing(digits, tmp_path):
     result = train(digits, settings(tmp_path), stop_after(75 + 3))
     assert (result.stopped, result.model_folder) == (True, None)
@@ -281,6 +289,21 @@ def test_cached_features_can_be_resumed(digits, start, tmp_path):
     assert stopped.model_folder
     resumed = train(digits, frozen(tmp_path / "part", start, augmentation="none", resume="auto"))
     assert same(weights(resumed.model_folder), weights(whole.model_folder))
+
+
+def test_published_weights_come_from_torch_hubs_cache(digits, imagenet_cache, tmp_path):
+    values = {key: TINY[key] for key in ("batch_size", "precision", "device", "input_size")}
+    values |= {"feature_extract": True, "augmentation": "none", "epochs": 1, "output_folder": tmp_path}
+    result = train(digits, read_host_map({**values, "weights": "IMAGENET1K_V1"}))
+    (published,) = imagenet_cache.glob("resnext50_32x4d-7cdf4587.pth")
+    before, after = torch.load(published, weights_only=True), weights(result.model_folder)
+    assert same(_backbone(before), _backbone(after))
+    assert after["fc.weight"].shape == (3, 2048)
+    assert any("starts from IMAGENET1K_V1, which knows 1000 classes" in note for note in result.notes)
+
+
+def _backbone(state):
+    return {key: tensor for key, tensor in state.items() if not key.startswith("fc.")}
 
 
 def test_a_model_folder_brings_its_classifier_by_name(digits, start, tmp_path):
