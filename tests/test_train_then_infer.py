@@ -175,3 +175,12 @@ def test_problems_of_the_data_reach_the_caller(tmp_path):
     workflow, _ = training_workflow(write_digits(tmp_path / "data", {"train": 4}, labels=(1,)), tmp_path / "runs")
     with pytest.raises(RuntimeError, match="at least two classes"):
         workflow.run()
+
+
+def test_the_hubs_own_check_passes_and_can_fail(digits, tmp_path):
+    from train_torchvision_resnext.train_torchvision_resnext_test import test
+
+    for folder, expected in ((digits, "OK"), (tmp_path / "missing", "is no folder")):
+        data = {"datasets": {"classification": {"dataset_classification": str(folder)}}}
+        task = Workflow().add_task(name="train_torchvision_resnext")
+        assert expected in str(test(task, data))

@@ -67,8 +67,12 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener) -> Plan:
     with _collected(problems):
         device = resolve_device(parameters.device)
         precision = resolve_precision(parameters.precision, device)
-    with _collected(problems):
-        writable(output_folder)
+    if output_folder.resolve().is_relative_to(folder.resolve()):
+        # Its pictures would be taken for images of a class.
+        problems.append(f"output_folder = {str(output_folder)!r} lies within the dataset {str(folder)!r}: move it out")
+    else:
+        with _collected(problems):
+            writable(output_folder)
     with _collected(problems):
         dataset = _look_at(folder, output_folder, parameters, listener)
     with _collected(problems):

@@ -216,7 +216,7 @@ def _fit(subject: _Subject, run: RunFolder, plan: Plan, keeper: EpochKeeper, lis
     """
     parameters = plan.parameters
     module = ClassificationModule(subject.network, subject.prepare, parameters, plan.dataset.counts())
-    with _quiet_lightning():
+    with _quiet_lightning(), _settings_of_torch_kept():
         trainer = Trainer(
             accelerator="gpu" if plan.device.type == "cuda" else "cpu",
             devices=[plan.device.index] if plan.device.type == "cuda" else 1,
@@ -307,6 +307,17 @@ def _disk_problem(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         return f"the disk is full{place}: make room, or set output_folder to another disk; resume=auto then goes on"
     return f"reading or writing failed{place}: {error.strerror or error}"
+
+
+@contextmanager
+def _settings_of_torch_kept() -> Iterator[None]:
+    """The trainer changes settings of the whole process, which other tasks of the workflow share."""
+    deterministic, benchmark = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+        torch.backends.cudnn.benchmark = benchmark
 
 
 @contextmanager

@@ -126,6 +126,22 @@ def test_the_state_dict_and_the_metrics_say_the_same(trained):
     assert len(metrics["history"]) == 8
 
 
+def test_timm_and_torchvision_open_what_was_trained(digits, tmp_path):
+    import timm
+    from torchvision.models.resnet import Bottleneck, ResNet
+
+    folder = train(digits, settings(tmp_path, layers="1,1,1,1", input_size=32, epochs=1)).model_folder
+    paths = sorted((digits / "val").rglob("*.png"))
+    preprocessing = read_config(folder).preprocessing
+    crops = torch.stack([torch.from_numpy(preprocessing.crop(read_image(path)).copy()) for path in paths])
+    torchvisions = ResNet(Bottleneck, [1, 1, 1, 1], 3, groups=4, width_per_group=4)
+    torchvisions.load_state_dict(torch.load(folder / "resnext14_4x4d.pth", weights_only=True))
+    for network in (timm.create_model(f"local-dir:{folder}", pretrained=True), torchvisions):
+        with torch.inference_mode():
+            logits = network.eval()(preprocessing.normalise(crops)).numpy()
+        np.testing.assert_allclose(logits, logits_of(folder, paths), atol=1e-5)
+
+
 def test_without_exports_there_are_none(digits, tmp_path):
     result = train(digits, settings(tmp_path, epochs=1, export_pth=False))
     assert files_in(result.model_folder) == ALWAYS
@@ -185,6 +201,14 @@ def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(digits, tmp_path):
     resumed = train(digits, settings(tmp_path / "killed", resume="auto"))
     assert len(list((tmp_path / "killed").glob("*/run.json"))) == 1
     assert same(weights(resumed.model_folder), weights(whole.model_folder))
+
+
+def test_any_number_of_workers_gives_the_same_weights(digits, tmp_path):
+    alone, with_workers = (
+        train(digits, settings(tmp_path / str(workers), num_workers=workers, augmentation="trivial", epochs=2))
+        for workers in (0, 2)
+    )
+    assert same(weights(alone.model_folder), weights(with_workers.model_folder))
 
 
 def test_stopping_before_the_first_epoch_is_over_leaves_nothing(digits, tmp_path):
@@ -267,6 +291,21 @@ def test_cached_features_can_be_resumed(digits, start, tmp_path):
     assert same(weights(resumed.model_folder), weights(whole.model_folder))
 
 
+def test_published_weights_come_from_torch_hubs_cache(digits, imagenet_cache, tmp_path):
+    values = {key: TINY[key] for key in ("batch_size", "precision", "device", "input_size")}
+    values |= {"feature_extract": True, "augmentation": "none", "epochs": 1, "output_folder": tmp_path}
+    result = train(digits, read_host_map({**values, "weights": "IMAGENET1K_V1"}))
+    (published,) = imagenet_cache.glob("resnext50_32x4d-7cdf4587.pth")
+    before, after = torch.load(published, weights_only=True), weights(result.model_folder)
+    assert same(_backbone(before), _backbone(after))
+    assert after["fc.weight"].shape == (3, 2048)
+    assert any("starts from IMAGENET1K_V1, which knows 1000 classes" in note for note in result.notes)
+
+
+def _backbone(state):
+    return {key: tensor for key, tensor in state.items() if not key.startswith("fc.")}
+
+
 def test_a_model_folder_brings_its_classifier_by_name(digits, start, tmp_path):
     root = write_digits(tmp_path / "data", {"train": 3, "val": 5}, labels=(2, 1, 3))
     result = train(root, settings(tmp_path / "runs", weights=start, epochs=1, learning_rate=0))
@@ -294,6 +333,17 @@ def test_weights_of_the_loss_favour_the_rare_class(tmp_path):
     plain = train(root, settings(tmp_path / "plain", **recipe)).evaluation
     weighted = train(root, settings(tmp_path / "weighted", class_balance="weighted", **recipe)).evaluation
     assert weighted.per_class[1].predicted > plain.per_class[1].predicted
+
+
+def test_the_output_must_not_lie_among_the_images(digits):
+    with pytest.raises(TrainingError, match="lies within the dataset"):
+        train(digits, settings(digits / "models"))
+    assert not (digits / "models").exists()
+
+
+def test_settings_of_the_process_are_put_back(digits, tmp_path):
+    train(digits, settings(tmp_path, deterministic=True, epochs=1))
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_all_problems_are_told_before_training_begins(tmp_path):
