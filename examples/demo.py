@@ -7,6 +7,7 @@ trained, and used, in one graph. Run with
 """
 
 import logging
+import shutil
 import sys
 import textwrap
 import time
@@ -81,7 +82,8 @@ def classify_a_sheet(held_out: Digits) -> None:
     task = workflow.add_task(name=NAME)
     workflow.connect_tasks(workflow.root(), task, [(0, 0)])
     workflow.connect_tasks(blobs, task, [(1, 1)])
-    task.set_parameters({"weights": str(MODEL_FOLDER), "batch_size": "8"})
+    # The blobs are tight; the model knows digits with a little room around them.
+    task.set_parameters({"weights": str(MODEL_FOLDER), "object_margin": "0.1", "batch_size": "8"})
     workflow.run_on(array=sheet)
     found = task.get_output(4).data["predictions"]
     right = sum(row["answer"] == str(digit_at(digits, row["box_xywh"])) for row in found)
@@ -129,7 +131,9 @@ def main() -> None:
     classify_digits(held_out)
     classify_a_sheet(held_out)
     print("\n4. A ResNeXt of eight layers, trained on the other digits and asked about the same ones, in one graph")
-    train_digits.main()
+    report = train_digits.main() / "report"
+    shutil.copy(report / "learning_curves.png", PICTURES / "training.png")
+    print(f"   report: {report / 'report.html'}")
 
 
 if __name__ == "__main__":

@@ -72,7 +72,8 @@ def track_in_files_only() -> None:
     config.main_cfg["tensorboard"]["tracking_uri"] = ""
 
 
-def main(keep: Path | None = None) -> None:
+def main(keep: Path | None = None) -> Path:
+    """Train, infer, print the figures. Returns the model folder; a copy of it without the report goes to `keep`."""
     logging.getLogger("ikomia").setLevel(logging.WARNING)
     track_in_files_only()
     training, held_out = training_and_held_out()
@@ -95,11 +96,13 @@ def main(keep: Path | None = None) -> None:
         answers.append(int(infer.get_whole_image_results()[0][0]))
     right, seconds = int((np.array(answers) == held_out.digits).sum()), time.perf_counter() - start
     print(f"   {right} of {len(answers)} held-out digits right: {right / len(answers):.1%}, in {seconds:.1f} s")
-    print(f"   model folder: {outcome['model_folder']}")
+    folder = Path(outcome["model_folder"])
+    print(f"   model folder: {folder}")
     if keep:
         keep.mkdir(parents=True, exist_ok=True)
         for name in ("config.json", "model.safetensors", "classes.txt"):
-            shutil.copy(Path(outcome["model_folder"]) / name, keep)
+            shutil.copy(folder / name, keep)
+    return folder
 
 
 if __name__ == "__main__":
