@@ -105,8 +105,13 @@ class Bar(Callback):
             told = {"epoch": int(row["epoch"]), "val_loss": row["val_loss"], "val_top1": row["val_top1"]}
             self._bar.set_postfix(told, refresh=False)
 
-    def teardown(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
-        # Also called when training breaks off.
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self._close()
+
+    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+        self._close()
+
+    def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()
 

@@ -3,7 +3,7 @@
 import errno
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,37 +14,22 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 from numpy.typing import NDArray
 from torch import nn
-from torch.utils.data import DataLoader
 
-from .augmentation import Augmentation
-from .dataset import Sample
 from .devices import kept_memory
 from .epochs import Bar, EpochKeeper, Listener, Row, StopRequestedError, Watch, load_best
 from .evaluation import Evaluation, evaluate
 from .features import Runner
-from .initial_weights import split_backbone
 from .lightning_module import ClassificationModule, NotFiniteError
-from .loading import (
-    Batch,
-    FeatureBatches,
-    Images,
-    Loader,
-    ReadError,
-    ShuffledDraws,
-    TrainingImages,
-    evaluation_loader,
-    training_loader,
-)
+from .loading import ReadError
 from .outcome import Findings, write_outcome
 from .parameters import Parameters
-from .planning import AUDITED, Plan, TrainingError, make_plan
+from .planning import Plan, TrainingError, make_plan
 from .resnext.threads import fixed_threads
 from .run_folder import RunFolder, RunFolderError, open_run
+from .subject import Subject, make_subject, validation_images
 
-logger = logging.getLogger(__name__)
-
-FEATURES_READ, TRAINED = 0.5, 0.95
-"""Share of the progress bar at which features are computed, where they are, and at which the epochs are over."""
+TRAINED = 0.95
+"""Share of the progress bar at which the epochs are over."""
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 """Lightning's names."""
@@ -68,22 +53,6 @@ class Result:
     best_epoch: int
     notes: tuple[str, ...]
     stopped: bool
-
-
-@dataclass(frozen=True)
-class _Subject:
-    """What is trained: a network, and how its batches come.
-
-    Attributes:
-        prepare: a batch as it was loaded → the network's input.
-        begins: share of the progress bar at which its epochs begin.
-    """
-
-    network: nn.Module
-    prepare: Callable[[torch.Tensor], torch.Tensor]
-    training: Loader
-    validation: Loader
-    begins: float
 
 
 def train(folder: Path, parameters: Parameters, listener: Listener | None = None) -> Result:
@@ -118,7 +87,7 @@ def _train_in(run: RunFolder, plan: Plan, listener: Listener) -> Result:
     keeper = EpochKeeper(run, plan.dataset.labels, plan.parameters.early_stopping_patience, listener)
     stopped, diverged = False, ""
     try:
-        _fit(_subject(plan, listener), run, plan, keeper, listener)
+        _fit(make_subject(plan, listener), run, plan, keeper, listener)
     except StopRequestedError:
         stopped = True
     except NotFiniteError as error:
@@ -148,67 +117,7 @@ def _nothing(notes: list[str]) -> Result:
     return Result(None, None, (), 0, tuple(notes), stopped=True)
 
 
-def _subject(plan: Plan, listener: Listener) -> _Subject:
-    parameters, network, preprocessing = plan.parameters, plan.start.network, plan.start.preprocessing
-    if parameters.caches_features:
-        return _features_subject(plan, listener)
-    if parameters.feature_extract:
-        network.requires_grad_(False)
-        network.fc.requires_grad_(True)
-    images = TrainingImages(plan.dataset.train, Augmentation.of(parameters, preprocessing))
-    return _Subject(
-        network.to(memory_format=torch.channels_last),
-        preprocessing.normalise,
-        training_loader(images, _draws(plan), parameters.batch_size, plan.workers, plan.device),
-        _validation_images(plan),
-        AUDITED,
-    )
-
-
-def _features_subject(plan: Plan, listener: Listener) -> _Subject:
-    """Only the classifier, on features that are computed here, once."""
-    parameters, preprocessing = plan.parameters, plan.start.preprocessing
-    backbone, head = split_backbone(plan.start.network)
-    total = -(-len(plan.dataset.train) // parameters.batch_size) - (-len(plan.dataset.val) // parameters.batch_size)
-    seen = 0
-
-    def on_batch() -> None:
-        nonlocal seen
-        seen += 1
-        listener.progress(AUDITED + (FEATURES_READ - AUDITED) * min(1.0, seen / total))
-        listener.check()
-
-    def features(samples: tuple[Sample, ...], task: str) -> Batch:
-        images = evaluation_loader(Images(samples, preprocessing), parameters.batch_size, plan.workers, plan.device)
-        return Runner(preprocessing, plan.device, plan.precision).run(backbone, images, task, on_batch)
-
-    training = features(plan.dataset.train, "Features of the training images")
-    validation = features(plan.dataset.val, "Features of the validation images")
-    return _Subject(
-        head,
-        _as_it_is,
-        FeatureBatches(*training, parameters.batch_size, _draws(plan)),
-        FeatureBatches(*validation, max(1024, parameters.batch_size)),
-        FEATURES_READ,
-    )
-
-
-def _as_it_is(batch: torch.Tensor) -> torch.Tensor:
-    return batch
-
-
-def _draws(plan: Plan) -> ShuffledDraws:
-    parameters = plan.parameters
-    targets = [sample.target for sample in plan.dataset.train]
-    return ShuffledDraws(targets, parameters.batch_size, parameters.class_balance == "sampler", parameters.seed)
-
-
-def _validation_images(plan: Plan) -> DataLoader[Batch]:
-    images = Images(plan.dataset.val, plan.start.preprocessing)
-    return evaluation_loader(images, plan.parameters.batch_size, plan.workers, plan.device)
-
-
-def _fit(subject: _Subject, run: RunFolder, plan: Plan, keeper: EpochKeeper, listener: Listener) -> None:
+def _fit(subject: Subject, run: RunFolder, plan: Plan, keeper: EpochKeeper, listener: Listener) -> None:
     """Train until the end, or on from where the run was interrupted.
 
     Raises:
@@ -282,7 +191,7 @@ def _exact_logits(network: nn.Module, plan: Plan) -> NDArray[np.float32]:
     tf32 = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:
-        images = _validation_images(plan)
+        images = validation_images(plan)
         logits, _ = Runner(plan.start.preprocessing, plan.device, "fp32").run(network, images, "Final evaluation")
     finally:
         torch.backends.cudnn.allow_tf32 = tf32
