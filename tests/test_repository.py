@@ -109,6 +109,20 @@ def test_only_host_files_know_the_host(plugin):
             assert not imported & {"ikomia", "PyQt6", *PLUGINS}, path
 
 
+def test_both_plugins_carry_the_same_shared_code_and_form():
+    """As `make sync` writes them."""
+    infer, train = (REPOSITORY / name for name in PLUGINS)
+    shared = [
+        {path.relative_to(plugin): path.read_bytes() for path in (plugin / "resnext").rglob("*.py")}
+        for plugin in (infer, train)
+    ]
+    assert shared[0] == shared[1], "run make sync"
+    form = (infer / f"{infer.name}_widget.py").read_text(encoding="utf-8")
+    for ours, theirs in (("infer_torchvision", "train_torchvision"), ("InferResNeXt", "TrainResNeXt")):
+        form = form.replace(ours, theirs)
+    assert (train / f"{train.name}_widget.py").read_text(encoding="utf-8") == form, "run make sync"
+
+
 def test_the_information_for_the_hub_is_complete():
     from ikomia.dataprocess.registry import ik_registry
 
