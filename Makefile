@@ -5,7 +5,7 @@ STUDIO := .venv-studio
 PLUGINS := infer_torchvision_resnext train_torchvision_resnext
 CODE := $(PLUGINS) tests examples benchmarks tools
 
-.PHONY: sync demo test test-studio check format bench package docs screenshots clean
+.PHONY: sync demo test test-studio check format bench package publish docs screenshots clean
 
 demo: $(VENV)/installed
 	$(PYTHON) -m examples.demo
@@ -42,6 +42,10 @@ test-studio: $(STUDIO)/installed
 
 screenshots: $(STUDIO)/installed
 	$(STUDIO)/bin/python -m tools.screenshots
+
+# NAMESPACE is the HUB's, such as your user name.
+publish: $(STUDIO)/installed
+	$(STUDIO)/bin/python -m tools.publish $(NAMESPACE)
 
 docs: $(VENV)/installed
 	$(PYTHON) -m tools.update_readme

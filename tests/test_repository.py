@@ -123,17 +123,20 @@ def test_both_plugins_carry_the_same_shared_code_and_form():
     assert (train / f"{train.name}_widget.py").read_text(encoding="utf-8") == form, "run make sync"
 
 
-def test_the_information_for_the_hub_is_complete():
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_the_information_for_the_hub_is_complete(plugin):
     from ikomia.dataprocess.registry import ik_registry
 
-    ik_registry.create_algorithm("infer_torchvision_resnext", public_hub=False)
-    info = ik_registry.get_algorithm_info("infer_torchvision_resnext")
+    ik_registry.create_algorithm(plugin, public_hub=False)
+    info = ik_registry.get_algorithm_info(plugin)
     assert re.fullmatch(r"\d+\.\d+\.\d+", info.version)
     assert f"## {info.version}" in (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert (REPOSITORY / "infer_torchvision_resnext" / info.icon_path).is_file()
+    assert (REPOSITORY / plugin / info.icon_path).is_file()
     assert (info.license, info.year, info.min_ikomia_version) == ("MIT", 2017, "0.16.1")
     for text in (info.short_description, info.description, info.authors, info.article, info.article_url, info.keywords):
         assert text
+    assert not info.hardware_config.gpu_required
+    assert info.hardware_config.min_ram in (2, 6)
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)
