@@ -1,10 +1,11 @@
 # One door: every target installs what it needs first. On Windows, see the same steps in README.md.
 VENV := .venv
 PYTHON := $(VENV)/bin/python
+STUDIO := .venv-studio
 PLUGINS := infer_torchvision_resnext train_torchvision_resnext
 CODE := $(PLUGINS) tests examples benchmarks tools
 
-.PHONY: sync demo test check format bench package docs clean
+.PHONY: sync demo test test-studio check format bench package publish docs screenshots clean
 
 demo: $(VENV)/installed
 	$(PYTHON) -m examples.demo
@@ -24,14 +25,27 @@ format: $(VENV)/installed
 bench: $(VENV)/installed
 	$(PYTHON) -m benchmarks
 
-# Both plugins carry the shared sub-package; this one is the original.
+# Both plugins carry the shared sub-package and the same form; the inference plugin's are the originals.
 sync:
 	rm -rf train_torchvision_resnext/resnext
 	cp -r infer_torchvision_resnext/resnext train_torchvision_resnext/resnext
 	rm -rf train_torchvision_resnext/resnext/__pycache__
+	sed 's/infer_torchvision/train_torchvision/g; s/InferResNeXt/TrainResNeXt/g' \
+		infer_torchvision_resnext/infer_torchvision_resnext_widget.py > train_torchvision_resnext/train_torchvision_resnext_widget.py
 
 package: $(VENV)/installed
 	$(PYTHON) -m tools.package
+
+# The forms and the HUB's client need packages of their own, in an environment of their own.
+test-studio: $(STUDIO)/installed
+	$(STUDIO)/bin/python -m pytest tests/studio
+
+screenshots: $(STUDIO)/installed
+	$(STUDIO)/bin/python -m tools.screenshots
+
+# NAMESPACE is the HUB's, such as your user name.
+publish: $(STUDIO)/installed
+	$(STUDIO)/bin/python -m tools.publish $(NAMESPACE)
 
 docs: $(VENV)/installed
 	$(PYTHON) -m tools.update_readme
@@ -39,10 +53,16 @@ docs: $(VENV)/installed
 	$(PYTHON) -m examples.demo docs/images
 
 clean:
-	rm -rf $(VENV) .demo dist bench
+	rm -rf $(VENV) $(STUDIO) .demo dist bench
 
 $(VENV)/installed: requirements.txt $(PLUGINS:%=%/requirements.txt)
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --upgrade pip
 	$(PYTHON) -m pip install -r requirements.txt
+	touch $@
+
+$(STUDIO)/installed: requirements-studio.txt requirements.txt $(PLUGINS:%=%/requirements.txt)
+	python3 -m venv $(STUDIO)
+	$(STUDIO)/bin/python -m pip install --upgrade pip
+	$(STUDIO)/bin/python -m pip install -r requirements-studio.txt
 	touch $@

@@ -15,7 +15,10 @@ class IkomiaPlugin(dataprocess.CPluginProcessInterface):
         return InferResNeXtFactory()
 
     def get_widget_factory(self):
-        return None
+        # Asked for in STUDIO only, which brings PyQt6.
+        from infer_torchvision_resnext.infer_torchvision_resnext_widget import InferResNeXtWidgetFactory
+
+        return InferResNeXtWidgetFactory()
 
     def get_param_factory(self):
         from infer_torchvision_resnext.infer_torchvision_resnext_process import InferResNeXtParamFactory

@@ -7,8 +7,14 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from .resnext.architecture import ALIASES
+from .resnext.form import InForm, When
 from .resnext.schema import ParameterError, ParameterSchema
 from .resnext.weight_files import PUBLISHED_WEIGHTS
+
+PUBLISHED, FOLDER = r"[A-Z0-9_]+", r"(?![A-Z0-9_]+$)(?!.*\.(pth|pt|safetensors)$).+"
+"""What `weights` looks like where it names torchvision's weights, or can only be a model folder."""
+
+WEIGHT_FILES = "Weights (*.safetensors *.pth *.pt);;All files (*)"
 
 
 class Parameters(ParameterSchema):
@@ -21,6 +27,7 @@ class Parameters(ParameterSchema):
             description="Architecture of torchvision's weights and of bare weight files; a model folder brings its "
             "own. `resnext50` is `resnext50_32x4d`, `resnext101` is `resnext101_32x8d`.",
         ),
+        InForm(first=True, idle=(When("a model folder brings its own architecture", weights=FOLDER),)),
     ] = "resnext50"
     weights: Annotated[
         str,
@@ -32,6 +39,17 @@ class Parameters(ParameterSchema):
                 ".pth state dict"
             },
         ),
+        InForm(
+            first=True,
+            suggestions=("DEFAULT", "IMAGENET1K_V1", "IMAGENET1K_V2"),
+            picker="file or folder",
+            files=WEIGHT_FILES,
+            ruled_out={
+                "IMAGENET1K_V2": When(
+                    "torchvision publishes only IMAGENET1K_V1 for resnext101_64x4d", model_name="resnext101_64x4d"
+                )
+            },
+        ),
     ] = "DEFAULT"
     class_file: Annotated[
         str,
@@ -40,6 +58,15 @@ class Parameters(ParameterSchema):
             description="Labels for a bare `.pth` or `.safetensors`, in index order. Left empty, `classes.txt` beside "
             "the weights is read; without that, 1000 classes are taken to be ImageNet's.",
             json_schema_extra={"allowed": "the path of a text file with one label a line"},
+        ),
+        InForm(
+            group="Model",
+            picker="file",
+            files="Labels (*.txt);;All files (*)",
+            idle=(
+                When("torchvision's weights bring ImageNet's labels", weights=PUBLISHED),
+                When("a model folder brings its own labels", weights=FOLDER),
+            ),
         ),
     ] = ""
     input_size: Annotated[
@@ -50,9 +77,12 @@ class Parameters(ParameterSchema):
             title="Input size",
             description="Side of the square that the network sees, in pixels; 0 = what the model was made for.",
         ),
+        InForm(group="Model", minimum_means="the model's own"),
     ] = 0
     top_k: Annotated[
-        int, Field(ge=0, le=100_000, title="Top k", description="How many classes are listed; 0 = all of them.")
+        int,
+        Field(ge=0, le=100_000, title="Top k", description="How many classes are listed; 0 = all of them."),
+        InForm(first=True, minimum_means="all"),
     ] = 5
     confidence_threshold: Annotated[
         float,
@@ -62,6 +92,7 @@ class Parameters(ParameterSchema):
             title="Confidence threshold",
             description="Below this probability the answer is `unknown`, with the probability still shown.",
         ),
+        InForm(first=True),
     ] = 0.0
     region: Annotated[
         Literal["auto", "image", "objects"],
@@ -70,6 +101,7 @@ class Parameters(ParameterSchema):
             description="What is classified: the whole image, every object that came in, or `auto`: objects where a "
             "detector is connected, the image otherwise.",
         ),
+        InForm(first=True),
     ] = "auto"
     object_margin: Annotated[
         float,
@@ -79,8 +111,16 @@ class Parameters(ParameterSchema):
             title="Object margin",
             description="Context shown around each box, on every side, as a fraction of its size.",
         ),
+        InForm(
+            group="Objects",
+            idle=(When("the whole image is classified, no objects", region="image"),),
+        ),
     ] = 0.0
-    batch_size: Annotated[int, Field(ge=1, le=4096, title="Batch size", description="Objects per forward pass.")] = 32
+    batch_size: Annotated[
+        int,
+        Field(ge=1, le=4096, title="Batch size", description="Objects per forward pass."),
+        InForm(group="Objects", idle=(When("the whole image is classified, no objects", region="image"),)),
+    ] = 32
     device: Annotated[
         str,
         Field(
@@ -88,6 +128,7 @@ class Parameters(ParameterSchema):
             description="Where the network runs; `auto` takes the first GPU, if there is one.",
             json_schema_extra={"allowed": "auto, cpu, cuda or cuda:N"},
         ),
+        InForm(group="Device", suggestions=("auto", "cpu", "cuda")),
     ] = "auto"
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
@@ -96,6 +137,7 @@ class Parameters(ParameterSchema):
             description="Number format of the forward pass; `auto` is fp16 on a GPU with tensor cores and fp32 "
             "elsewhere. fp16 needs a GPU.",
         ),
+        InForm(group="Device", ruled_out={"fp16": When("fp16 needs a GPU", device="cpu")}),
     ] = "auto"
 
     @field_validator("weights")

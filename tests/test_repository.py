@@ -109,17 +109,34 @@ def test_only_host_files_know_the_host(plugin):
             assert not imported & {"ikomia", "PyQt6", *PLUGINS}, path
 
 
-def test_the_information_for_the_hub_is_complete():
+def test_both_plugins_carry_the_same_shared_code_and_form():
+    """As `make sync` writes them."""
+    infer, train = (REPOSITORY / name for name in PLUGINS)
+    shared = [
+        {path.relative_to(plugin): path.read_bytes() for path in (plugin / "resnext").rglob("*.py")}
+        for plugin in (infer, train)
+    ]
+    assert shared[0] == shared[1], "run make sync"
+    form = (infer / f"{infer.name}_widget.py").read_text(encoding="utf-8")
+    for ours, theirs in (("infer_torchvision", "train_torchvision"), ("InferResNeXt", "TrainResNeXt")):
+        form = form.replace(ours, theirs)
+    assert (train / f"{train.name}_widget.py").read_text(encoding="utf-8") == form, "run make sync"
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_the_information_for_the_hub_is_complete(plugin):
     from ikomia.dataprocess.registry import ik_registry
 
-    ik_registry.create_algorithm("infer_torchvision_resnext", public_hub=False)
-    info = ik_registry.get_algorithm_info("infer_torchvision_resnext")
+    ik_registry.create_algorithm(plugin, public_hub=False)
+    info = ik_registry.get_algorithm_info(plugin)
     assert re.fullmatch(r"\d+\.\d+\.\d+", info.version)
     assert f"## {info.version}" in (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert (REPOSITORY / "infer_torchvision_resnext" / info.icon_path).is_file()
+    assert (REPOSITORY / plugin / info.icon_path).is_file()
     assert (info.license, info.year, info.min_ikomia_version) == ("MIT", 2017, "0.16.1")
     for text in (info.short_description, info.description, info.authors, info.article, info.article_url, info.keywords):
         assert text
+    assert not info.hardware_config.gpu_required
+    assert info.hardware_config.min_ram in (2, 6)
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)

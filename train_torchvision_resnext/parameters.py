@@ -7,10 +7,19 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from .resnext.architecture import Architecture
+from .resnext.form import InForm, When
 from .resnext.schema import ParameterError, ParameterSchema
 from .resnext.weight_files import PUBLISHED_WEIGHTS
 
 NO_WEIGHTS = "none"
+
+WEIGHT_FILES = "Weights (*.safetensors *.pth *.pt);;All files (*)"
+
+NAMED_MODEL = When(
+    "torchvision's weights are of the named model: set weights to none or to your own",
+    weights=r"[A-Z0-9_]+",
+    use_pretrained="True",
+)
 
 
 class Parameters(ParameterSchema):
@@ -23,6 +32,7 @@ class Parameters(ParameterSchema):
             description="Architecture. `resnext50` is `resnext50_32x4d`, `resnext101` is `resnext101_32x8d`; "
             "`layers`, `cardinality` and `bottleneck_width` make another one of it.",
         ),
+        InForm(first=True),
     ] = "resnext50"
     weights: Annotated[
         str,
@@ -35,10 +45,22 @@ class Parameters(ParameterSchema):
                 ".safetensors or a .pth state dict"
             },
         ),
+        InForm(
+            first=True,
+            suggestions=("DEFAULT", "IMAGENET1K_V1", "IMAGENET1K_V2", "none"),
+            picker="file or folder",
+            files=WEIGHT_FILES,
+            ruled_out={
+                "IMAGENET1K_V2": When(
+                    "torchvision publishes only IMAGENET1K_V1 for resnext101_64x4d", model_name="resnext101_64x4d"
+                )
+            },
+        ),
     ] = "DEFAULT"
     use_pretrained: Annotated[
         bool,
         Field(title="Use pretrained weights", description="False is the same as `weights=none`."),
+        InForm(group="Model"),
     ] = True
     feature_extract: Annotated[
         bool,
@@ -46,6 +68,13 @@ class Parameters(ParameterSchema):
             title="Train the classifier only",
             description="The backbone stays as it is, with its batch-norm statistics. Without augmentation, mixup, "
             "cutmix and erasing its features are computed once.",
+        ),
+        InForm(
+            group="Model",
+            idle=(
+                When("a random backbone would stay random", use_pretrained="False"),
+                When("a random backbone would stay random", weights="none"),
+            ),
         ),
     ] = False
     layers: Annotated[
@@ -55,9 +84,12 @@ class Parameters(ParameterSchema):
             description="Blocks in each stage; empty = the model's own.",
             json_schema_extra={"allowed": "one to four integers such as 1,1,1,1"},
         ),
+        InForm(group="Model", idle=(NAMED_MODEL,)),
     ] = ""
     cardinality: Annotated[
-        int, Field(ge=0, le=256, title="Cardinality", description="Parallel paths of a block; 0 = the model's own.")
+        int,
+        Field(ge=0, le=256, title="Cardinality", description="Parallel paths of a block; 0 = the model's own."),
+        InForm(group="Model", minimum_means="the model's own", idle=(NAMED_MODEL,)),
     ] = 0
     bottleneck_width: Annotated[
         int,
@@ -67,12 +99,23 @@ class Parameters(ParameterSchema):
             title="Bottleneck width",
             description="Channels of one path in the first stage; 0 = the model's own.",
         ),
+        InForm(group="Model", minimum_means="the model's own", idle=(NAMED_MODEL,)),
     ] = 0
     input_size: Annotated[
-        int, Field(ge=16, le=4096, title="Input size", description="Side of the square the network sees, in pixels.")
+        int,
+        Field(ge=16, le=4096, title="Input size", description="Side of the square the network sees, in pixels."),
+        InForm(group="Model"),
     ] = 224
-    epochs: Annotated[int, Field(ge=1, le=100_000, title="Epochs", description="Passes over the training images.")] = 15
-    batch_size: Annotated[int, Field(ge=1, le=65_536, title="Batch size", description="Images per step.")] = 32
+    epochs: Annotated[
+        int,
+        Field(ge=1, le=100_000, title="Epochs", description="Passes over the training images."),
+        InForm(first=True),
+    ] = 15
+    batch_size: Annotated[
+        int,
+        Field(ge=1, le=65_536, title="Batch size", description="Images per step."),
+        InForm(first=True),
+    ] = 32
     gradient_accumulation: Annotated[
         int,
         Field(
@@ -81,6 +124,7 @@ class Parameters(ParameterSchema):
             title="Gradient accumulation",
             description="Batches whose gradients are summed up before the weights change.",
         ),
+        InForm(group="Optimisation", minimum_means="off"),
     ] = 1
     optimizer: Annotated[
         Literal["sgd", "adamw"],
@@ -88,18 +132,27 @@ class Parameters(ParameterSchema):
             title="Optimizer",
             description="SGD with Nesterov momentum, or AdamW, which wants about a tenth of its learning rate.",
         ),
+        InForm(group="Optimisation"),
     ] = "sgd"
     learning_rate: Annotated[
-        float, Field(ge=0, le=100, title="Learning rate", description="The highest of the schedule.")
+        float,
+        Field(ge=0, le=100, title="Learning rate", description="The highest of the schedule."),
+        InForm(group="Optimisation"),
     ] = 0.01
-    momentum: Annotated[float, Field(ge=0, le=0.9999, title="Momentum", description="Of SGD.")] = 0.9
+    momentum: Annotated[
+        float,
+        Field(ge=0, le=0.9999, title="Momentum", description="Of SGD."),
+        InForm(group="Optimisation", idle=(When("AdamW has its own momentum", optimizer="adamw"),)),
+    ] = 0.9
     weight_decay: Annotated[
         float,
         Field(ge=0, le=10, title="Weight decay", description="Not applied to biases and batch norms."),
+        InForm(group="Optimisation"),
     ] = 0.0001
     scheduler: Annotated[
         Literal["cosine", "none"],
         Field(title="Schedule", description="How the learning rate falls after the warm-up: to 0, or not at all."),
+        InForm(group="Optimisation"),
     ] = "cosine"
     warmup_epochs: Annotated[
         float,
@@ -109,9 +162,12 @@ class Parameters(ParameterSchema):
             title="Warm-up epochs",
             description="The learning rate rises linearly for so long; never for more than half of the training.",
         ),
+        InForm(group="Optimisation"),
     ] = 0.5
     label_smoothing: Annotated[
-        float, Field(ge=0, le=0.9, title="Label smoothing", description="Probability given to the other classes.")
+        float,
+        Field(ge=0, le=0.9, title="Label smoothing", description="Probability given to the other classes."),
+        InForm(group="Regularisation"),
     ] = 0.1
     augmentation: Annotated[
         Literal["none", "light", "trivial", "rand"],
@@ -120,6 +176,7 @@ class Parameters(ParameterSchema):
             description="`light`: random framing and mirroring; `trivial`, `rand`: TrivialAugment or RandAugment on "
             "top of it.",
         ),
+        InForm(group="Regularisation"),
     ] = "light"
     horizontal_flip: Annotated[
         bool,
@@ -127,13 +184,17 @@ class Parameters(ParameterSchema):
             title="Mirror",
             description="Augmentation may mirror left and right: not for text and digits.",
         ),
+        InForm(group="Regularisation", idle=(When("nothing is augmented", augmentation="none"),)),
     ] = True
     random_erasing: Annotated[
         float,
         Field(ge=0, le=1, title="Random erasing", description="Probability of painting over a random rectangle."),
+        InForm(group="Regularisation"),
     ] = 0.0
     mixup: Annotated[
-        float, Field(ge=0, le=10, title="Mixup", description="Alpha of the blend of two images; 0 = off.")
+        float,
+        Field(ge=0, le=10, title="Mixup", description="Alpha of the blend of two images; 0 = off."),
+        InForm(group="Regularisation"),
     ] = 0.0
     cutmix: Annotated[
         float,
@@ -144,6 +205,7 @@ class Parameters(ParameterSchema):
             description="Alpha of the patch taken from another image; 0 = off. With mixup, each batch gets one of "
             "the two.",
         ),
+        InForm(group="Regularisation"),
     ] = 0.0
     class_balance: Annotated[
         Literal["none", "weighted", "sampler"],
@@ -152,6 +214,7 @@ class Parameters(ParameterSchema):
             description="Rare classes count as much as common ones: by a weighted loss, or by drawing their images "
             "more often.",
         ),
+        InForm(group="Regularisation"),
     ] = "none"
     ema_decay: Annotated[
         float,
@@ -161,10 +224,12 @@ class Parameters(ParameterSchema):
             title="EMA decay",
             description="A running average of the weights is evaluated and kept instead of the weights; 0 = off.",
         ),
+        InForm(group="Regularisation"),
     ] = 0.0
     early_stopping_patience: Annotated[
         int,
         Field(ge=0, le=100_000, title="Patience", description="Epochs without a better one before it ends; 0 = off."),
+        InForm(group="Regularisation", minimum_means="off"),
     ] = 0
     val_fraction: Annotated[
         float,
@@ -174,10 +239,12 @@ class Parameters(ParameterSchema):
             title="Validation fraction",
             description="Share of each class set aside for validation where the folder has no validation part.",
         ),
+        InForm(group="Dataset"),
     ] = 0.2
     max_broken: Annotated[
         float,
         Field(ge=0, le=1, title="Broken images", description="Share of unreadable images that is put up with."),
+        InForm(group="Dataset"),
     ] = 0.1
     device: Annotated[
         str,
@@ -186,6 +253,7 @@ class Parameters(ParameterSchema):
             description="Where the network is trained; `auto` takes the first GPU, if there is one.",
             json_schema_extra={"allowed": "auto, cpu, cuda or cuda:N"},
         ),
+        InForm(group="Device", suggestions=("auto", "cpu", "cuda")),
     ] = "auto"
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
@@ -194,6 +262,7 @@ class Parameters(ParameterSchema):
             description="Number format of the forward and backward pass; weights stay fp32. `auto` is bf16 where the "
             "device computes in it, else fp16 on a GPU with tensor cores, else fp32. fp16 needs a GPU.",
         ),
+        InForm(group="Device", ruled_out={"fp16": When("fp16 needs a GPU", device="cpu")}),
     ] = "auto"
     num_workers: Annotated[
         int,
@@ -203,9 +272,12 @@ class Parameters(ParameterSchema):
             title="Workers",
             description="Processes that load images; 0 = none but the training itself, -1 = as the device needs.",
         ),
+        InForm(group="Device", minimum_means="as the device needs"),
     ] = -1
     seed: Annotated[
-        int, Field(ge=0, le=2**31 - 1, title="Seed", description="Of the split, the initial weights and the draws.")
+        int,
+        Field(ge=0, le=2**31 - 1, title="Seed", description="Of the split, the initial weights and the draws."),
+        InForm(group="Reproducing"),
     ] = 0
     deterministic: Annotated[
         bool,
@@ -213,12 +285,17 @@ class Parameters(ParameterSchema):
             title="Deterministic",
             description="Only reproducible kernels on a GPU, at some cost; a CPU is reproducible anyway.",
         ),
+        InForm(group="Reproducing", idle=(When("a CPU is reproducible anyway", device="cpu"),)),
     ] = False
     export_pth: Annotated[
-        bool, Field(title="Export .pth", description="Also write the bare state dict, `<model_name>.pth`.")
+        bool,
+        Field(title="Export .pth", description="Also write the bare state dict, `<model_name>.pth`."),
+        InForm(group="Export"),
     ] = True
     export_onnx: Annotated[
-        bool, Field(title="Export ONNX", description="Also write `model.onnx`, compared with the model before.")
+        bool,
+        Field(title="Export ONNX", description="Also write `model.onnx`, compared with the model before."),
+        InForm(group="Export"),
     ] = False
     output_folder: Annotated[
         str,
@@ -227,6 +304,7 @@ class Parameters(ParameterSchema):
             description="Each run makes a folder in it, with the model folder `model/` within.",
             json_schema_extra={"allowed": "the path of a folder; it is made if need be"},
         ),
+        InForm(first=True, picker="new folder"),
     ] = "~/Ikomia/Training/resnext"
     resume: Annotated[
         str,
@@ -236,6 +314,7 @@ class Parameters(ParameterSchema):
             "parameters and images (`auto`), or a certain one. Empty = start anew.",
             json_schema_extra={"allowed": "empty, auto, or the path of a run folder"},
         ),
+        InForm(group="Reproducing", suggestions=("", "auto"), picker="folder"),
     ] = ""
 
     @field_validator("weights", "output_folder")

@@ -15,7 +15,10 @@ class IkomiaPlugin(dataprocess.CPluginProcessInterface):
         return TrainResNeXtFactory()
 
     def get_widget_factory(self):
-        return None
+        # Asked for in STUDIO only, which brings PyQt6.
+        from train_torchvision_resnext.train_torchvision_resnext_widget import TrainResNeXtWidgetFactory
+
+        return TrainResNeXtWidgetFactory()
 
     def get_param_factory(self):
         from train_torchvision_resnext.train_torchvision_resnext_process import TrainResNeXtParamFactory
