@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from .predictions import Prediction, softmax, top_k
 from .resnext.architecture import Architecture
 from .resnext.images import RGBImage
 from .resnext.preprocessing import Preprocessing
-from .runtimes.runtime import Runtime
+from .runtimes.runtime import Runtime, core_count
 from .runtimes.selection import Choice, choose
 from .weights import fingerprint, load_model
 
@@ -43,6 +44,8 @@ class Classifier:
         self._runtime: Runtime | None = None
         self._choice: Choice | None = None
         self._cache = Cache(cache_folder)
+        self._pool: ThreadPoolExecutor | None = None
+        self._pool_size = 0
         self._source = ""
         self._architecture: Architecture | None = None
         self._own_preprocessing = self._preprocessing = Preprocessing()
@@ -117,12 +120,28 @@ class Classifier:
 
     def _logits(self, runtime: Runtime, images: Sequence[RGBImage]) -> NDArray[np.float32]:
         start = time.perf_counter()
-        crops = np.stack([self._preprocessing.crop(image) for image in images])
+        crops = self._crops(images)
         self.timings_ms["preprocess"] += _since(start)
         start = time.perf_counter()
         logits = self._run(runtime, crops)
         self.timings_ms["forward"] += _since(start)
         return logits
+
+    def _crops(self, images: Sequence[RGBImage]) -> NDArray[np.uint8]:
+        """N x S x S x 3, resized in as many threads as are to be used: of one large image its bands, else each."""
+        workers = self._workers()
+        if len(images) == 1:
+            return self._preprocessing.crop(images[0], workers.map)[None]
+        return np.stack(list(workers.map(self._preprocessing.crop, images)))
+
+    def _workers(self) -> ThreadPoolExecutor:
+        count = core_count(self._parameters.threads)
+        if self._pool is None or self._pool_size != count:
+            if self._pool:
+                self._pool.shutdown()
+            # Threads that wait sleep, and so cost the forward pass nothing.
+            self._pool, self._pool_size = ThreadPoolExecutor(count, "resnext-crop"), count
+        return self._pool
 
     def _run(self, runtime: Runtime, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run a batch; where memory does not suffice, run its halves, as often as it takes."""
