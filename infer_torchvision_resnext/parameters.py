@@ -90,11 +90,11 @@ class Parameters(ParameterSchema):
         ),
     ] = "auto"
     runtime: Annotated[
-        Literal["auto", "torch", "openvino"],
+        Literal["auto", "torch", "torch_compile", "openvino"],
         Field(
             title="Runtime",
             description="What computes: `auto` is the fastest that is installed and keeps the answers, OpenVINO on a "
-            "CPU and torch on a GPU.",
+            "CPU and torch on a GPU. `torch_compile` takes a minute to start.",
         ),
     ] = "auto"
     precision: Annotated[

@@ -68,16 +68,20 @@ class Model:
         except WeightFileError as error:
             raise WeightsError(str(error)) from error
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """The weights as arrays of fp32, fp64 or fp16, without torch where that can be. Raises: WeightsError."""
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """The weights as arrays, without torch where that can be. Raises: WeightsError."""
         from safetensors.numpy import load_file
 
         try:
             arrays = load_file(self.file)
         except Exception:
-            # numpy has no bfloat16.
+            # numpy alone has no bfloat16.
             arrays = {key: tensor.float().numpy() for key, tensor in self.state.items()}
-        return {key: array for key, array in arrays.items() if np.issubdtype(array.dtype, np.floating)}
+        return {
+            key: array.astype(np.float32, copy=False)
+            for key, array in arrays.items()
+            if not key.endswith("num_batches_tracked")
+        }
 
     def golden_file(self) -> Path | None:
         """Where the folder's golden set is, if there is one."""
@@ -98,7 +102,14 @@ def fingerprint(parameters: Parameters) -> tuple[object, ...]:
     if _is_published(source):
         return (parameters.model_name, source)
     path = Path(source).expanduser()
-    files = [path, path / WEIGHTS, path / CONFIG, path / GOLDEN, *_label_files(parameters)]
+    files = [
+        path,
+        path / WEIGHTS,
+        path / CONFIG,
+        path / GOLDEN,
+        path / "openvino" / "int8.json",
+        *_label_files(parameters),
+    ]
     return (parameters.model_name, source, parameters.class_file, *(_stamp(file) for file in files))
 
 

@@ -26,15 +26,14 @@ def resize_rows(image: NDArray[np.uint8], start: float, stop: float, count: int)
         come out a level off in the end.
     """
     weights = _triangle_weights(len(image), start, stop, count)
-    rows = image.reshape(len(image), -1)
-    resized = np.empty((count, rows.shape[1]), np.uint8)
+    rows = image.reshape(len(image), -1).astype(np.float32)
+    mean = np.empty((count, rows.shape[1]), np.float32)
     width = max(64, SMALL_PRODUCT // weights.size)
     for left in range(0, rows.shape[1], width):
         columns = slice(left, left + width)
-        mean = weights @ rows[:, columns].astype(np.float32)
-        mean += 0.5  # the conversion to bytes cuts off
-        resized[:, columns] = mean
-    return resized.reshape(count, *image.shape[1:])
+        np.matmul(weights, rows[:, columns], out=mean[:, columns])
+    mean += 0.5  # the conversion to bytes cuts off
+    return mean.astype(np.uint8).reshape(count, *image.shape[1:])
 
 
 def _triangle_weights(length: int, start: float, stop: float, count: int) -> NDArray[np.float32]:

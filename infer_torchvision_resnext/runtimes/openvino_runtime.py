@@ -6,6 +6,7 @@ to load than this, and would be one for each precision and version.)
 """
 
 import functools
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ CHUNK = 8
 """Images per inference. More are no faster on a CPU, and every new number of images is set up anew; so batches are
 cut into 8, 4, 2 and 1."""
 
-INT8_FILE = "openvino/int8.xml"
+INT8_FILE, INT8_REPORT = "openvino/int8.xml", "openvino/int8.json"
 """In a model folder, written by `quantize`."""
 
 
@@ -58,7 +59,7 @@ class OpenVINORuntime:
                 "runtime to torch"
             )
         if precision == "int8":
-            return cls(_compile(_int8_file(model), precision, threads), precision)
+            return cls.of_file(_int8_file(model, cache), precision, threads)
         key = key_of(GRAPH_VERSION, cache.digest(model.file), model.preprocessing.mean, model.preprocessing.std)
 
         def fill(folder: Path) -> None:
@@ -68,12 +69,17 @@ class OpenVINORuntime:
             ov.save_model(graph, folder / "model.xml", compress_to_fp16=False)
 
         try:
-            return cls(_compile(cache.entry("openvino", key, fill) / "model.xml", precision, threads), precision)
+            return cls.of_file(cache.entry("openvino", key, fill) / "model.xml", precision, threads)
         except RuntimeError as error:
             # Damaged, or removed by another process since: the second attempt says what is really wrong.
             logger.warning("building the OpenVINO graph anew: %s", error)
             cache.forget("openvino", key)
-            return cls(_compile(cache.entry("openvino", key, fill) / "model.xml", precision, threads), precision)
+            return cls.of_file(cache.entry("openvino", key, fill) / "model.xml", precision, threads)
+
+    @classmethod
+    def of_file(cls, file: Path, precision: str, threads: int) -> "OpenVINORuntime":
+        """Compile a graph in OpenVINO's own format. Raises: RuntimeError."""
+        return cls(_compile(file, precision, threads), precision)
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """N x S x S x 3 uint8, any N and S → N x C logits in float32."""
@@ -127,11 +133,20 @@ def _compile(file: Path, precision: str, threads: int) -> ov.CompiledModel:
     return _core().compile_model(file, "CPU", config)
 
 
-def _int8_file(model: Model) -> Path:
+def _int8_file(model: Model, cache: Cache) -> Path:
+    remedy = "with python -m infer_torchvision_resnext.quantize MODEL_FOLDER IMAGES, or set precision to auto"
     file = model.folder / INT8_FILE if model.folder else None
-    if file is None or not file.is_file():
+    if model.folder is None or file is None or not file.is_file():
         raise DeviceError(
             f"precision = 'int8': {model.source} holds no calibrated model ({INT8_FILE} of a model folder); make one "
-            "with python -m infer_torchvision_resnext.quantize MODEL_FOLDER IMAGES, or set precision to auto"
+            f"{remedy}"
+        )
+    try:
+        quantised = json.loads((model.folder / INT8_REPORT).read_text(encoding="utf-8"))["weights_sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        quantised = ""
+    if quantised != cache.digest(model.file):
+        raise DeviceError(
+            f"precision = 'int8': {file} was made of other weights than {model.file}; make it anew {remedy}"
         )
     return file

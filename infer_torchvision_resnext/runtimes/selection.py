@@ -2,8 +2,7 @@
 
 On the first use of a model on a machine, every candidate runs the golden set beside the fp32 reference. One whose
 answers differ too much is refused under `auto`, with its figures in the log, and what was chosen is remembered for
-this machine, model and these library versions. A runtime and precision that were both asked for are measured too,
-but not refused.
+this machine, model and these library versions. A precision that was asked for is measured too, but not refused.
 """
 
 import logging
@@ -67,6 +66,10 @@ def load(model: Model, configuration: Configuration, device: str, threads: int, 
         from .openvino_runtime import OpenVINORuntime
 
         return OpenVINORuntime.load(model, configuration.precision, threads, cache)
+    if configuration.runtime == "torch_compile":
+        from .torch_compile import TorchCompileRuntime
+
+        return TorchCompileRuntime.load(model, device, configuration.precision, threads)
     from .torch_runtime import TorchRuntime
 
     return TorchRuntime.load(model, device, configuration.precision, threads)
@@ -122,10 +125,9 @@ def _torch_sees_gpu() -> bool:
 
 def _decide(model: Model, parameters: Parameters, device: str, cache: Cache) -> tuple[Runtime, Choice]:
     found = candidates(parameters.runtime, parameters.precision, device)
-    asked_for = parameters.runtime != "auto" and parameters.precision != "auto"
     if found == [REFERENCE] and device == "cpu" and not model.golden_file():
         return load(model, REFERENCE, device, parameters.threads, cache), Choice(REFERENCE, None)
-    refused = []
+    refused: list[tuple[Runtime, Choice]] = []
     images, expected, golden, reference = _reference(model, parameters, cache)
     for configuration in found:
         if configuration == REFERENCE and device == "cpu":
@@ -141,15 +143,16 @@ def _decide(model: Model, parameters: Parameters, device: str, cache: Cache) -> 
         if agreement.within(parameters.guard_tolerance):
             logger.info("%s for %s: %s", configuration, model.source, agreement)
             return runtime, Choice(configuration, agreement)
-        if asked_for:
-            logger.warning("%s was asked for, but changes answers of %s: %s", configuration, model.source, agreement)
-            return runtime, Choice(configuration, agreement)
-        logger.warning("%s refused for %s: %s", configuration, model.source, agreement)
-        refused.append(f"{configuration}: {agreement}")
+        refused.append((runtime, Choice(configuration, agreement)))
+        logger.warning("%s changes answers of %s: %s", configuration, model.source, agreement)
+    if parameters.precision != "auto" and refused:
+        logger.warning("%s is taken in spite of this, for its precision was asked for", refused[0][1].configuration)
+        return refused[0]
+    figures = "; ".join(f"{choice.configuration}: {choice.agreement}" for _, choice in refused)
     raise DeviceError(
         f"runtime = {parameters.runtime!r}, precision = {parameters.precision!r}: no configuration keeps the answers "
-        f"within guard_tolerance = {parameters.guard_tolerance:g} ({'; '.join(refused) or 'all failed, see the log'}); "
-        "raise it, set runtime to torch, or set both runtime and precision to what you want in spite of this"
+        f"within guard_tolerance = {parameters.guard_tolerance:g} ({figures or 'all failed, see the log'}); "
+        "raise it, set runtime to torch, or set the precision that you want in spite of this"
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from typing_extensions import Self
 
 from ..resnext.preprocessing import Preprocessing
 from ..weights import Model
@@ -54,10 +55,10 @@ class TorchRuntime:
         self._preprocessing = preprocessing
         self._dtype = DTYPES[precision]
         network = network.requires_grad_(False).to(device, self._dtype)
-        self._network = network.to(memory_format=torch.channels_last)
+        self._network: Any = network.to(memory_format=torch.channels_last)
 
     @classmethod
-    def load(cls, model: Model, device: str, precision: str, threads: int) -> "TorchRuntime":
+    def load(cls, model: Model, device: str, precision: str, threads: int) -> Self:
         """Put the network where it runs.
 
         Args:
