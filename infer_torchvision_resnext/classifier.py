@@ -3,20 +3,22 @@
 import logging
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .cache import Cache
 from .parameters import Parameters
 from .predictions import Prediction, softmax, top_k
 from .resnext.architecture import Architecture
 from .resnext.images import RGBImage
 from .resnext.preprocessing import Preprocessing
+from .runtimes.runtime import Runtime, core_count
+from .runtimes.selection import Choice, choose
 from .weights import fingerprint, load_model
-
-if TYPE_CHECKING:
-    from .runtimes.torch_runtime import TorchRuntime
 
 logger = logging.getLogger(__name__)
 
@@ -25,10 +27,13 @@ class Classifier:
     """A network that is ready to answer.
 
     `prepare` brings it in line with the parameters; `classify` answers with what was prepared. Constructing it costs
-    nothing; torch is imported by the first `prepare`.
+    nothing; what computes is imported by the first `prepare`.
+
+    Args:
+        cache_folder: where converted models and decisions are kept; None = nowhere beyond this object's life.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cache_folder: Path | None = None) -> None:
         self.labels: tuple[str, ...] = ()
         self.notes: list[str] = []
         """What the user should know about the last call of `classify`, for example a batch that was halved."""
@@ -36,43 +41,44 @@ class Classifier:
         """Milliseconds of the last `classify`, `preprocess` and `forward`, and of what was loaded for it, `load`."""
         self._parameters = Parameters()
         self._loaded: tuple[object, ...] = ()
-        self._runtime: TorchRuntime | None = None
+        self._runtime: Runtime | None = None
+        self._choice: Choice | None = None
+        self._cache = Cache(cache_folder)
+        self._pool: ThreadPoolExecutor | None = None
+        self._pool_size = 0
         self._source = ""
         self._architecture: Architecture | None = None
-        self._own_preprocessing = Preprocessing()
+        self._own_preprocessing = self._preprocessing = Preprocessing()
         self._load_ms = 0.0
 
     def prepare(self, parameters: Parameters) -> None:
-        """Load the weights if they, their files, the device or the precision changed; take over the rest as it is.
+        """Load the weights if they, their files or where they run changed; take over the rest as it is.
 
         Raises:
             WeightsError: the weights cannot be used.
-            DeviceError: the device or precision is not to be had here.
+            DeviceError: the device, runtime or precision is not to be had here.
         """
-        from .runtimes.torch_runtime import TorchRuntime
-
-        wanted = (fingerprint(parameters), parameters.device, parameters.precision)
+        where = (parameters.device, parameters.runtime, parameters.precision, parameters.threads)
+        wanted = (fingerprint(parameters), parameters.guard_tolerance, *where)
         if self._runtime is None or wanted != self._loaded:
             start = time.perf_counter()
             # Nothing of the old model is kept, so that a failure cannot leave half of each.
             self._runtime, self._loaded = None, ()
-            model = load_model(parameters)
-            self._runtime = TorchRuntime(
-                model.architecture, model.state, model.preprocessing, parameters.device, parameters.precision
-            )
+            model = load_model(parameters, self._cache)
+            self._runtime, self._choice = choose(model, parameters, self._cache)
             self.labels = model.labels
             self._source, self._architecture = model.source, model.architecture
             self._own_preprocessing = model.preprocessing
             self._loaded = wanted
             self._load_ms = _since(start)
-            logger.info("%s with %s on %s", model.architecture, model.source, self._runtime.device)
+            logger.info("%s with %s in %s", model.architecture, model.source, self._choice.configuration)
         self._parameters = parameters
-        self._runtime.preprocessing = self._own_preprocessing.scaled_to(parameters.input_size)
+        self._preprocessing = self._own_preprocessing.scaled_to(parameters.input_size)
 
     def warm_up(self) -> None:
         """Run once on a black square, so that the first real image does not pay for what is set up lazily."""
         runtime = self._prepared()
-        side = runtime.preprocessing.crop_size
+        side = self._preprocessing.crop_size
         runtime.run(np.zeros((1, side, side, 3), np.uint8))
 
     def classify(self, images: Sequence[RGBImage]) -> list[Prediction]:
@@ -101,35 +107,50 @@ class Classifier:
         """What answered: model, preprocessing and runtime, JSON-ready."""
         runtime = self._prepared()
         architecture = self._architecture
+        agreement = self._choice.agreement if self._choice else None
         return {
             "model": {
                 "architecture": architecture.name if architecture else "",
                 "weights": self._source,
                 "num_classes": len(self.labels),
-                **runtime.preprocessing.to_dict(),
+                **self._preprocessing.to_dict(),
             },
-            "runtime": runtime.describe(),
+            "runtime": {**runtime.describe(), "agreement": agreement.to_dict() if agreement else None},
         }
 
-    def _logits(self, runtime: "TorchRuntime", images: Sequence[RGBImage]) -> NDArray[np.float32]:
+    def _logits(self, runtime: Runtime, images: Sequence[RGBImage]) -> NDArray[np.float32]:
         start = time.perf_counter()
-        crops = np.stack([runtime.preprocessing.crop(image) for image in images])
+        crops = self._crops(images)
         self.timings_ms["preprocess"] += _since(start)
         start = time.perf_counter()
         logits = self._run(runtime, crops)
         self.timings_ms["forward"] += _since(start)
         return logits
 
-    def _run(self, runtime: "TorchRuntime", crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Run a batch; where memory does not suffice, run its halves, as often as it takes."""
-        from .runtimes.torch_runtime import is_out_of_memory, release_memory
+    def _crops(self, images: Sequence[RGBImage]) -> NDArray[np.uint8]:
+        """N x S x S x 3, resized in as many threads as are to be used: of one large image its bands, else each."""
+        workers = self._workers()
+        if len(images) == 1:
+            return self._preprocessing.crop(images[0], workers.map)[None]
+        return np.stack(list(workers.map(self._preprocessing.crop, images)))
 
+    def _workers(self) -> ThreadPoolExecutor:
+        count = core_count(self._parameters.threads)
+        if self._pool is None or self._pool_size != count:
+            if self._pool:
+                self._pool.shutdown()
+            # Threads that wait sleep, and so cost the forward pass nothing.
+            self._pool, self._pool_size = ThreadPoolExecutor(count, "resnext-crop"), count
+        return self._pool
+
+    def _run(self, runtime: Runtime, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Run a batch; where memory does not suffice, run its halves, as often as it takes."""
         try:
             return runtime.run(crops)
         except RuntimeError as error:
-            if len(crops) == 1 or not is_out_of_memory(error):
+            if len(crops) == 1 or not runtime.is_out_of_memory(error):
                 raise
-        release_memory()
+        runtime.release_memory()
         half = (len(crops) + 1) // 2
         note = f"out of memory with {len(crops)} images at once: went on with {half}; set batch_size to {half}"
         if note not in self.notes:
@@ -137,7 +158,7 @@ class Classifier:
             logger.warning(note)
         return np.concatenate([self._run(runtime, crops[:half]), self._run(runtime, crops[half:])])
 
-    def _prepared(self) -> "TorchRuntime":
+    def _prepared(self) -> Runtime:
         if self._runtime is None:
             raise RuntimeError("prepare the classifier before asking it")
         return self._runtime

@@ -1,8 +1,10 @@
 """Task, parameters and factories: host inputs → classifier → host outputs."""
 
 import time
+from pathlib import Path
 
 from ikomia import core, dataprocess
+from ikomia.core import config
 from ikomia.dataprocess.io import DataDictIO
 
 from infer_torchvision_resnext.annotation import Annotation, caption, colour_of, colours_of, draw, host_font_size
@@ -59,7 +61,7 @@ class InferResNeXt(dataprocess.CClassificationTask):
         self.set_param_object(own)
         self.add_input(dataprocess.CPathIO(core.IODataType.FOLDER_PATH))
         self.add_output(Results())
-        self._classifier = Classifier()
+        self._classifier = Classifier(Path(config.main_cfg["data"]["path"]) / NAME)
         self._annotations = []
 
     def get_progress_steps(self):

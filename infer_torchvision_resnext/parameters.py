@@ -130,15 +130,43 @@ class Parameters(ParameterSchema):
         ),
         InForm(group="Device", suggestions=("auto", "cpu", "cuda")),
     ] = "auto"
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16", "fp16"],
+    runtime: Annotated[
+        Literal["auto", "torch", "torch_compile", "openvino"],
         Field(
-            title="Precision",
-            description="Number format of the forward pass; `auto` is fp16 on a GPU with tensor cores and fp32 "
-            "elsewhere. fp16 needs a GPU.",
+            title="Runtime",
+            description="What computes: `auto` is the fastest that is installed and keeps the answers, OpenVINO on a "
+            "CPU and torch on a GPU. `torch_compile` takes a minute to start.",
         ),
         InForm(group="Device", ruled_out={"fp16": When("fp16 needs a GPU", device="cpu")}),
     ] = "auto"
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16", "int8"],
+        Field(
+            title="Precision",
+            description="Number format of the forward pass; `auto` is the fastest that keeps the answers: fp16 on a "
+            "GPU with tensor cores, bf16 on a CPU that computes in it, fp32 elsewhere. fp16 needs a GPU, int8 a model "
+            "folder that was quantised.",
+        ),
+    ] = "auto"
+    guard_tolerance: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            title="Guard tolerance",
+            description="Largest change of a probability, against torch in fp32, that a configuration chosen by "
+            "`auto` may cause on the model's golden set; beyond it the next one is taken.",
+        ),
+    ] = 0.02
+    threads: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1024,
+            title="Threads",
+            description="Threads for preprocessing and for the forward pass on a CPU; 0 = the machine's cores.",
+        ),
+    ] = 0
 
     @field_validator("weights")
     @classmethod

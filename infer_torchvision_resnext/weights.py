@@ -2,18 +2,30 @@
 
 torchvision's weights come from torch hub's normal cache and are downloaded into it; everything else is read where it
 lies. Only tensors are ever loaded: safetensors, or pickles restricted to tensors (`weights_only=True`).
+
+Of a `.safetensors` file only the header is read here; its tensors follow when a runtime asks for them. A `.pth` file
+is converted into the cache once, so that later nothing needs torch to read it; what torchvision says of its weights
+is remembered there as well.
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from .cache import Cache, key_of, stamp_of
 from .parameters import Parameters
-from .resnext.architecture import Architecture, ArchitectureError, class_count
+from .resnext.architecture import Architecture, ArchitectureError, Shaped, class_count
+from .resnext.golden import GOLDEN, Golden, GoldenError, read_golden
 from .resnext.model_folder import CLASSES, CONFIG, WEIGHTS, ModelFolderError, read_config
 from .resnext.preprocessing import Preprocessing
-from .resnext.weight_files import PUBLISHED_WEIGHTS, WeightFileError, cached_file, read_state
+from .resnext.weight_files import PUBLISHED_WEIGHTS, WeightFileError, cached_file, read_shapes, read_state
 
 if TYPE_CHECKING:
     import torch
@@ -36,15 +48,52 @@ class Model:
 
     Attributes:
         source: what the user asked for: a torchvision name, resolved (`IMAGENET1K_V2`), or a path.
-        state: weights in the file's precision, on the CPU.
         labels: in index order.
+        file: the weights, a `.safetensors` file that fits the architecture and the labels.
+        folder: the model folder, where they came in one.
     """
 
     source: str
     architecture: Architecture
-    state: "State"
     labels: tuple[str, ...]
     preprocessing: Preprocessing
+    file: Path
+    folder: Path | None = None
+
+    @cached_property
+    def state(self) -> "State":
+        """The weights as tensors, in the file's precision, on the CPU. Raises: WeightsError."""
+        try:
+            return read_state(self.file, self.architecture)
+        except WeightFileError as error:
+            raise WeightsError(str(error)) from error
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """The weights as arrays, without torch where that can be. Raises: WeightsError."""
+        from safetensors.numpy import load_file
+
+        try:
+            arrays = load_file(self.file)
+        except Exception:
+            # numpy alone has no bfloat16.
+            arrays = {key: tensor.float().numpy() for key, tensor in self.state.items()}
+        return {
+            key: array.astype(np.float32, copy=False)
+            for key, array in arrays.items()
+            if not key.endswith("num_batches_tracked")
+        }
+
+    def golden_file(self) -> Path | None:
+        """Where the folder's golden set is, if there is one."""
+        file = self.folder / GOLDEN if self.folder else None
+        return file if file and file.is_file() else None
+
+    def golden(self) -> Golden | None:
+        """The folder's own golden set. Raises: WeightsError."""
+        try:
+            return read_golden(self.folder) if self.folder else None
+        except GoldenError as error:
+            raise WeightsError(str(error)) from error
 
 
 def fingerprint(parameters: Parameters) -> tuple[object, ...]:
@@ -53,24 +102,31 @@ def fingerprint(parameters: Parameters) -> tuple[object, ...]:
     if _is_published(source):
         return (parameters.model_name, source)
     path = Path(source).expanduser()
-    files = [path, path / WEIGHTS, path / CONFIG, *_label_files(parameters)]
+    files = [
+        path,
+        path / WEIGHTS,
+        path / CONFIG,
+        path / GOLDEN,
+        path / "openvino" / "int8.json",
+        *_label_files(parameters),
+    ]
     return (parameters.model_name, source, parameters.class_file, *(_stamp(file) for file in files))
 
 
-def load_model(parameters: Parameters) -> Model:
-    """Load what `weights`, `model_name` and `class_file` ask for.
+def load_model(parameters: Parameters, cache: Cache) -> Model:
+    """Find what `weights`, `model_name` and `class_file` ask for.
 
     Raises:
         WeightsError: anything that stands in the way, as a sentence for the user.
     """
     try:
         if _is_published(parameters.weights):
-            return _load_published(parameters.model_name, parameters.weights)
+            return _load_published(parameters.model_name, parameters.weights, cache)
         path = Path(parameters.weights).expanduser()
         if path.is_dir():
             return _load_folder(path)
         if path.is_file():
-            return _load_file(path, parameters)
+            return _load_file(path, parameters, cache)
     except (ArchitectureError, ModelFolderError, WeightFileError) as error:
         raise WeightsError(f"weights = {parameters.weights!r}: {error}") from error
     raise WeightsError(
@@ -83,20 +139,56 @@ def _is_published(source: str) -> bool:
     return source == "DEFAULT" or any(source in names for names in PUBLISHED_WEIGHTS.values())
 
 
-def _load_published(model_name: str, weights_name: str) -> Model:
-    from torchvision.models import get_model_weights  # type: ignore[attr-defined]
-
+def _load_published(model_name: str, weights_name: str, cache: Cache) -> Model:
     architecture = Architecture.from_name(model_name)
     resolved = PUBLISHED_WEIGHTS[architecture.name][-1] if weights_name == "DEFAULT" else weights_name
-    weights = get_model_weights(architecture.name)[resolved]
-    path = cached_file(weights.url)
+    facts = _torchvisions_facts(architecture.name, resolved, cache)
+    path = cached_file(facts["url"])
+    preprocessing = Preprocessing(facts["resize_size"], facts["crop_size"], tuple(facts["mean"]), tuple(facts["std"]))
+    file = _as_safetensors(path, architecture, cache)
+    shapes = read_shapes(file, architecture)
+    labels = tuple(facts["categories"])
+    _fits(path, architecture, shapes, "delete the file, it will be downloaded again")
+    _named(path, shapes, labels, "torchvision's list")
+    return Model(resolved, architecture, labels, preprocessing, file)
+
+
+def _torchvisions_facts(architecture: str, weights_name: str, cache: Cache) -> dict[str, Any]:
+    """Address, classes and preprocessing of published weights, JSON-ready. torchvision is imported only once."""
+    key = key_of(architecture, weights_name, version("torchvision"))
+    if isinstance(known := cache.recall("published", key), dict):
+        return known
+    from torchvision.models import get_model_weights  # type: ignore[attr-defined]
+
+    weights = get_model_weights(architecture)[weights_name]
     preset = weights.transforms()
-    preprocessing = Preprocessing(preset.resize_size[0], preset.crop_size[0], tuple(preset.mean), tuple(preset.std))
-    state = read_state(path, architecture)
-    labels = tuple(weights.meta["categories"])
-    _fits(path, architecture, state, "delete the file, it will be downloaded again")
-    _named(path, state, labels, "torchvision's list")
-    return Model(resolved, architecture, state, labels, preprocessing)
+    facts = {
+        "url": weights.url,
+        "categories": list(weights.meta["categories"]),
+        "resize_size": preset.resize_size[0],
+        "crop_size": preset.crop_size[0],
+        "mean": list(preset.mean),
+        "std": list(preset.std),
+    }
+    cache.note("published", key, facts)
+    return facts
+
+
+def _as_safetensors(path: Path, architecture: Architecture, cache: Cache) -> Path:
+    """The file itself, or its conversion in the cache; one that changed since is converted anew."""
+    if path.suffix == ".safetensors":
+        return path
+
+    def convert(folder: Path) -> None:
+        from safetensors.torch import save_file
+
+        state = read_state(path, architecture)
+        save_file({key: tensor.detach().clone().contiguous() for key, tensor in state.items()}, folder / WEIGHTS)
+
+    try:
+        return cache.entry("weights", key_of(path.name, *stamp_of(path)), convert) / WEIGHTS
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be converted into {cache.folder}: {error}; make room there") from error
 
 
 def _load_folder(folder: Path) -> Model:
@@ -105,37 +197,37 @@ def _load_folder(folder: Path) -> Model:
     path = folder / WEIGHTS
     if not path.is_file():
         raise WeightsError(f"weights = {str(folder)!r}: the model folder has no {WEIGHTS}")
-    state = read_state(path, architecture)
-    _fits(path, architecture, state, "config.json and the weights are of different models")
-    _named(path, state, config.label_names, "config.json")
-    return Model(str(folder), architecture, state, config.label_names, config.preprocessing)
+    shapes = read_shapes(path, architecture)
+    _fits(path, architecture, shapes, "config.json and the weights are of different models")
+    _named(path, shapes, config.label_names, "config.json")
+    return Model(str(folder), architecture, config.label_names, config.preprocessing, path, folder)
 
 
-def _load_file(path: Path, parameters: Parameters) -> Model:
+def _load_file(path: Path, parameters: Parameters, cache: Cache) -> Model:
     if path.suffix not in WEIGHT_FILES:
         raise WeightsError(
             f"weights = {str(path)!r}: a {path.suffix or 'nameless'} file; expected one of {', '.join(WEIGHT_FILES)}"
         )
     architecture = Architecture.from_name(parameters.model_name)
-    state = read_state(path, architecture)
-    _fits(path, architecture, state, "set model_name to what the file holds")
+    file = _as_safetensors(path, architecture, cache)
+    shapes = read_shapes(file, architecture)
+    _fits(path, architecture, shapes, "set model_name to what the file holds")
     label_file = next((file for file in _label_files(parameters) if file.is_file()), None)
     if parameters.class_file and label_file is None:
         raise WeightsError(f"class_file = {parameters.class_file!r}: there is no such file")
     if label_file is not None:
         labels, origin = read_labels(label_file), str(label_file)
-    elif class_count(state) == IMAGENET_CLASSES:
-        from torchvision.models import ResNeXt50_32X4D_Weights
-
-        labels, origin = tuple(ResNeXt50_32X4D_Weights.DEFAULT.meta["categories"]), "ImageNet's list"
+    elif class_count(shapes) == IMAGENET_CLASSES:
+        facts = _torchvisions_facts("resnext50_32x4d", "IMAGENET1K_V1", cache)
+        labels, origin = tuple(facts["categories"]), "ImageNet's list"
         logger.warning("%s: no class_file, and 1000 classes: taken to be ImageNet's", path)
     else:
         raise WeightsError(
-            f"class_file is empty, but {path} tells {class_count(state)} classes apart: set class_file to a text file "
-            f"with {class_count(state)} lines, or put it beside the weights as {CLASSES}"
+            f"class_file is empty, but {path} tells {class_count(shapes)} classes apart: set class_file to a text file "
+            f"with {class_count(shapes)} lines, or put it beside the weights as {CLASSES}"
         )
-    _named(path, state, labels, origin)
-    return Model(str(path), architecture, state, labels, Preprocessing())
+    _named(path, shapes, labels, origin)
+    return Model(str(path), architecture, labels, Preprocessing(), file)
 
 
 def _label_files(parameters: Parameters) -> list[Path]:
@@ -157,13 +249,13 @@ def read_labels(path: Path) -> tuple[str, ...]:
     return labels
 
 
-def _fits(path: Path, architecture: Architecture, state: "State", remedy: str) -> None:
+def _fits(path: Path, architecture: Architecture, state: Mapping[str, Shaped], remedy: str) -> None:
     found = Architecture.of_state(state)
     if found != architecture:
         raise WeightsError(f"{path} holds {found}, but {architecture} was asked for: {remedy}")
 
 
-def _named(path: Path, state: "State", labels: tuple[str, ...], origin: str) -> None:
+def _named(path: Path, state: Mapping[str, Shaped], labels: tuple[str, ...], origin: str) -> None:
     if class_count(state) != len(labels):
         raise WeightsError(f"{path} has {class_count(state)} classes, but {origin} has {len(labels)} labels")
 

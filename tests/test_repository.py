@@ -49,6 +49,9 @@ def test_the_readme_shows_a_real_output():
     real = example_output()
     assert shown.pop("timings_ms").keys() == real.pop("timings_ms").keys()
     assert shown["predictions"][0].pop("probability") == pytest.approx(real["predictions"][0].pop("probability"))
+    for output in (shown, real):
+        # How the processor rounds.
+        assert output["runtime"]["agreement"].pop("largest_change") < 1e-4
     for prediction in (shown, real):
         for row in prediction["predictions"][0]["top_k"]:
             row["probability"] = round(row["probability"], 2)
@@ -77,6 +80,39 @@ print(sorted({"torch", "torchvision", "safetensors"} & set(sys.modules)), sorted
 """
     finished = run_python(code, home, IKOMIA_AUTO_COMPLETION="False", PYTHONDONTWRITEBYTECODE="1")
     assert finished.stdout.strip().splitlines()[-1:] == ["[] []"], finished.stderr
+
+
+def test_a_warm_run_in_openvino_imports_neither_torch_nor_torchvision(home, tiny_folder, imagenet_cache):
+    pytest.importorskip("openvino")
+    code = """
+import sys
+import numpy as np
+from ikomia.dataprocess.workflow import Workflow
+wf = Workflow()
+task = wf.add_task(name="infer_torchvision_resnext", auto_connect=True)
+for weights in sys.argv[1:]:
+    task.set_parameters({"weights": weights, "device": "cpu", "runtime": "openvino"})
+    wf.run_on(array=np.zeros((300, 400, 3), np.uint8))
+    data = task.get_output(4).data
+    print(data["runtime"]["name"], len(data["predictions"][0]["top_k"]))
+print(sorted({"torch", "torchvision"} & set(sys.modules)))
+"""
+    sources = (str(tiny_folder), "IMAGENET1K_V2", str(imagenet_cache / "resnext50_32x4d-7cdf4587.pth"))
+    (home / "run.py").write_text(code)
+    runs = [
+        subprocess.run(
+            [sys.executable, "run.py", *sources],
+            env={**os.environ, "HOME": str(home), "USERPROFILE": str(home), "IKOMIA_AUTO_COMPLETION": "False"},
+            cwd=home,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for _ in range(2)
+    ]
+    answers = [[line for line in run.stdout.splitlines() if line.startswith(("openvino", "["))] for run in runs]
+    assert answers[0][:3] == ["openvino 3", "openvino 5", "openvino 5"], runs[0].stderr
+    assert answers[1] == [*answers[0][:3], "[]"], runs[1].stderr
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)

@@ -173,7 +173,7 @@ def test_misspelt_keys_and_wrong_values_are_refused_all_at_once_and_change_nothi
         assert list(caught.value.problems) == [
             "'modl_name' is not a parameter: did you mean 'model_name'?",
             "top_k = '-1': must be an integer from 0 to 100000",
-            "precision = 'int4': must be one of auto, fp32, bf16, fp16",
+            "precision = 'int4': must be one of auto, fp32, bf16, fp16, int8",
         ]
     assert task.get_parameters() == before
 

@@ -41,7 +41,7 @@ def example_output() -> dict[str, Any]:
     workflow = Workflow("example")
     task = workflow.add_task(name="infer_torchvision_resnext", auto_connect=True)
     folder = REPOSITORY / "examples" / "models" / "digits"
-    task.set_parameters({"weights": str(folder), "top_k": 2, "device": "cpu"})
+    task.set_parameters({"weights": str(folder), "top_k": 2, "device": "cpu", "precision": "fp32"})
     for _ in range(2):  # the second without what only a first run pays for
         workflow.run_on(array=training_and_held_out()[1].images[0])
     output = json.loads(task.get_output(4).to_json())

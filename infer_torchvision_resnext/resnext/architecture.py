@@ -6,9 +6,9 @@ Cardinality 1 and width 64 is a plain ResNet.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from typing_extensions import Self
 
@@ -29,6 +29,16 @@ LAYERS_BY_DEPTH = {26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: 
 
 class ArchitectureError(ValueError):
     """The architecture cannot be built, or weights do not fit it."""
+
+
+class Shaped(Protocol):
+    """Whatever has a tensor's shape: a tensor, an array, an entry in a file's header."""
+
+    @property
+    def shape(self) -> Sequence[int]: ...
+
+    @property
+    def ndim(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,7 @@ class Architecture:
         return cls(LAYERS_BY_DEPTH[depth], cardinality, width)
 
     @classmethod
-    def of_state(cls, state: "Mapping[str, torch.Tensor]") -> Self:
+    def of_state(cls, state: Mapping[str, Shaped]) -> Self:
         """Read the architecture off a state dict's parameter names and shapes. Raises: ArchitectureError."""
         blocks = [0, 0, 0, 0]
         for key in state:
@@ -147,7 +157,7 @@ class Architecture:
         return network.eval()
 
 
-def class_count(state: "Mapping[str, torch.Tensor]") -> int:
+def class_count(state: Mapping[str, Shaped]) -> int:
     """The number of classes that a state dict's classifier tells apart. Raises: ArchitectureError."""
     weight = state.get("fc.weight")
     if weight is None or weight.ndim != 2:

@@ -6,17 +6,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from typing_extensions import Self
 
-from ..resnext.architecture import Architecture
 from ..resnext.preprocessing import Preprocessing
+from ..weights import Model
+from .runtime import DeviceError
 
 logger = logging.getLogger(__name__)
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-class DeviceError(ValueError):
-    """The device or precision asked for is not to be had on this machine."""
 
 
 def resolve_device(device: str) -> torch.device:
@@ -39,37 +37,46 @@ def resolve_precision(precision: str, device: torch.device) -> str:
         # Tensor cores came with compute capability 7.0; fp16 has eight times bf16's resolution.
         fast = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
         return "fp16" if fast else "fp32"
+    if precision not in DTYPES:
+        raise DeviceError(f"precision = {precision!r}: needs runtime openvino; set runtime to auto or openvino")
     if precision == "fp16" and device.type == "cpu":
         raise DeviceError("precision = 'fp16': needs a GPU, but the device is the CPU; set precision to auto or bf16")
     return precision
 
 
 class TorchRuntime:
-    """A network on a device, in a precision.
-
-    Args:
-        state: the weights; with fp32 on the CPU they are used where they are, otherwise copied.
-    """
+    """A network on a device, in a precision. Weights in fp32 on the CPU are used where they are, otherwise copied."""
 
     def __init__(
-        self,
-        architecture: Architecture,
-        state: dict[str, torch.Tensor],
-        preprocessing: Preprocessing,
-        device: str,
-        precision: str,
+        self, network: torch.nn.Module, preprocessing: Preprocessing, device: torch.device, precision: str
     ) -> None:
-        self.device = resolve_device(device)
-        self.precision = resolve_precision(precision, self.device)
-        self._dtype = DTYPES[self.precision]
-        self.preprocessing = preprocessing
-        network = architecture.load(state).requires_grad_(False).to(self.device, self._dtype)
-        self._network = network.to(memory_format=torch.channels_last)
+        self.device = device
+        self.precision = precision
+        self._preprocessing = preprocessing
+        self._dtype = DTYPES[precision]
+        network = network.requires_grad_(False).to(device, self._dtype)
+        self._network: Any = network.to(memory_format=torch.channels_last)
+
+    @classmethod
+    def load(cls, model: Model, device: str, precision: str, threads: int) -> Self:
+        """Put the network where it runs.
+
+        Args:
+            threads: of the CPU, for all of torch in this process; 0 leaves them as they are.
+
+        Raises:
+            DeviceError: the device or precision is not to be had here.
+        """
+        found = resolve_device(device)
+        precision = resolve_precision(precision, found)
+        if threads:
+            torch.set_num_threads(threads)
+        return cls(model.architecture.load(model.state), model.preprocessing, found, precision)
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x H x W x 3 uint8, as `Preprocessing.crop` gives them → N x C logits in float32."""
+        """N x S x S x 3 uint8, any N and S → N x C logits in float32. On a GPU the pixels go there as uint8."""
         with torch.inference_mode():
-            batch = self.preprocessing.normalise(torch.from_numpy(crops).to(self.device))
+            batch = self._preprocessing.normalise(torch.from_numpy(crops).to(self.device))
             logits = self._network(batch.to(self._dtype, memory_format=torch.channels_last))
             return np.asarray(logits.float().cpu().numpy())
 
@@ -78,13 +85,11 @@ class TorchRuntime:
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
         return {"name": "torch", "device": str(self.device), "device_name": name, "precision": self.precision}
 
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """On a GPU torch has an error of its own, on the CPU only the allocator's words."""
+        return isinstance(error, torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate" in str(error)
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch ran out of memory: on a GPU by its own error, on the CPU by the allocator's words."""
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate" in str(error)
-
-
-def release_memory() -> None:
-    """Give cached blocks back, so that a smaller batch can have them."""
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    def release_memory(self) -> None:
+        """Give cached blocks back, so that a smaller batch can have them."""
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,8 @@ from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.resnext.architecture import Architecture
 from infer_torchvision_resnext.resnext.model_folder import ModelConfig, write_model_folder
 from infer_torchvision_resnext.resnext.preprocessing import Preprocessing
-from infer_torchvision_resnext.runtimes.torch_runtime import DeviceError, TorchRuntime
+from infer_torchvision_resnext.runtimes.runtime import DeviceError
+from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
 
 
 @pytest.fixture
@@ -127,7 +130,9 @@ def test_broken_weights_are_an_error_not_an_answer(tmp_path, tiny_state, photos)
     config = ModelConfig.of(Architecture((1, 1), 4, 4), ("a", "b", "c"), Preprocessing(36, 32))
     write_model_folder(tmp_path / "m", config, broken)
     classifier = Classifier()
-    classifier.prepare(Parameters(weights=str(tmp_path / "m"), device="cpu"))
+    with pytest.raises(ValueError, match="output is not finite"):
+        classifier.prepare(Parameters(weights=str(tmp_path / "m"), device="cpu"))
+    classifier.prepare(Parameters(weights=str(tmp_path / "m"), device="cpu", runtime="torch"))
     with pytest.raises(ValueError, match="output is not finite"):
         classifier.classify(photos)
 
@@ -164,7 +169,7 @@ class SmallMemory(TorchRuntime):
 @pytest.fixture
 def small_memory(ready, monkeypatch):
     monkeypatch.setattr("infer_torchvision_resnext.runtimes.torch_runtime.TorchRuntime", SmallMemory)
-    return ready
+    return functools.partial(ready, runtime="torch")
 
 
 def test_out_of_memory_halves_the_batch_and_says_so(small_memory, ready, photos):

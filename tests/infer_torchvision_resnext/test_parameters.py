@@ -16,7 +16,10 @@ def test_the_defaults_are_the_documented_ones():
         "object_margin": "0",
         "batch_size": "32",
         "device": "auto",
+        "runtime": "auto",
         "precision": "auto",
+        "guard_tolerance": "0.02",
+        "threads": "0",
     }
 
 
@@ -40,7 +43,10 @@ def test_the_defaults_are_the_documented_ones():
         ({"object_margin": "-0.1"}, "object_margin = '-0.1': must be a number from 0 to 10"),
         ({"batch_size": "0"}, "batch_size = '0': must be an integer from 1 to 4096"),
         ({"device": "gpu"}, "device = 'gpu': must be auto, cpu, cuda or cuda:N"),
-        ({"precision": "int8"}, "precision = 'int8': must be one of auto, fp32, bf16, fp16"),
+        ({"precision": "int4"}, "precision = 'int4': must be one of auto, fp32, bf16, fp16, int8"),
+        ({"runtime": "tensorrt"}, "runtime = 'tensorrt': must be one of auto, torch, "),
+        ({"guard_tolerance": "2"}, "guard_tolerance = '2': must be a number from 0 to 1"),
+        ({"threads": "-1"}, "threads = '-1': must be an integer from 0 to 1024"),
         ({"confidence": "0.5"}, "'confidence' is not a parameter: did you mean 'confidence_threshold'?"),
     ],
 )

@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.resnext.architecture import Architecture
 from infer_torchvision_resnext.resnext.model_folder import ModelConfig, write_model_folder
@@ -15,6 +16,9 @@ from infer_torchvision_resnext.weights import (
     load_model,
     read_labels,
 )
+
+_KEPT: list[Cache] = []
+"""Temporary caches live as long as the models that were loaded through them."""
 
 RESNEXT50 = Architecture.from_name("resnext50")
 
@@ -35,7 +39,10 @@ def files(two_class_state, tmp_path):
 
 
 def load(weights, class_file="", model_name="resnext50") -> Model:
-    return load_model(Parameters(weights=str(weights), class_file=str(class_file), model_name=model_name))
+    parameters = Parameters(weights=str(weights), class_file=str(class_file), model_name=model_name)
+    model = load_model(parameters, cache := Cache())
+    _KEPT.append(cache)
+    return model
 
 
 @pytest.mark.parametrize(

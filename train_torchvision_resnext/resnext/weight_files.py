@@ -3,8 +3,11 @@
 Only tensors are ever loaded: safetensors, or pickles restricted to tensors (`weights_only=True`).
 """
 
+import os
 import re
+import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +30,27 @@ class WeightFileError(ValueError):
     """The file cannot be used; the message names it, what is wrong with it, and the remedy."""
 
 
+@dataclass(frozen=True)
+class TensorShape:
+    """A tensor of a file that was not read itself."""
+
+    shape: tuple[int, ...]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+
+def hub_folder() -> Path:
+    """Where torch hub keeps downloaded weights, found without importing torch."""
+    if torch := sys.modules.get("torch"):
+        # It can be set at run time, too.
+        return Path(torch.hub.get_dir()) / "checkpoints"
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"))
+    home = Path(os.environ.get("TORCH_HOME", cache / "torch"))
+    return Path(os.path.expandvars(home / "hub" / "checkpoints")).expanduser()
+
+
 def cached_file(url: str) -> Path:
     """The path of a published file in torch hub's cache; downloaded first, with a progress bar, if it is not there.
 
@@ -35,13 +59,13 @@ def cached_file(url: str) -> Path:
     Raises:
         WeightFileError: no connection, or another hash; says which file, where from and where to put it.
     """
-    import torch
-
     name = url.rsplit("/", 1)[-1]
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    folder = hub_folder()
     path = folder / name
     if path.is_file():
         return path
+    import torch
+
     hash_prefix = re.search(r"-([0-9a-f]{8,})\.", name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,6 +106,18 @@ def read_state(path: Path, expected: Architecture | None = None) -> "State":
             ) from error
         raise _damaged(path, expected, error) from error
     return _state_within(content, path)
+
+
+def read_shapes(path: Path, expected: Architecture | None = None) -> dict[str, TensorShape]:
+    """The names and shapes of a `.safetensors` file, without reading its tensors. Raises: WeightFileError."""
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {key: TensorShape(tuple(file.get_slice(key).get_shape())) for key in file.keys()}  # noqa: SIM118
+    except Exception as error:
+        # See `read_state`.
+        raise _damaged(path, expected, error) from error
 
 
 def _state_within(content: object, path: Path) -> "State":

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -39,6 +41,39 @@ def test_a_long_strip_is_within_two_levels_of_torchvision(shape):
     expected = np.asarray(whole).astype(int)[top : top + 32, left : left + 32]
     assert np.abs(pixels - expected).max() <= 2
     assert np.abs(pixels - expected).mean() < 0.1
+
+
+def large_photo(photo, height, width):
+    """A photo of many megapixels, with a sensor's noise."""
+    enlarged = np.asarray(Image.fromarray(photo).resize((width, height), Image.Resampling.BICUBIC), np.float32)
+    noise = np.random.default_rng(0).normal(0, 5, enlarged.shape).astype(np.float32)
+    return np.rint(np.clip(enlarged + noise, 0, 255)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("height", "width"), [(3000, 4000), (2500, 2100), (2060, 2063)])
+@pytest.mark.parametrize(("resize_size", "crop_size"), [(256, 224), (232, 224), (40, 40)])
+def test_a_large_photo_is_within_a_tenth_of_a_level_of_torchvision(photos, height, width, resize_size, crop_size):
+    photo = large_photo(photos[0], height, width)
+    expected = ImageClassification(crop_size=crop_size, resize_size=resize_size, mean=(0,) * 3, std=(1,) * 3)(
+        Image.fromarray(photo)
+    )
+    levels = expected.mul(255).round().permute(1, 2, 0).numpy()
+    difference = np.abs(Preprocessing(resize_size, crop_size).crop(photo) - levels)
+    assert difference.max() <= 1
+    assert difference.mean() < 0.1
+    assert np.ptp(levels) > 100
+
+
+def test_a_large_photo_is_the_same_however_it_lies_and_in_how_many_threads(photos):
+    photo = large_photo(photos[1], 2100, 2050)
+    preprocessing = Preprocessing(256, 224)
+    expected = preprocessing.crop(photo)
+    with ThreadPoolExecutor(3) as pool:
+        assert np.array_equal(preprocessing.crop(photo, pool.map), expected)
+    assert np.array_equal(preprocessing.crop(np.asfortranarray(photo)), expected)
+    assert np.array_equal(preprocessing.crop(photo[::-1][::-1]), expected)
+    photo.setflags(write=False)
+    assert np.array_equal(preprocessing.crop(photo), expected)
 
 
 @pytest.mark.parametrize("shape", [(1, 4000), (4000, 1), (2, 100_000)])

@@ -1,0 +1,158 @@
+"""What was worked out once and need not be again: converted weights, models, decisions.
+
+One folder, filled by any number of processes at once: everything is written beside its place and renamed, under a
+name that its content determines, so that an entry is whole or absent and never changes. What was used least recently
+goes when the folder grows beyond its bound.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+MAX_BYTES = 4 * 2**30
+"""Bound of the folder's size: about six of the largest models, in each of their forms."""
+
+DRAFT = ".draft-"
+
+
+class Cache:
+    """A folder of entries: `<kind>/<key>/` for files, `<kind>/<key>.json` for facts.
+
+    Args:
+        folder: made with the first entry; None = a temporary folder that lives as long as the cache.
+        max_bytes: bound of its size.
+    """
+
+    def __init__(self, folder: Path | None = None, max_bytes: int = MAX_BYTES) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._checked = False
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the entries lie; a temporary folder if the one that was given cannot be written."""
+        if self._folder is not None and not self._checked:
+            self._checked = True
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                tempfile.TemporaryFile(dir=self._folder).close()
+            except OSError as error:
+                logger.warning("%s cannot be written, nothing will be kept for later: %s", self._folder, error)
+                self._folder = None
+        if self._folder is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="resnext-", ignore_cleanup_errors=True)
+            self._folder = Path(self._temporary.name)
+        return self._folder
+
+    def entry(self, kind: str, key: str, fill: Callable[[Path], None]) -> Path:
+        """The folder of an entry; `fill` writes its files if there is none, and what it raises leaves none.
+
+        Raises:
+            OSError: the cache cannot be written.
+        """
+        place = self.folder / kind / key
+        if place.is_dir():
+            with contextlib.suppress(OSError):
+                os.utime(place)
+            return place
+        place.parent.mkdir(parents=True, exist_ok=True)
+        draft = place.with_name(f"{DRAFT}{uuid.uuid4().hex}")
+        draft.mkdir()
+        try:
+            fill(draft)
+            try:
+                draft.rename(place)
+            except OSError:
+                # Another process was quicker, with the same content.
+                if not place.is_dir():
+                    raise
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        self._prune(place)
+        return place
+
+    def forget(self, kind: str, key: str) -> None:
+        """Remove an entry that turned out to be damaged."""
+        shutil.rmtree(self.folder / kind / key, ignore_errors=True)
+        (self.folder / kind / f"{key}.json").unlink(missing_ok=True)
+
+    def recall(self, kind: str, key: str) -> Any:
+        """A fact that was noted; None if there is none, or its file is damaged."""
+        try:
+            return json.loads((self.folder / kind / f"{key}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    def note(self, kind: str, key: str, fact: Any) -> None:
+        """Remember a JSON-ready fact; a cache that cannot be written is logged and costs only time."""
+        place = self.folder / kind / f"{key}.json"
+        draft = place.with_name(f"{DRAFT}{uuid.uuid4().hex}")
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_text(json.dumps(fact, indent=2), encoding="utf-8")
+            draft.replace(place)
+        except OSError as error:
+            logger.warning("%s cannot be written, and will be worked out again: %s", place, error)
+
+    def digest(self, file: Path) -> str:
+        """SHA-256 of a file's content; remembered until its size or time of change is another."""
+        stamp = key_of(str(file.absolute()), *stamp_of(file))
+        known = self.recall("digests", stamp)
+        if isinstance(known, str):
+            return known
+        with file.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha(file)
+        self.note("digests", stamp, found)
+        return found
+
+    def _prune(self, keep: Path) -> None:
+        """Remove the least recently used entries until the bound holds, and drafts that a dead process left."""
+        entries = []
+        for place in self.folder.glob("*/*"):
+            with contextlib.suppress(OSError):
+                size = sum(file.stat().st_size for file in ([place] if place.is_file() else place.rglob("*")))
+                entries.append((place.stat().st_mtime, size, place))
+        total = sum(size for _, size, _ in entries)
+        newest = max((time for time, _, _ in entries), default=0.0)
+        for time, size, place in sorted(entries):
+            abandoned = place.name.startswith(DRAFT) and newest - time > 3600
+            if place == keep or (place.name.startswith(DRAFT) and not abandoned):
+                continue
+            if not abandoned and total <= self._max_bytes:
+                continue
+            if place.is_dir():
+                shutil.rmtree(place, ignore_errors=True)
+            else:
+                place.unlink(missing_ok=True)
+            total -= size
+
+
+def key_of(*facts: object) -> str:
+    """A short name that any change of the facts changes."""
+    return hashlib.sha256(json.dumps([str(fact) for fact in facts]).encode()).hexdigest()[:32]
+
+
+def stamp_of(file: Path) -> tuple[int, int]:
+    """Size in bytes, and time of the last change in nanoseconds. Raises: OSError."""
+    status = file.stat()
+    return (status.st_size, status.st_mtime_ns)
+
+
+def _sha(file: Path) -> str:
+    # Python 3.10 has no hashlib.file_digest.
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,67 @@
+"""The golden set of a model folder: crops and the logits that training saw for them.
+
+`golden.safetensors` holds `images`, uint8 N x S x S x 3, RGB, as `Preprocessing.crop` gives them, and `logits`,
+float32 N x C, of the network in fp32. Training writes 16 to 32 validation images; inference measures on them what a
+faster configuration costs, and refuses a folder whose logits it cannot reproduce.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+GOLDEN = "golden.safetensors"
+
+
+class GoldenError(ValueError):
+    """The golden set cannot be used; the message names the file, what is wrong, and the remedy."""
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Crops and what the model says of them.
+
+    Attributes:
+        images: RGB, uint8, N x S x S x 3, N at least 1.
+        logits: float32, N x C, finite.
+    """
+
+    images: NDArray[np.uint8]
+    logits: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        images, logits = self.images, self.logits
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
+            raise GoldenError(f"images: {images.dtype} {images.shape}, expected uint8 N x S x S x 3")
+        if logits.dtype != np.float32 or logits.ndim != 2 or len(logits) != len(images) or not len(logits):
+            raise GoldenError(f"logits: {logits.dtype} {logits.shape} for {len(images)} images, expected float32 N x C")
+        if not np.isfinite(logits).all():
+            raise GoldenError("logits hold NaN or infinity")
+
+
+def write_golden(folder: Path, golden: Golden) -> None:
+    """Write the golden set into a (draft of a) model folder. Raises: OSError."""
+    from safetensors.numpy import save_file
+
+    tensors: dict[str, NDArray[Any]] = {"images": golden.images, "logits": golden.logits}
+    save_file({key: np.ascontiguousarray(values) for key, values in tensors.items()}, folder / GOLDEN)
+
+
+def read_golden(folder: Path) -> Golden | None:
+    """The golden set of a model folder; None if it has none. Raises: GoldenError."""
+    from safetensors.numpy import load_file
+
+    path = folder / GOLDEN
+    if not path.is_file():
+        return None
+    remedy = "train the model again, or delete the file to go without the check"
+    try:
+        tensors = load_file(path)
+        return Golden(tensors["images"], tensors["logits"])
+    except GoldenError as error:
+        raise GoldenError(f"{path}: {error}; {remedy}") from error
+    except Exception as error:
+        # Damaged files make the reader raise errors of many kinds.
+        raise GoldenError(f"{path} is damaged or no golden set ({error!r}); {remedy}") from error

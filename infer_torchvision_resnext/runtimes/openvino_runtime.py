@@ -1,0 +1,152 @@
+"""OpenVINO on the CPU.
+
+The graph is built once from the weights and kept in the cache in OpenVINO's own format, one for all precisions. A
+later process maps it into memory and needs neither torch nor the weights. (A compiled model in the cache was slower
+to load than this, and would be one for each precision and version.)
+"""
+
+import functools
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from ..cache import Cache, key_of
+from ..weights import Model
+from .runtime import DeviceError
+
+logger = logging.getLogger(__name__)
+
+GRAPH_VERSION = 1
+"""Raised when `openvino_graph.py` changes what it builds, so that graphs in caches are built anew."""
+
+HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+"""Precision → OpenVINO's hint. Always given: without it, OpenVINO takes bf16 wherever the processor has it. What is
+left of an int8 network in floating point stays in fp32."""
+
+CHUNK = 8
+"""Images per inference. More are no faster on a CPU, and every new number of images is set up anew; so batches are
+cut into 8, 4, 2 and 1."""
+
+INT8_FILE, INT8_REPORT = "openvino/int8.xml", "openvino/int8.json"
+"""In a model folder, written by `quantize`."""
+
+
+class OpenVINORuntime:
+    """A network in OpenVINO."""
+
+    def __init__(self, compiled: ov.CompiledModel, precision: str) -> None:
+        self.precision = precision
+        self._request = compiled.create_infer_request()
+
+    @classmethod
+    def load(cls, model: Model, precision: str, threads: int, cache: Cache) -> "OpenVINORuntime":
+        """Compile the network, from the cache where it is there.
+
+        Args:
+            threads: 0 = OpenVINO's own choice, the machine's physical cores.
+
+        Raises:
+            DeviceError: there is no such precision for this model.
+        """
+        if precision not in HINTS:
+            raise DeviceError(
+                f"precision = {precision!r}: OpenVINO runs {', '.join(HINTS)}; set one of these or auto, or set "
+                "runtime to torch"
+            )
+        if precision == "int8":
+            return cls.of_file(_int8_file(model, cache), precision, threads)
+        key = key_of(GRAPH_VERSION, cache.digest(model.file), model.preprocessing.mean, model.preprocessing.std)
+
+        def fill(folder: Path) -> None:
+            from .openvino_graph import build_graph
+
+            graph = build_graph(model.architecture, model.arrays(), model.preprocessing)
+            ov.save_model(graph, folder / "model.xml", compress_to_fp16=False)
+
+        try:
+            return cls.of_file(cache.entry("openvino", key, fill) / "model.xml", precision, threads)
+        except RuntimeError as error:
+            # Damaged, or removed by another process since: the second attempt says what is really wrong.
+            logger.warning("building the OpenVINO graph anew: %s", error)
+            cache.forget("openvino", key)
+            return cls.of_file(cache.entry("openvino", key, fill) / "model.xml", precision, threads)
+
+    @classmethod
+    def of_file(cls, file: Path, precision: str, threads: int) -> "OpenVINORuntime":
+        """Compile a graph in OpenVINO's own format. Raises: RuntimeError."""
+        return cls(_compile(file, precision, threads), precision)
+
+    def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """N x S x S x 3 uint8, any N and S → N x C logits in float32."""
+        answers = []
+        for chunk in chunks(len(crops)):
+            self._request.infer([np.ascontiguousarray(crops[chunk])], share_inputs=True)
+            answers.append(self._request.get_output_tensor(0).data.copy())
+        return np.concatenate(answers)
+
+    def describe(self) -> dict[str, Any]:
+        """For output and logs."""
+        return {"name": "openvino", "device": "cpu", "device_name": "CPU", "precision": self.precision}
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Never worth another attempt: batches are small already."""
+        return False
+
+    def release_memory(self) -> None:
+        """Nothing is kept that could be given back."""
+
+
+def has_native_bf16() -> bool:
+    """Whether the processor computes in bf16 itself."""
+    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def chunks(count: int) -> list[slice]:
+    """Cut a batch into parts of 8, then of 4, 2 and 1."""
+    parts, start, size = [], 0, CHUNK
+    while start < count:
+        while size > count - start:
+            size //= 2
+        parts.append(slice(start, start + size))
+        start += size
+    return parts
+
+
+@functools.cache
+def _core() -> ov.Core:
+    return ov.Core()
+
+
+def _compile(file: Path, precision: str, threads: int) -> ov.CompiledModel:
+    config: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+    }
+    if threads:
+        config["INFERENCE_NUM_THREADS"] = threads
+    return _core().compile_model(file, "CPU", config)
+
+
+def _int8_file(model: Model, cache: Cache) -> Path:
+    remedy = "with python -m infer_torchvision_resnext.quantize MODEL_FOLDER IMAGES, or set precision to auto"
+    file = model.folder / INT8_FILE if model.folder else None
+    if model.folder is None or file is None or not file.is_file():
+        raise DeviceError(
+            f"precision = 'int8': {model.source} holds no calibrated model ({INT8_FILE} of a model folder); make one "
+            f"{remedy}"
+        )
+    try:
+        quantised = json.loads((model.folder / INT8_REPORT).read_text(encoding="utf-8"))["weights_sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        quantised = ""
+    if quantised != cache.digest(model.file):
+        raise DeviceError(
+            f"precision = 'int8': {file} was made of other weights than {model.file}; make it anew {remedy}"
+        )
+    return file

@@ -1,0 +1,39 @@
+"""PyTorch's compiler: slow to start, quicker than eager PyTorch from then on. On a CPU it needs a C++ compiler."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from typing_extensions import Self
+
+from ..weights import Model
+from .runtime import DeviceError
+from .torch_runtime import TorchRuntime
+
+
+class TorchCompileRuntime(TorchRuntime):
+    """A network compiled for the first size of batch that it meets, and once more for all others."""
+
+    @classmethod
+    def load(cls, model: Model, device: str, precision: str, threads: int) -> Self:
+        """As `TorchRuntime.load`; compiling waits for the first batch."""
+        runtime = super().load(model, device, precision, threads)
+        # "reduce-overhead" replays CUDA graphs; on a CPU it is the default mode.
+        mode = "reduce-overhead" if runtime.device.type == "cuda" else None
+        runtime._network = torch.compile(runtime._network, mode=mode)
+        return runtime
+
+    def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """N x S x S x 3 uint8, any N and S → N x C logits in float32. Raises: DeviceError, if it cannot compile."""
+        try:
+            return super().run(crops)
+        except torch._dynamo.exc.BackendCompilerFailed as error:
+            raise DeviceError(
+                f"runtime = 'torch_compile': PyTorch cannot compile here ({str(error).splitlines()[0]}); install a C++ "
+                "compiler, or set runtime to auto"
+            ) from error
+
+    def describe(self) -> dict[str, Any]:
+        """For output and logs."""
+        return {**super().describe(), "name": "torch_compile"}

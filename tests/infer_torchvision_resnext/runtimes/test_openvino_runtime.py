@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from benchmarks.random_weights import decided_network
+from infer_torchvision_resnext.cache import Cache
+from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.resnext.architecture import Architecture
+from infer_torchvision_resnext.resnext.model_folder import ModelConfig, write_model_folder
+from infer_torchvision_resnext.resnext.preprocessing import Preprocessing
+from infer_torchvision_resnext.runtimes.runtime import DeviceError
+from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
+from infer_torchvision_resnext.weights import load_model
+
+pytest.importorskip("openvino")
+
+from infer_torchvision_resnext.runtimes.openvino_runtime import OpenVINORuntime, chunks
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return Cache(tmp_path / "cache")
+
+
+def model_of(folder, cache):
+    return load_model(Parameters(weights=str(folder)), cache)
+
+
+def crops(count, side):
+    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        Architecture((1,), 1, 64),
+        Architecture((1, 2), 4, 4),
+        Architecture((2, 1, 1), 8, 4),
+        Architecture((1, 1, 2, 1), 2, 8),
+        Architecture((1, 1, 1, 1), 1, 8),
+    ],
+    ids=str,
+)
+def test_any_architecture_gives_torchs_logits(architecture, tmp_path, cache):
+    torch.manual_seed(2)
+    state = decided_network(architecture.build(5)).state_dict()
+    preprocessing = Preprocessing(40, 36, (0.1, 0.5, 0.9), (0.2, 0.3, 0.4))
+    write_model_folder(tmp_path / "m", ModelConfig.of(architecture, tuple("abcde"), preprocessing), state)
+    model = model_of(tmp_path / "m", cache)
+    expected = TorchRuntime.load(model, "cpu", "fp32", 0)
+    found = OpenVINORuntime.load(model, "fp32", 0, cache)
+    for side in (36, 65):
+        logits = expected.run(crops(3, side))
+        assert np.ptp(logits) > 0.5
+        assert np.abs(found.run(crops(3, side)) - logits).max() < 1e-4
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_files_of_other_precisions_are_read(dtype, tiny_folder, tiny_state, tmp_path, cache):
+    state = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in tiny_state.items()}
+    folder = tmp_path / "m"
+    folder.mkdir()
+    (folder / "config.json").write_bytes((tiny_folder / "config.json").read_bytes())
+    save_file({key: tensor.contiguous() for key, tensor in state.items()}, folder / "model.safetensors")
+    model = model_of(folder, cache)
+    expected = TorchRuntime.load(model, "cpu", "fp32", 0).run(crops(2, 32))
+    assert np.abs(OpenVINORuntime.load(model, "fp32", 0, cache).run(crops(2, 32)) - expected).max() < 1e-3
+
+
+def test_the_precision_is_the_one_that_was_asked_for(tiny_folder, cache):
+    model = model_of(tiny_folder, cache)
+    expected = TorchRuntime.load(model, "cpu", "fp32", 0).run(crops(8, 32))
+    exact, near = (OpenVINORuntime.load(model, precision, 0, cache) for precision in ("fp32", "bf16"))
+    assert exact.describe() == {"name": "openvino", "device": "cpu", "device_name": "CPU", "precision": "fp32"}
+    assert np.abs(exact.run(crops(8, 32)) - expected).max() < 1e-4
+    assert np.abs(near.run(crops(8, 32)) - expected).max() < 0.5
+    with pytest.raises(DeviceError, match="precision = 'fp16': OpenVINO runs fp32, bf16, int8; set one of these"):
+        OpenVINORuntime.load(model, "fp16", 0, cache)
+    with pytest.raises(DeviceError, match=r"precision = 'int8': .* holds no calibrated model .*quantize"):
+        OpenVINORuntime.load(model, "int8", 0, cache)
+
+
+def test_an_answer_does_not_depend_on_its_batch(tiny_folder, cache):
+    runtime = OpenVINORuntime.load(model_of(tiny_folder, cache), "fp32", 1, cache)
+    images = crops(21, 32)
+    one_by_one = np.concatenate([runtime.run(image[None]) for image in images])
+    for size in (2, 3, 7, 21):
+        batched = np.concatenate([runtime.run(images[start : start + size]) for start in range(0, 21, size)])
+        assert np.abs(batched - one_by_one).max() < 1e-5
+    assert np.abs(runtime.run(images[::-2]) - one_by_one[::-2]).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(0, []), (1, [1]), (3, [2, 1]), (8, [8]), (15, [8, 4, 2, 1]), (20, [8, 8, 4])]
+)
+def test_batches_are_cut_into_few_sizes(count, sizes):
+    parts = chunks(count)
+    assert [part.stop - part.start for part in parts] == sizes
+    assert [index for part in parts for index in range(count)[part]] == list(range(count))
+
+
+def test_the_graph_is_built_once_for_all_precisions_and_anew_for_other_weights(tiny_folder, tiny_state, tmp_path):
+    cache = Cache(tmp_path / "cache")
+    graphs = tmp_path / "cache" / "openvino"
+    for precision in ("fp32", "bf16", "fp32"):
+        OpenVINORuntime.load(model_of(tiny_folder, cache), precision, 0, cache)
+    (graph,) = graphs.iterdir()
+    assert sorted(path.name for path in graph.iterdir()) == ["model.bin", "model.xml"]
+    other = dict(tiny_state) | {"fc.bias": tiny_state["fc.bias"] + 1}
+    config = ModelConfig.of(Architecture((1, 1), 4, 4), ("ant", "bee", "cat"), Preprocessing(36, 32))
+    write_model_folder(tmp_path / "m", config, other)
+    changed = OpenVINORuntime.load(model_of(tmp_path / "m", cache), "fp32", 0, cache)
+    assert len(list(graphs.iterdir())) == 2
+    unchanged = OpenVINORuntime.load(model_of(tiny_folder, cache), "fp32", 0, cache)
+    assert changed.run(crops(1, 32)) - unchanged.run(crops(1, 32)) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("file", ["model.xml", "model.bin"])
+def test_a_damaged_graph_is_built_anew(file, tiny_folder, tmp_path, cache, caplog):
+    model = model_of(tiny_folder, cache)
+    expected = OpenVINORuntime.load(model, "fp32", 0, cache).run(crops(1, 32))
+    (path,) = (tmp_path / "cache" / "openvino").rglob(file)
+    path.write_bytes(path.read_bytes()[:100])
+    assert np.array_equal(OpenVINORuntime.load(model, "fp32", 0, cache).run(crops(1, 32)), expected)
+    assert "building the OpenVINO graph anew" in caplog.text

@@ -1,0 +1,168 @@
+import logging
+import os
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from infer_torchvision_resnext.cache import Cache
+from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.resnext.architecture import Architecture
+from infer_torchvision_resnext.resnext.golden import Golden, write_golden
+from infer_torchvision_resnext.resnext.model_folder import ModelConfig, write_model_folder
+from infer_torchvision_resnext.resnext.preprocessing import Preprocessing
+from infer_torchvision_resnext.runtimes.agreement import Agreement, generated_images
+from infer_torchvision_resnext.runtimes.runtime import Configuration, DeviceError
+from infer_torchvision_resnext.runtimes.selection import candidates, choose
+from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
+from infer_torchvision_resnext.weights import WeightsError, load_model
+
+SIDE = 32
+
+
+@pytest.fixture
+def folder(tiny_state, tmp_path):
+    """A model folder of this test's own."""
+    config = ModelConfig.of(Architecture((1, 1), 4, 4), ("ant", "bee", "cat"), Preprocessing(36, SIDE))
+    write_model_folder(tmp_path / "model", config, tiny_state)
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return Cache(tmp_path / "cache")
+
+
+def chosen(folder, cache, **parameters):
+    asked = Parameters(**{"weights": str(folder), "device": "cpu", **parameters})
+    return choose(load_model(asked, cache), asked, cache)
+
+
+def golden_of(folder, cache):
+    images = generated_images(SIDE)[:5]
+    model = load_model(Parameters(weights=str(folder)), cache)
+    return Golden(images, TorchRuntime.load(model, "cpu", "fp32", 0).run(images))
+
+
+def test_auto_takes_openvino_on_a_cpu_and_says_how_near_it_is(folder, cache):
+    pytest.importorskip("openvino")
+    runtime, choice = chosen(folder, cache, precision="fp32")
+    assert runtime.describe()["name"] == "openvino"
+    assert choice.configuration == Configuration("openvino", "fp32")
+    assert (choice.agreement.images, choice.agreement.golden, choice.agreement.top1) == (16, False, 1.0)
+    assert 0 <= choice.agreement.largest_change < 1e-4
+
+
+def test_a_candidate_beyond_the_tolerance_is_refused_with_its_figures(folder, cache, caplog):
+    pytest.importorskip("openvino")
+    runtime, choice = chosen(folder, cache, guard_tolerance=0)
+    assert runtime.describe()["name"] == "torch"
+    assert (choice.configuration, choice.agreement) == (Configuration("torch", "fp32"), None)
+    assert "openvino fp32 changes answers of" in caplog.text
+    assert "on 100.0% of 16 generated images, probabilities change by up to" in caplog.text
+
+
+def test_where_nothing_keeps_the_answers_the_error_says_so(folder, cache):
+    pytest.importorskip("openvino")
+    with pytest.raises(DeviceError, match=r"no configuration keeps the answers within guard_tolerance = 0 .*openvino"):
+        chosen(folder, cache, runtime="openvino", guard_tolerance=0)
+
+
+def test_what_was_asked_for_is_measured_but_not_refused(folder, cache, caplog):
+    pytest.importorskip("openvino")
+    runtime, choice = chosen(folder, cache, runtime="openvino", precision="fp32", guard_tolerance=0)
+    assert runtime.describe()["name"] == "openvino"
+    assert choice.agreement.largest_change > 0
+    assert "openvino fp32 is taken in spite of this" in caplog.text
+    assert chosen(folder, cache, runtime="torch", precision="fp32")[1].agreement is None
+    assert chosen(folder, cache, runtime="torch", precision="bf16")[1].agreement.largest_change > 0
+
+
+def test_the_decision_is_remembered_for_the_same_model_only(folder, cache, tiny_state, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    decisions = tmp_path / "cache" / "decisions"
+    first = chosen(folder, cache)[1]
+    assert chosen(folder, Cache(tmp_path / "cache"))[1] == first
+    assert len(list(decisions.iterdir())) == 1
+    assert caplog.text.count(f"{first.configuration} for {folder}") == 1
+    config = ModelConfig.of(Architecture((1, 1), 4, 4), ("ant", "bee", "cat"), Preprocessing(36, SIDE))
+    write_model_folder(folder, config, dict(tiny_state) | {"fc.bias": torch.ones(3)})
+    chosen(folder, cache)
+    assert len(list(decisions.iterdir())) == 2
+
+
+def test_a_decision_that_no_longer_holds_is_made_anew(folder, cache, tmp_path, caplog):
+    chosen(folder, cache)
+    (file,) = (tmp_path / "cache" / "decisions").iterdir()
+    file.write_text('{"configuration": {"runtime": "torch", "precision": "fp16"}, "agreement": null}')
+    assert chosen(folder, cache)[1].agreement is not None
+    assert "torch fp16 was chosen before, but fails now" in caplog.text
+    file.write_text('{"configuration": 3}')
+    assert chosen(folder, cache)[1].agreement is not None
+
+
+def test_a_folders_own_golden_set_is_what_counts(folder, cache):
+    write_golden(folder, golden_of(folder, cache))
+    agreement = chosen(folder, cache, runtime="torch", precision="bf16")[1].agreement
+    assert (agreement.images, agreement.golden) == (5, True)
+
+
+@pytest.mark.parametrize("runtime", ["auto", "torch"])
+def test_a_folder_whose_golden_logits_cannot_be_reproduced_is_refused(folder, cache, runtime):
+    golden = golden_of(folder, cache)
+    write_golden(folder, replace(golden, logits=golden.logits[:, ::-1].copy()))
+    with pytest.raises(WeightsError, match=r"does not give in fp32 what training saw: .*5 golden images.*allowed is"):
+        chosen(folder, cache, runtime=runtime, precision="fp32")
+    write_golden(folder, replace(golden, logits=golden.logits[:, :2].copy()))
+    with pytest.raises(WeightsError, match=r"logits of shape \(5, 2\), the model gives \(5, 3\)"):
+        chosen(folder, cache, runtime=runtime, precision="fp32")
+
+
+def test_a_runtime_that_is_not_installed_is_named_with_the_remedy(folder, cache, monkeypatch):
+    monkeypatch.setattr("infer_torchvision_resnext.runtimes.machine.find_spec", lambda name: None)
+    with pytest.raises(DeviceError, match="the package openvino is not installed; run pip install openvino"):
+        chosen(folder, cache, runtime="openvino")
+
+
+def test_without_openvino_auto_is_torch(monkeypatch):
+    monkeypatch.setattr("infer_torchvision_resnext.runtimes.machine.is_installed", lambda name: name == "torch")
+    assert candidates("auto", "auto", "cpu") == [Configuration("torch", "fp32")]
+
+
+def test_openvino_is_for_the_cpu():
+    with pytest.raises(DeviceError, match="runtime = 'openvino': runs on the CPU only, but device = 'cuda:0'"):
+        candidates("openvino", "auto", "cuda:0")
+
+
+def test_agreement_is_worked_out_by_hand():
+    reference = np.log(np.array([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25]], np.float32))
+    logits = np.log(np.array([[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]], np.float32)) + 3
+    agreement = Agreement.of(logits, reference, golden=True)
+    assert agreement.top1 == 0.5
+    assert agreement.largest_change == pytest.approx(0.25, abs=1e-6)
+    assert not agreement.within(0.3)
+    assert Agreement(16, False, 15 / 16, 0.01).within(0.01)
+    assert not Agreement(16, False, 1.0, 0.011).within(0.01)
+
+
+def test_generated_images_are_the_same_every_time_and_not_alike():
+    images = generated_images(40)
+    assert (images.shape, images.dtype) == ((16, 40, 40, 3), np.uint8)
+    assert np.array_equal(images, generated_images(40))
+    assert images.astype(float).mean(axis=(1, 2, 3)).std() > 10
+    assert images.astype(float).std(axis=(1, 2)).min() > 5
+
+
+@pytest.mark.skipif("RUN_SLOW_TESTS" not in os.environ, reason="PyTorch's compiler takes a minute: RUN_SLOW_TESTS=1")
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_torch_compile_keeps_the_answers_whatever_the_batch(folder, cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+    runtime, choice = chosen(folder, cache, runtime="torch_compile")
+    assert runtime.describe()["name"] == "torch_compile"
+    assert choice.agreement.largest_change < 1e-4
+    images = generated_images(SIDE)[:5]
+    expected = chosen(folder, cache, runtime="torch")[0].run(images)
+    assert np.abs(runtime.run(images) - expected).max() < 1e-4
+    assert np.abs(runtime.run(images[:2]) - expected[:2]).max() < 1e-4

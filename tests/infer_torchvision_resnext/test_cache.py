@@ -1,0 +1,103 @@
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from infer_torchvision_resnext.cache import Cache, key_of
+
+
+def write(content):
+    return lambda folder: (folder / "file").write_bytes(content)
+
+
+def test_an_entry_is_filled_once(tmp_path):
+    cache = Cache(tmp_path)
+    place = cache.entry("models", "a", write(b"first"))
+    assert cache.entry("models", "a", write(b"second")) == place
+    assert (place / "file").read_bytes() == b"first"
+    cache.forget("models", "a")
+    assert (cache.entry("models", "a", write(b"third")) / "file").read_bytes() == b"third"
+
+
+def test_what_fails_leaves_no_entry(tmp_path):
+    def fail(folder: Path):
+        (folder / "half").write_bytes(b"x")
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        Cache(tmp_path).entry("models", "a", fail)
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_facts_are_remembered_and_damaged_ones_forgotten(tmp_path):
+    cache = Cache(tmp_path)
+    assert cache.recall("decisions", "a") is None
+    cache.note("decisions", "a", {"x": [1, 2.5]})
+    assert Cache(tmp_path).recall("decisions", "a") == {"x": [1, 2.5]}
+    (tmp_path / "decisions" / "a.json").write_text('{"x":')
+    assert cache.recall("decisions", "a") is None
+
+
+def test_the_digest_follows_the_content(tmp_path):
+    cache, file = Cache(tmp_path / "cache"), tmp_path / "file"
+    file.write_bytes(b"one")
+    first = cache.digest(file)
+    assert first == cache.digest(file)
+    assert first.startswith("7692c3ad3540bb803c020b3aee66cd88")
+    file.write_bytes(b"two")
+    os.utime(file, ns=(1, 1))
+    assert cache.digest(file) != first
+
+
+def test_the_least_recently_used_goes_first_when_the_bound_is_reached(tmp_path):
+    cache = Cache(tmp_path, max_bytes=250)
+    for age, key in enumerate("abc"):
+        cache.entry("models", key, write(bytes(100)))
+        place = tmp_path / "models" / key
+        if place.exists():
+            os.utime(place, (1000 + age, 1000 + age))
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["b", "c"]
+    cache.entry("models", "b", write(b""))
+    cache.entry("models", "d", write(bytes(100)))
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["b", "d"]
+
+
+def test_an_entry_larger_than_the_bound_is_kept_while_it_is_needed(tmp_path):
+    assert (Cache(tmp_path, max_bytes=10).entry("models", "a", write(bytes(100))) / "file").is_file()
+
+
+def fill_slowly(folder, number, results):
+    def fill(draft):
+        (draft / "one").write_bytes(b"same")
+        time.sleep(0.3)
+        (draft / "two").write_bytes(b"same")
+
+    place = Cache(Path(folder)).entry("models", "a", fill)
+    results.put((number, sorted(path.name for path in place.iterdir())))
+
+
+def test_two_processes_may_fill_the_same_entry_at_once(tmp_path):
+    context = multiprocessing.get_context("fork" if os.name == "posix" else "spawn")
+    results = context.Queue()
+    workers = [context.Process(target=fill_slowly, args=(str(tmp_path), number, results)) for number in range(3)]
+    for worker in workers:
+        worker.start()
+    answers = [results.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join()
+    assert sorted(answers) == [(number, ["one", "two"]) for number in range(3)]
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["a"]
+
+
+def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path, caplog):
+    (tmp_path / "file").write_bytes(b"")
+    cache = Cache(tmp_path / "file" / "cache")
+    assert (cache.entry("models", "a", write(b"x")) / "file").read_bytes() == b"x"
+    assert "cannot be written, nothing will be kept for later" in caplog.text
+
+
+def test_keys_tell_facts_apart():
+    assert key_of("a", 1) == key_of("a", 1)
+    assert key_of("a", "b") != key_of("ab", "")
