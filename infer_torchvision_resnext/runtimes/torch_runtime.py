@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from ..resnext.preprocessing import Preprocessing
+from ..resnext.threads import fixed_threads
 from ..weights import Model
 from .runtime import DeviceError
 
@@ -75,7 +76,7 @@ class TorchRuntime:
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """N x S x S x 3 uint8, any N and S → N x C logits in float32. On a GPU the pixels go there as uint8."""
-        with torch.inference_mode():
+        with torch.inference_mode(), fixed_threads():
             batch = self._preprocessing.normalise(torch.from_numpy(crops).to(self.device))
             logits = self._network(batch.to(self._dtype, memory_format=torch.channels_last))
             return np.asarray(logits.float().cpu().numpy())

@@ -2,7 +2,7 @@
 
 Importing Ikomia (0.16.1) loads a library that turns on OpenMP's dynamic adjustment: on a machine under load, parallel
 regions then get fewer threads than asked for. oneDNN's kernels divide their work beforehand and wait for threads that
-never come, so that training hangs for ever.
+never come, so that a forward or backward pass hangs for ever.
 """
 
 import ctypes
