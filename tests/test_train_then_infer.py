@@ -177,10 +177,9 @@ def test_problems_of_the_data_reach_the_caller(tmp_path):
         workflow.run()
 
 
-def test_the_hubs_own_check_passes_and_can_fail(digits, tmp_path):
+def test_the_hubs_own_check_can_fail(tmp_path):
     from train_torchvision_resnext.train_torchvision_resnext_test import test
 
-    for folder, expected in ((digits, "OK"), (tmp_path / "missing", "is no folder")):
-        data = {"datasets": {"classification": {"dataset_classification": str(folder)}}}
-        task = Workflow().add_task(name="train_torchvision_resnext")
-        assert expected in str(test(task, data))
+    data = {"datasets": {"classification": {"dataset_classification": str(tmp_path / "missing")}}}
+    with pytest.raises(AssertionError, match="is no folder"):
+        test(Workflow().add_task(name="train_torchvision_resnext"), data)
