@@ -1,4 +1,4 @@
-"""The same weights and photo: this plugin through Ikomia beside torchvision's own transforms and model, in fp32.
+"""The same weights and photo: this plugin through Ikomia, in torch and fp32, beside torchvision's transforms and model.
 
 Run alone with `python -m benchmarks.parity [folder of photos]`. Published weights are used where torch hub's cache
 has them, random ones of the same names otherwise; the table says which.
@@ -72,7 +72,9 @@ def compare(name: str, weights: Any, photos: list[Path]) -> dict[str, Any]:
 
     workflow = Workflow("parity")
     task = workflow.add_task(name="infer_torchvision_resnext", auto_connect=True)
-    task.set_parameters({"model_name": name, "weights": weights.name, "top_k": 0, "precision": "fp32", "device": "cpu"})
+    # The reference that the guard measures all other runtimes against.
+    chosen = {"runtime": "torch", "precision": "fp32", "device": "cpu"}
+    task.set_parameters({"model_name": name, "weights": weights.name, "top_k": 0, **chosen})
     pixels, files, answers = [], [], []
     for path in photos:
         photo = Image.open(path).convert("RGB")

@@ -85,7 +85,11 @@ class Model:
 
     def golden_file(self) -> Path | None:
         """Where the folder's golden set is, if there is one."""
-        file = self.folder / GOLDEN if self.folder else None
+        return self.part(GOLDEN)
+
+    def part(self, name: str) -> Path | None:
+        """A further file of the model folder, if there is one."""
+        file = self.folder / name if self.folder else None
         return file if file and file.is_file() else None
 
     def golden(self) -> Golden | None:

@@ -45,8 +45,8 @@ def choose(model: Model, parameters: Parameters, cache: Cache) -> tuple[Runtime,
     """
     device = _device(parameters)
     wanted = (parameters.runtime, parameters.precision, device, parameters.guard_tolerance)
-    golden_file = model.golden_file()
-    facts = (cache.digest(model.file), cache.digest(golden_file) if golden_file else "", asdict(model.preprocessing))
+    files = (model.file, model.golden_file(), model.part("openvino/int8.json"))
+    facts = (*(cache.digest(file) if file else "" for file in files), asdict(model.preprocessing))
     key = key_of(*wanted, *facts, machine.processor(), *machine.versions())
     if remembered := _read(cache.recall("decisions", key)):
         try:
