@@ -122,7 +122,7 @@ told["listed"] = len(task.get_output(4).data["predictions"][0]["top_k"])
     assert (told["notice"], told["answer"], told["listed"]) == ("", "unknown", 2)
 
 
-def test_what_is_filled_in_and_applied_is_what_the_training_runs_with(dataset, tmp_path):
+def test_what_is_filled_in_and_applied_is_what_the_training_runs_with(dataset, tmp_path, tiny_folder):
     told = in_studio(
         """
 from pathlib import Path
@@ -130,7 +130,8 @@ from ikomia import core, dataprocess
 from ikomia.dataprocess.registry import ik_registry
 task = ik_registry.create_algorithm("train_torchvision_resnext", public_hub=False)
 window = FormWindow("train_torchvision_resnext", task.get_param_object())
-window.type_text("weights", "none")
+window.type_text("weights", given["model"])
+window.field("feature_extract").click()
 window.type_text("epochs", "1")
 window.type_text("batch_size", "4")
 window.type_text("output_folder", given["output"])
@@ -151,6 +152,7 @@ told["epochs"] = len(task.get_output(1).data["history"])
 """,
         output=str(tmp_path / "runs"),
         dataset=dataset,
+        model=str(tiny_folder),
     )
     assert told["notice"] == ""
     assert told["sent"][0]["layers"] == "1,1"
