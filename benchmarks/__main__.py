@@ -10,7 +10,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import bad_inputs, cold_start, growth, limit, memory, parity, resizing, speed
+from benchmarks import bad_inputs, cold_start, growth, limit, memory, parity, resizing, speed, training
 from benchmarks.table import markdown
 from examples.ikomia_home import REPOSITORY
 
@@ -29,6 +29,7 @@ SECTIONS = {
     "growth": ("Growth", lambda _: growth.main(FOLDER)),
     "parity": ("Parity with torchvision", parity.main),
     "inputs": ("Bad inputs", lambda _: bad_inputs.main()),
+    "training": ("Training", training.main),
 }
 
 DEFAULT = [name for name in SECTIONS if name != "compiled"]

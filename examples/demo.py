@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from examples import train_digits
-from examples.digits import Digits, training_and_held_out
+from examples.digits import Digits, digit_at, sheet_of, training_and_held_out
 from examples.ikomia_home import DEMO, REPOSITORY, use_own_home
 
 use_own_home()
@@ -89,27 +89,6 @@ def classify_a_sheet(held_out: Digits) -> None:
     right = sum(row["answer"] == str(digit_at(digits, row["box_xywh"])) for row in found)
     print(f"   {len(found)} objects found, {right} of {digits.size} digits right")
     save(task.get_image_with_graphics(), "sheet.png")
-
-
-CELL = 96
-"""Pixels of a digit's place on the sheet."""
-
-
-def sheet_of(held_out: Digits, rows: int, columns: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The first digits on a black sheet, enlarged, and which digit stands where."""
-    sheet = np.zeros((rows * CELL, columns * CELL, 3), np.uint8)
-    digits = held_out.digits[: rows * columns].reshape(rows, columns)
-    for index, image in enumerate(held_out.images[: rows * columns]):
-        large = Image.fromarray(image).resize((64, 64), Image.Resampling.BICUBIC)
-        top, left = index // columns * CELL + 24, index % columns * CELL + 16
-        sheet[top : top + 64, left : left + 64] = np.asarray(large)[..., None]
-    return sheet, digits
-
-
-def digit_at(digits: NDArray[np.int64], box_xywh: list[float]) -> int:
-    """The digit in whose place the middle of a box lies."""
-    x, y, width, height = box_xywh
-    return int(digits[int(y + height / 2) // CELL, int(x + width / 2) // CELL])
 
 
 def first_sentence(error: Exception) -> str:

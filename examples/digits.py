@@ -4,9 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 LABELS = tuple(str(digit) for digit in range(10))
 HELD_OUT = 0.2
+
+CELL = 96
+"""Pixels of a digit's place on a sheet."""
 
 
 @dataclass(frozen=True)
@@ -28,3 +32,20 @@ def training_and_held_out() -> tuple[Digits, Digits]:
         np.arange(len(images)), test_size=HELD_OUT, stratify=data.target, random_state=0
     )
     return Digits(images[training], data.target[training]), Digits(images[held_out], data.target[held_out])
+
+
+def sheet_of(held_out: Digits, rows: int, columns: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The first digits on a black sheet, enlarged, and which digit stands where."""
+    sheet = np.zeros((rows * CELL, columns * CELL, 3), np.uint8)
+    digits = held_out.digits[: rows * columns].reshape(rows, columns)
+    for index, image in enumerate(held_out.images[: rows * columns]):
+        large = Image.fromarray(image).resize((64, 64), Image.Resampling.BICUBIC)
+        top, left = index // columns * CELL + 24, index % columns * CELL + 16
+        sheet[top : top + 64, left : left + 64] = np.asarray(large)[..., None]
+    return sheet, digits
+
+
+def digit_at(digits: NDArray[np.int64], box_xywh: list[float]) -> int:
+    """The digit in whose place the middle of a box lies."""
+    x, y, width, height = box_xywh
+    return int(digits[int(y + height / 2) // CELL, int(x + width / 2) // CELL])

@@ -9,8 +9,7 @@ import pytest
 from ikomia.dataprocess import workflow as host
 from PIL import Image
 
-from examples.demo import digit_at, sheet_of
-from examples.digits import training_and_held_out
+from examples.digits import digit_at, sheet_of, training_and_held_out
 
 FOLDER = Path(__file__).parents[1] / "examples" / "workflows"
 FILES = sorted(FOLDER.glob("*.json"))
@@ -56,6 +55,7 @@ def test_what_is_detected_is_classified():
     sheet, digits = sheet_of(training_and_held_out()[1], rows=2, columns=3)
     workflow, tasks = opened("detect_then_classify.json")
     workflow.set_exposed_parameter("weights", DIGITS)
+    workflow.set_exposed_parameter("object_margin", "0.1")
     workflow.run_on(array=sheet)
     found = tasks[INFER].get_output(4).data["predictions"]
     assert len(found) == 6

@@ -43,7 +43,9 @@ def test_a_quantised_digits_model_runs_in_int8_and_keeps_its_accuracy(folder, cr
     assert json.loads((folder / "openvino" / "int8.json").read_text())["int8_accuracy"] == report.int8_accuracy
     classifier = Classifier()
     classifier.prepare(Parameters(weights=str(folder), device="cpu", precision="int8"))
-    found = [answer.answer for answer in classifier.classify([to_rgb(image) for image in validation])]
+    found = [
+        answer.answer for answer in classifier.classify([to_rgb(image) for image in training_and_held_out()[1].images])
+    ]
     assert np.mean(np.array(found) == digits.astype(str)) == pytest.approx(report.int8_accuracy)
     runtime = classifier.describe()["runtime"]
     assert (runtime["name"], runtime["precision"]) == ("openvino", "int8")
