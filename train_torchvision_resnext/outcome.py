@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torchvision.models import ResNet
 
-from .dataset import Sample
 from .epochs import Row
 from .evaluation import Evaluation
 from .export import ExportError, export_onnx
+from .golden_set import golden_set
+from .loading import ReadError
+from .picks import crops_of, pick
 from .planning import Plan
 from .report import write_report
-from .resnext.image_files import read_image
+from .resnext.golden import GOLDEN, GoldenError, write_golden
 from .resnext.model_folder import ModelConfig, write_model_folder
-from .resnext.preprocessing import Preprocessing
 
 METRICS = "metrics.json"
 METRICS_VERSION = 1
@@ -46,7 +47,7 @@ class Findings:
 def write_outcome(folder: Path, plan: Plan, network: ResNet, findings: Findings) -> None:
     """Write the model folder, whole or not at all.
 
-    An export that fails does not cost the model: it is noted in the plan and left out.
+    An export or a golden set that fails does not cost the model: it is noted in the plan and left out.
 
     Args:
         network: the best one, in evaluation mode, on the CPU, in fp32.
@@ -58,6 +59,7 @@ def write_outcome(folder: Path, plan: Plan, network: ResNet, findings: Findings)
     state = network.state_dict()
 
     def complete(draft: Path) -> None:
+        _write_golden(network, plan, draft)
         if parameters.export_pth:
             torch.save(state, draft / f"{_file_name(plan)}.pth")
         if parameters.export_onnx:
@@ -87,17 +89,21 @@ def _file_name(plan: Plan) -> str:
 
 
 def _export(network: ResNet, plan: Plan, draft: Path) -> None:
-    reference = reference_crops(plan.dataset.val, plan.start.preprocessing)
+    preprocessing = plan.start.preprocessing
     try:
-        export_onnx(network, plan.dataset.labels, plan.start.preprocessing, draft / "model.onnx", reference)
-    except ExportError as error:
+        reference = crops_of(pick(plan.dataset.val, REFERENCE_IMAGES, plan.parameters.seed), preprocessing)
+        export_onnx(network, plan.dataset.labels, preprocessing, draft / "model.onnx", reference)
+    except (ExportError, ReadError) as error:
         plan.notes.append(f"model.onnx is left out: {error}")
 
 
-def reference_crops(samples: Sequence[Sample], preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """A few images, spread over the samples: N x H x W x 3, uint8."""
-    step = max(1, len(samples) // REFERENCE_IMAGES)
-    return np.stack([preprocessing.crop(read_image(sample.path)) for sample in samples[::step][:REFERENCE_IMAGES]])
+def _write_golden(network: ResNet, plan: Plan, draft: Path) -> None:
+    try:
+        golden = golden_set(network, plan.dataset.val, plan.start.preprocessing, plan.parameters.seed)
+    except (GoldenError, ReadError) as error:
+        plan.notes.append(f"{GOLDEN} is left out: {error}")
+        return
+    write_golden(draft, golden)
 
 
 def _sections(plan: Plan) -> dict[str, list[str]]:
