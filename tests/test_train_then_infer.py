@@ -130,6 +130,24 @@ def test_the_guard_measures_on_the_golden_set_of_the_training(trained_folder, di
     assert 0 < agreement["largest_change"] < 1e-4
 
 
+def test_what_was_quantised_in_training_runs_in_int8_with_the_accuracy_of_the_report(digits, tmp_path):
+    pytest.importorskip("nncf")
+    workflow, train = training_workflow(digits, tmp_path, epochs="4", quantize="True", quantize_max_drop="1")
+    workflow.run()
+    folder = Path(train.get_output(MODEL_FOLDER).get_path())
+    inference, task = inference_with(folder, precision="int8", runtime="openvino")
+    right = 0
+    images = validation_images(digits)
+    for image in images:
+        inference.run_on(path=str(image))
+        right += task.get_output(ANSWER).data["predictions"][0]["answer"] == image.parent.name
+    runtime = task.get_output(ANSWER).data["runtime"]
+    assert (runtime["name"], runtime["precision"]) == ("openvino", "int8")
+    assert (runtime["agreement"]["golden"], runtime["agreement"]["images"]) == (True, 15)
+    reported = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["int8"]
+    assert right / len(images) == pytest.approx(reported["int8_accuracy"])
+
+
 def tamper_with_the_weights(folder):
     state = load_file(folder / "model.safetensors")
     state["fc.bias"] += torch.tensor([0.5, 0, 0])

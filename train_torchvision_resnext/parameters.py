@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from .network_parameters import NetworkParameters
 from .recipe_parameters import RecipeParameters
 from .resnext.form import InForm, When
+from .resnext.quantisation import MAX_DROP
 from .resnext.schema import ParameterError
 
 
@@ -82,6 +83,26 @@ class Parameters(RecipeParameters, NetworkParameters):
         Field(title="Export ONNX", description="Also write `model.onnx`, compared with the model before."),
         InForm(group="Export"),
     ] = False
+    quantize: Annotated[
+        bool,
+        Field(
+            title="Quantise to int8",
+            description="Also write an int8 network, which inference runs with `precision=int8`: calibrated on up to "
+            "300 training images, kept within `quantize_max_drop`. Needs the packages nncf and openvino.",
+        ),
+        InForm(group="Export"),
+    ] = False
+    quantize_max_drop: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            title="Largest drop",
+            description="How much lower the accuracy of the int8 network on the validation images may be, as a "
+            "fraction: 0.01 is one point of a hundred. Beyond it, it is not kept.",
+        ),
+        InForm(group="Export", idle=(When("nothing is quantised", quantize="False"),)),
+    ] = MAX_DROP
     output_folder: Annotated[
         str,
         Field(

@@ -7,10 +7,10 @@ read, so that the draft of one will do.
 import json
 import shutil
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,13 @@ CALIBRATION = 300
 
 MAX_DROP = 0.01
 
-Batches = Collection[NDArray[np.uint8]]
-"""Crops as `Preprocessing.crop` gives them, RGB, uint8, N x S x S x 3 each. They are gone through more than once."""
+
+class Batches(Protocol):
+    """Crops as `Preprocessing.crop` gives them, RGB, uint8, N x S x S x 3 each; gone through more than once."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]: ...
 
 
 class QuantisationError(RuntimeError):
