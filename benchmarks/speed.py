@@ -146,7 +146,7 @@ def graph_file(folder: Path) -> Path:
 
         from infer_torchvision_resnext.cache import Cache
         from infer_torchvision_resnext.parameters import Parameters
-        from infer_torchvision_resnext.runtimes.openvino_graph import build_graph
+        from infer_torchvision_resnext.resnext.openvino_graph import build_graph
         from infer_torchvision_resnext.weights import load_model
 
         model = load_model(Parameters(weights=str(folder)), Cache())

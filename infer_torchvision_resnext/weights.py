@@ -25,7 +25,7 @@ from .resnext.architecture import Architecture, ArchitectureError, Shaped, class
 from .resnext.golden import GOLDEN, Golden, GoldenError, read_golden
 from .resnext.model_folder import CLASSES, CONFIG, WEIGHTS, ModelFolderError, read_config
 from .resnext.preprocessing import Preprocessing
-from .resnext.weight_files import PUBLISHED_WEIGHTS, WeightFileError, cached_file, read_shapes, read_state
+from .resnext.weight_files import PUBLISHED_WEIGHTS, WeightFileError, cached_file, read_arrays, read_shapes, read_state
 
 if TYPE_CHECKING:
     import torch
@@ -70,18 +70,10 @@ class Model:
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """The weights as arrays, without torch where that can be. Raises: WeightsError."""
-        from safetensors.numpy import load_file
-
         try:
-            arrays = load_file(self.file)
-        except Exception:
-            # numpy alone has no bfloat16.
-            arrays = {key: tensor.float().numpy() for key, tensor in self.state.items()}
-        return {
-            key: array.astype(np.float32, copy=False)
-            for key, array in arrays.items()
-            if not key.endswith("num_batches_tracked")
-        }
+            return read_arrays(self.file, self.architecture)
+        except WeightFileError as error:
+            raise WeightsError(str(error)) from error
 
     def golden_file(self) -> Path | None:
         """Where the folder's golden set is, if there is one."""

@@ -110,6 +110,14 @@ def workflow():
 
 
 @pytest.fixture
+def tiny(workflow, tiny_folder):
+    """A workflow, and in it the inference task with the tiny model."""
+    wf, task = workflow
+    task.set_parameters({"weights": str(tiny_folder), "device": "cpu"})
+    return wf, task
+
+
+@pytest.fixture
 def blobs():
     """A frame with a bright and a dim rectangle: x 30-79, y 20-59 and x 100-149, y 80-109."""
     frame = np.zeros((120, 160, 3), np.uint8)

@@ -1,7 +1,9 @@
 """Dataset → training → inference in one real workflow, and the tasks on their own."""
 
 import csv
+import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -9,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ikomia.core import IODataType, config
 from ikomia.dataprocess import CPathIO
 from ikomia.dataprocess.workflow import Workflow
+from safetensors.torch import load_file, save_file
 
 from tests.image_folders import TINY, write_digits
 
@@ -67,6 +71,7 @@ def test_one_graph_trains_and_infers_without_a_path_being_typed(digits, tmp_path
     assert files_in(folder) == [
         "classes.txt",
         "config.json",
+        "golden.safetensors",
         "metrics.json",
         "model.safetensors",
         "report",
@@ -98,6 +103,77 @@ def test_inference_gives_the_probabilities_of_the_trainings_own_evaluation(digit
         assert probabilities[row["true"]] == pytest.approx(float(row["probability_of_true"]), abs=1e-5)
         confusion[int(row["true"]), entries[0]["index"]] += 1
     assert confusion.tolist() == results["validation"]["confusion"]
+
+
+@pytest.fixture(scope="module")
+def trained_folder(digits, tmp_path_factory):
+    workflow, train = training_workflow(digits, tmp_path_factory.mktemp("trained"))
+    workflow.run()
+    return Path(train.get_output(MODEL_FOLDER).get_path())
+
+
+def inference_with(folder, **values):
+    workflow = Workflow()
+    task = workflow.add_task(name="infer_torchvision_resnext", auto_connect=True)
+    task.set_parameters({"weights": str(folder), "device": "cpu", **values})
+    return workflow, task
+
+
+def test_the_guard_measures_on_the_golden_set_of_the_training(trained_folder, digits):
+    pytest.importorskip("openvino")
+    workflow, task = inference_with(trained_folder, precision="fp32")
+    workflow.run_on(path=str(validation_images(digits)[0]))
+    runtime = task.get_output(ANSWER).data["runtime"]
+    agreement = runtime["agreement"]
+    assert (runtime["name"], runtime["precision"]) == ("openvino", "fp32")
+    assert (agreement["golden"], agreement["images"], agreement["top1"]) == (True, 15, 1.0)
+    assert 0 < agreement["largest_change"] < 1e-4
+
+
+def test_what_was_quantised_in_training_runs_in_int8_with_the_accuracy_of_the_report(digits, tmp_path):
+    pytest.importorskip("nncf")
+    workflow, train = training_workflow(digits, tmp_path, epochs="4", quantize="True", quantize_max_drop="1")
+    workflow.run()
+    folder = Path(train.get_output(MODEL_FOLDER).get_path())
+    inference, task = inference_with(folder, precision="int8", runtime="openvino")
+    right = 0
+    images = validation_images(digits)
+    for image in images:
+        inference.run_on(path=str(image))
+        right += task.get_output(ANSWER).data["predictions"][0]["answer"] == image.parent.name
+    runtime = task.get_output(ANSWER).data["runtime"]
+    assert (runtime["name"], runtime["precision"]) == ("openvino", "int8")
+    assert (runtime["agreement"]["golden"], runtime["agreement"]["images"]) == (True, 15)
+    reported = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["int8"]
+    assert right / len(images) == pytest.approx(reported["int8_accuracy"])
+
+
+def tamper_with_the_weights(folder):
+    state = load_file(folder / "model.safetensors")
+    state["fc.bias"] += torch.tensor([0.5, 0, 0])
+    save_file(state, folder / "model.safetensors")
+
+
+def other_pixels(key):
+    def change(folder):
+        config = json.loads((folder / "config.json").read_text())
+        config["pretrained_cfg"][key] = [0.5, 0.5, 0.5]
+        (folder / "config.json").write_text(json.dumps(config))
+
+    return change
+
+
+@pytest.mark.parametrize("change", [tamper_with_the_weights, other_pixels("mean"), other_pixels("std")])
+@pytest.mark.parametrize("runtime", ["auto", "torch"])
+def test_a_folder_that_is_not_what_was_trained_is_refused(change, runtime, trained_folder, digits, tmp_path):
+    folder = shutil.copytree(trained_folder, tmp_path / "changed")
+    image = str(validation_images(digits)[0])
+    workflow, task = inference_with(folder, runtime=runtime)
+    workflow.run_on(path=image)
+    change(folder)
+    with pytest.raises(RuntimeError, match=r"does not give in fp32 what training saw: .* 15 golden images"):
+        workflow.run_on(path=image)
+    assert not task.get_output(ANSWER).data
 
 
 def test_stop_ends_within_a_batch_and_leaves_a_model_and_the_run_goes_on(digits, tmp_path):

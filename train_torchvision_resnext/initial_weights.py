@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torchvision.models import ResNet, get_model_weights  # type: ignore[attr-defined]
 
-from .parameters import NO_WEIGHTS, Parameters
+from .network_parameters import NO_WEIGHTS
+from .parameters import Parameters
 from .resnext.architecture import Architecture, ArchitectureError, class_count
 from .resnext.model_folder import WEIGHTS, ModelFolderError, read_config
 from .resnext.preprocessing import Preprocessing

@@ -17,12 +17,16 @@ from .folders import DatasetError, find_folders
 from .initial_weights import Start, StartError, start_network
 from .loading import worker_count
 from .parameters import Parameters
+from .resnext.quantisation import QuantisationError, require_packages
 from .run_folder import RunFolderError, room_for, writable
 
 logger = logging.getLogger(__name__)
 
 AUDITED = 0.05
 """Share of the progress bar at which the images are checked."""
+
+TRAINED = 0.95
+"""Share of the progress bar at which the epochs are over."""
 
 
 class TrainingError(RuntimeError):
@@ -67,6 +71,9 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener) -> Plan:
     with _collected(problems):
         device = resolve_device(parameters.device)
         precision = resolve_precision(parameters.precision, device)
+    if parameters.quantize:
+        with _collected(problems):
+            require_packages()
     if output_folder.resolve().is_relative_to(folder.resolve()):
         # Its pictures would be taken for images of a class.
         problems.append(f"output_folder = {str(output_folder)!r} lies within the dataset {str(folder)!r}: move it out")
@@ -115,5 +122,7 @@ def _collected(problems: list[str]) -> Iterator[None]:
         yield
     except DatasetError as error:
         problems += error.problems
+    except QuantisationError as error:
+        problems.append(f"quantize = True: {error}, or set quantize to False")
     except (DeviceError, StartError, RunFolderError) as error:
         problems.append(str(error))

@@ -173,10 +173,11 @@ def write_model_folder(
         save_file(tensors, draft / WEIGHTS, metadata={"format": "pt"})
         (draft / CONFIG).write_text(json.dumps(config.model_dump(), indent=2, ensure_ascii=False), encoding="utf-8")
         (draft / CLASSES).write_text("".join(f"{label}\n" for label in config.label_names), encoding="utf-8")
-        # safetensors writes for the owner's eyes only.
-        (draft / WEIGHTS).chmod((draft / CONFIG).stat().st_mode)
         if complete:
             complete(draft)
+        # safetensors writes for the owner's eyes only.
+        for file in draft.glob("*.safetensors"):
+            file.chmod((draft / CONFIG).stat().st_mode)
         _replace(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -3,13 +3,17 @@
 Only tensors are ever loaded: safetensors, or pickles restricted to tensors (`weights_only=True`).
 """
 
+import hashlib
 import os
 import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .architecture import Architecture
 
@@ -106,6 +110,32 @@ def read_state(path: Path, expected: Architecture | None = None) -> "State":
             ) from error
         raise _damaged(path, expected, error) from error
     return _state_within(content, path)
+
+
+def read_arrays(path: Path, expected: Architecture | None = None) -> dict[str, NDArray[np.float32]]:
+    """The weights of a `.safetensors` file in fp32, without torch where that can be. Raises: WeightFileError."""
+    from safetensors.numpy import load_file
+
+    arrays: dict[str, NDArray[Any]]
+    try:
+        arrays = load_file(path)
+    except Exception:
+        # numpy alone has no bfloat16.
+        arrays = {key: tensor.float().numpy() for key, tensor in read_state(path, expected).items()}
+    return {
+        key: array.astype(np.float32, copy=False)
+        for key, array in arrays.items()
+        if not key.endswith("num_batches_tracked")
+    }
+
+
+def sha256_of(path: Path) -> str:
+    """Of the file's content, in hexadecimal digits. Raises: OSError."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def read_shapes(path: Path, expected: Architecture | None = None) -> dict[str, TensorShape]:

@@ -40,6 +40,7 @@ OLD_WORKFLOW = {
         ({"cardinality": "8"}, "none are published for resnext50_8x4d"),
         ({"weights": "IMAGENET1K_V9"}, "published for resnext50_32x4d are IMAGENET1K_V1, IMAGENET1K_V2"),
         ({"model_name": "resnext101_64x4d", "weights": "IMAGENET1K_V2"}, "are IMAGENET1K_V1; others"),
+        ({"quantize_max_drop": "5"}, "quantize_max_drop = '5': must be a number from 0 to 1"),
         ({"batch_size": "1"}, "batch normalisation needs at least 2 images"),
     ],
 )

@@ -16,12 +16,13 @@ from train_torchvision_resnext import outcome
 from train_torchvision_resnext.epochs import Listener
 from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.planning import TrainingError
+from train_torchvision_resnext.resnext.golden import read_golden
 from train_torchvision_resnext.resnext.image_files import read_image
 from train_torchvision_resnext.resnext.model_folder import read_config
 from train_torchvision_resnext.training import train
 
 REPOSITORY = Path(__file__).parents[2]
-ALWAYS = {"classes.txt", "config.json", "metrics.json", "model.safetensors"}
+ALWAYS = {"classes.txt", "config.json", "golden.safetensors", "metrics.json", "model.safetensors"}
 
 
 @pytest.fixture(scope="session")
@@ -114,6 +115,29 @@ def test_the_folder_answers_as_the_evaluation_says(trained, digits):
     assert (logits.argmax(1) == targets).mean() == pytest.approx(result.evaluation.top1)
     loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets))
     assert float(loss) == pytest.approx(result.evaluation.loss, abs=1e-5)
+
+
+def test_the_golden_set_holds_what_the_saved_network_says_of_validation_images(trained, digits):
+    result, *_ = trained
+    golden = read_golden(result.model_folder)
+    paths = sorted((digits / "val").rglob("*.png"), key=lambda path: (path.parent.name, path))
+    crop = read_config(result.model_folder).preprocessing.crop
+    # There are 15 validation images: all are taken.
+    np.testing.assert_array_equal(golden.images, [crop(read_image(path)) for path in paths])
+    np.testing.assert_allclose(golden.logits, logits_of(result.model_folder, paths), atol=1e-5)
+    assert len({path.stat().st_mode for path in result.model_folder.iterdir() if path.is_file()}) == 1
+
+
+def test_an_image_that_vanishes_costs_the_golden_set_and_not_the_model(tmp_path):
+    root = write_digits(tmp_path / "data", {"train": 8, "val": 2})
+
+    def remove(row):
+        next((root / "val" / "0").iterdir()).unlink(missing_ok=True)
+
+    result = train(root, settings(tmp_path / "runs", epochs=1, export_onnx=True), Listener(epoch=remove))
+    assert files_in(result.model_folder) == (ALWAYS | {"resnext8_4x4d.pth"}) - {"golden.safetensors"}
+    for left_out in ("golden.safetensors", "model.onnx"):
+        assert any(note.startswith(f"{left_out} is left out: ") and "now cannot" in note for note in result.notes)
 
 
 def test_the_state_dict_and_the_metrics_say_the_same(trained):

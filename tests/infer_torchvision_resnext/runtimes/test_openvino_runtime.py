@@ -15,7 +15,8 @@ from infer_torchvision_resnext.weights import load_model
 
 pytest.importorskip("openvino")
 
-from infer_torchvision_resnext.runtimes.openvino_runtime import OpenVINORuntime, chunks
+from infer_torchvision_resnext.resnext.openvino_network import chunks
+from infer_torchvision_resnext.runtimes.openvino_runtime import OpenVINORuntime
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13 as op
 
-from ..resnext.architecture import Architecture
-from ..resnext.preprocessing import Preprocessing
+from .architecture import Architecture
+from .preprocessing import Preprocessing
 
 EPSILON = 1e-5
 """Added to a batch normalisation's variance; torchvision's default, which no state dict carries."""
