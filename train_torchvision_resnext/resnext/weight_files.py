@@ -22,6 +22,9 @@ PUBLISHED_WEIGHTS = {
     "resnext50_32x4d": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
     "resnext101_32x8d": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
     "resnext101_64x4d": ("IMAGENET1K_V1",),
+    "resnet50": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
+    "resnet101": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
+    "resnet152": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
 }
 """torchvision's ImageNet weights by the architecture's full name, the best last."""
 
