@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .architecture import Architecture
+from .architecture import ALIASES, Architecture
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +27,19 @@ PUBLISHED_WEIGHTS = {
     "resnet152": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
 }
 """torchvision's ImageNet weights by the architecture's full name, the best last."""
+
+
+def published_for(architecture: Architecture) -> tuple[str, ...]:
+    """Names of torchvision's weights for an architecture, the best last; empty if it publishes none."""
+    return PUBLISHED_WEIGHTS.get(str(architecture), ())
+
+
+def names_without(weights: str) -> str:
+    """A regular expression for the model names that torchvision publishes no weights of this name for."""
+    having = [name for name, published in PUBLISHED_WEIGHTS.items() if weights in published or weights == "DEFAULT"]
+    having += [alias for alias, name in ALIASES.items() if name in having]
+    having += [f"{name}_1x64d" for name in having if name.startswith("resnet")]
+    return rf"(?!(?:{'|'.join(having)})$).*"
 
 
 class WeightFileError(ValueError):
