@@ -25,7 +25,15 @@ from .resnext.architecture import Architecture, ArchitectureError, Shaped, class
 from .resnext.golden import GOLDEN, Golden, GoldenError, read_golden
 from .resnext.model_folder import CLASSES, CONFIG, WEIGHTS, ModelFolderError, read_config
 from .resnext.preprocessing import Preprocessing
-from .resnext.weight_files import PUBLISHED_WEIGHTS, WeightFileError, cached_file, read_arrays, read_shapes, read_state
+from .resnext.weight_files import (
+    PUBLISHED_WEIGHTS,
+    WeightFileError,
+    cached_file,
+    published_for,
+    read_arrays,
+    read_shapes,
+    read_state,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -137,7 +145,12 @@ def _is_published(source: str) -> bool:
 
 def _load_published(model_name: str, weights_name: str, cache: Cache) -> Model:
     architecture = Architecture.from_name(model_name)
-    resolved = PUBLISHED_WEIGHTS[architecture.name][-1] if weights_name == "DEFAULT" else weights_name
+    published = published_for(architecture)
+    if not published:
+        raise WeightsError(
+            f"weights = {weights_name!r}: torchvision publishes none for {model_name}: set the path of your own"
+        )
+    resolved = published[-1] if weights_name == "DEFAULT" else weights_name
     facts = _torchvisions_facts(architecture.name, resolved, cache)
     path = cached_file(facts["url"])
     preprocessing = Preprocessing(facts["resize_size"], facts["crop_size"], tuple(facts["mean"]), tuple(facts["std"]))

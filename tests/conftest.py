@@ -82,6 +82,13 @@ def imagenet_cache():
     return hub / "checkpoints"
 
 
+@pytest.fixture(scope="session")
+def resnet_cache():
+    """Torch hub's cache with a file of the right name for ResNet-50, V1, holding random weights."""
+    hub = Path(os.environ["TORCH_HOME"]) / "hub"
+    return write_stand_in("resnet50", get_model_weights("resnet50")["IMAGENET1K_V1"], hub)
+
+
 TINY = Architecture((1, 1), 4, 4)
 TINY_LABELS = ("ant", "bee", "cat")
 TINY_PREPROCESSING = Preprocessing(36, 32)

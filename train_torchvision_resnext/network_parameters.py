@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from .resnext.architecture import Architecture
+from .resnext.architecture import Architecture, ArchitectureError
 from .resnext.form import InForm, When
 from .resnext.schema import ParameterSchema
-from .resnext.weight_files import PUBLISHED_WEIGHTS
+from .resnext.weight_files import names_without, published_for
 
 NO_WEIGHTS = "none"
 
@@ -25,13 +25,21 @@ class NetworkParameters(ParameterSchema):
     """The network and its first weights."""
 
     model_name: Annotated[
-        Literal["resnext50", "resnext50_32x4d", "resnext101", "resnext101_32x8d", "resnext101_64x4d"],
+        str,
         Field(
             title="Model",
-            description="Architecture. `resnext50` is `resnext50_32x4d`, `resnext101` is `resnext101_32x8d`; "
-            "`layers`, `cardinality` and `bottleneck_width` make another one of it.",
+            description="Architecture. `resnext50` is `resnext50_32x4d`, `resnext101` is `resnext101_32x8d`, a "
+            "`resnet` has cardinality 1; depths 11, 20, 29 and 38 are the CIFAR form. `layers`, `cardinality`, "
+            "`bottleneck_width` and `stem` make another one of it.",
+            json_schema_extra={
+                "allowed": "resnext50, resnext101, or a member of the family such as resnext26_8x16d, resnext29_8x64d, "
+                "resnet50: depth 11, 20, 26, 29, 38, 50, 101 or 152, cardinality, bottleneck width"
+            },
         ),
-        InForm(first=True),
+        InForm(
+            first=True,
+            suggestions=("resnext50", "resnext101", "resnext101_64x4d", "resnet50", "resnet101", "resnext29_8x64d"),
+        ),
     ] = "resnext50"
     weights: Annotated[
         str,
@@ -50,9 +58,8 @@ class NetworkParameters(ParameterSchema):
             picker="file or folder",
             files=WEIGHT_FILES,
             ruled_out={
-                "IMAGENET1K_V2": When(
-                    "torchvision publishes only IMAGENET1K_V1 for resnext101_64x4d", model_name="resnext101_64x4d"
-                )
+                weights: When("torchvision publishes no such weights for this model", model_name=names_without(weights))
+                for weights in ("DEFAULT", "IMAGENET1K_V1", "IMAGENET1K_V2")
             },
         ),
     ] = "DEFAULT"
@@ -100,11 +107,26 @@ class NetworkParameters(ParameterSchema):
         ),
         InForm(group="Model", minimum_means="the model's own", idle=(NAMED_MODEL,)),
     ] = 0
+    stem: Annotated[
+        Literal["auto", "imagenet", "cifar"],
+        Field(
+            title="Stem",
+            description="Before the first stage: `imagenet`, which leaves a quarter of the resolution; `cifar`, which "
+            "leaves it as it is, for images of about 32 pixels; `auto` = the model's own.",
+        ),
+        InForm(group="Model", idle=(NAMED_MODEL,)),
+    ] = "auto"
     input_size: Annotated[
         int,
         Field(ge=16, le=4096, title="Input size", description="Side of the square the network sees, in pixels."),
         InForm(group="Model"),
     ] = 224
+
+    @field_validator("model_name")
+    @classmethod
+    def _of_the_family(cls, model_name: str) -> str:
+        Architecture.from_name(model_name)
+        return model_name
 
     @field_validator("weights")
     @classmethod
@@ -123,12 +145,13 @@ class NetworkParameters(ParameterSchema):
 
     @property
     def architecture(self) -> Architecture:
-        """What is trained: the named model, with what is given in its place."""
+        """What is trained: the named model, with what is given in its place. Raises: ArchitectureError."""
         named = Architecture.from_name(self.model_name)
         return Architecture(
             _integers(self.layers) or named.layers,
             self.cardinality or named.cardinality,
             self.bottleneck_width or named.bottleneck_width,
+            named.stem if self.stem == "auto" else self.stem,
         )
 
     @property
@@ -153,20 +176,25 @@ class NetworkParameters(ParameterSchema):
                 "feature_extract = True without weights to start from: a random backbone would stay random; set "
                 "weights, or feature_extract to False"
             )
-        if self.starts_published:
-            name = self.architecture.name
-            published = PUBLISHED_WEIGHTS.get(name, ()) if str(self.architecture) == name else ()
-            if not published:
-                problems.append(
-                    f"weights = {self.weights!r}: none are published for {self.architecture}; set weights to none or "
-                    "to your own"
-                )
-            elif self.start not in ("DEFAULT", *published):
-                problems.append(
-                    f"weights = {self.weights!r}: published for {name} are {', '.join(published)}; others are "
-                    f"{self.allowed('weights')}"
-                )
-        return problems
+        return problems + self.architecture_problems()
+
+    def architecture_problems(self) -> list[str]:
+        """Why there is no such network, or no such weights for it; empty if there are."""
+        try:
+            architecture = self.architecture
+        except ArchitectureError as error:
+            return [str(error)]
+        published = published_for(architecture)
+        if not self.starts_published or self.start in published or (self.start == "DEFAULT" and published):
+            return []
+        if not published:
+            return [
+                f"weights = {self.weights!r}: none are published for {architecture}; set weights to none or to your own"
+            ]
+        return [
+            f"weights = {self.weights!r}: published for {architecture} are {', '.join(published)}; others are "
+            f"{self.allowed('weights')}"
+        ]
 
 
 def _integers(text: str) -> tuple[int, ...]:

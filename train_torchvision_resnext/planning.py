@@ -84,8 +84,9 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener) -> Plan:
         dataset = _look_at(folder, output_folder, parameters, listener)
     with _collected(problems):
         # Without a dataset two labels are enough to try the weights.
-        start = start_network(parameters, dataset.labels if dataset else ("0", "1"))
-        if output_folder.is_dir():
+        if not parameters.architecture_problems():
+            start = start_network(parameters, dataset.labels if dataset else ("0", "1"))
+        if start and output_folder.is_dir():
             room_for(start.network, output_folder)
     if problems or dataset is None or start is None:
         raise TrainingError(problems)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from typing_extensions import Self
 
-from .architecture import Architecture, class_count
+from .architecture import Architecture, Stem, class_count
 from .preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 CLASSES = "classes.txt"
 
-TIMM_NAMES = ("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d")
+TIMM_NAMES = ("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "resnet50", "resnet101", "resnet152")
 """Architectures that timm and torchvision know by the same name."""
 
 _Triple = tuple[float, float, float]
@@ -55,6 +55,8 @@ class _ResNeXtConfig(BaseModel):
     layers: tuple[int, ...]
     cardinality: int
     bottleneck_width: int
+    # Folders of before there was another have none.
+    stem: Stem = "imagenet"
     resize_size: int
     crop_size: int
 
@@ -99,6 +101,7 @@ class ModelConfig(BaseModel):
                 layers=architecture.layers,
                 cardinality=architecture.cardinality,
                 bottleneck_width=architecture.bottleneck_width,
+                stem=architecture.stem,
                 resize_size=preprocessing.resize_size,
                 crop_size=preprocessing.crop_size,
             ),
@@ -107,7 +110,7 @@ class ModelConfig(BaseModel):
     @property
     def network(self) -> Architecture:
         ours = self.resnext
-        return Architecture(ours.layers, ours.cardinality, ours.bottleneck_width)
+        return Architecture(ours.layers, ours.cardinality, ours.bottleneck_width, ours.stem)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -199,11 +202,11 @@ def _replace(draft: Path, folder: Path) -> None:
 
 
 def _timm_model(architecture: Architecture) -> tuple[str, dict[str, Any]]:
-    """Name and arguments in timm; our own name where timm has none, with fewer than four stages."""
+    """Name and arguments in timm; our own name where timm has none: fewer stages, CIFAR stem."""
     for name in TIMM_NAMES:
         if architecture == Architecture.from_name(name):
             return name, {}
-    if len(architecture.layers) < 4:
+    if len(architecture.layers) < 4 or architecture.stem != "imagenet":
         return architecture.name, {}
     return TIMM_NAMES[0], {
         "layers": list(architecture.layers),

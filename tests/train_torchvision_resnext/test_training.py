@@ -16,6 +16,7 @@ from train_torchvision_resnext import outcome
 from train_torchvision_resnext.epochs import Listener
 from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.planning import TrainingError
+from train_torchvision_resnext.resnext.architecture import Architecture
 from train_torchvision_resnext.resnext.golden import read_golden
 from train_torchvision_resnext.resnext.image_files import read_image
 from train_torchvision_resnext.resnext.model_folder import read_config
@@ -325,6 +326,41 @@ def test_published_weights_come_from_torch_hubs_cache(digits, imagenet_cache, tm
     assert same(_backbone(before), _backbone(after))
     assert after["fc.weight"].shape == (3, 2048)
     assert any("starts from IMAGENET1K_V1, which knows 1000 classes" in note for note in result.notes)
+
+
+def test_a_resnet_starts_from_its_published_weights(digits, resnet_cache, tmp_path):
+    values = {key: TINY[key] for key in ("batch_size", "precision", "device", "input_size")}
+    values |= {"feature_extract": True, "augmentation": "none", "epochs": 1, "output_folder": tmp_path}
+    result = train(digits, read_host_map({**values, "model_name": "resnet50", "weights": "IMAGENET1K_V1"}))
+    before, after = torch.load(resnet_cache, weights_only=True), weights(result.model_folder)
+    assert same(_backbone(before), _backbone(after))
+    assert read_config(result.model_folder).network == Architecture((3, 4, 6, 3), 1, 64)
+
+
+@pytest.mark.parametrize(
+    ("values", "architecture"),
+    [
+        ({"model_name": "resnext11_2x4d"}, Architecture((1, 1, 1), 2, 4, "cifar")),
+        ({"layers": "1,1", "stem": "cifar", "cardinality": 1}, Architecture((1, 1), 1, 4, "cifar")),
+    ],
+    ids=["by name", "by dimensions"],
+)
+def test_the_cifar_form_is_trained_and_the_folder_answers_the_same(values, architecture, digits, tmp_path):
+    own = {"layers": "", "cardinality": 0, "bottleneck_width": 0} if "model_name" in values else {}
+    result = train(digits, settings(tmp_path, **own, **values, epochs=1, export_onnx=True))
+    assert read_config(result.model_folder).network == architecture
+    assert (result.model_folder / "model.onnx").is_file()
+    images = sorted((digits / "val").rglob("*.png"), key=lambda path: (path.parent.name, path))
+    logits = logits_of(result.model_folder, images)
+    right = [row.argmax() == int(path.parent.name) for row, path in zip(logits, images, strict=True)]
+    assert result.evaluation.top1 == pytest.approx(np.mean(right))
+
+
+def test_a_network_that_cannot_be_built_is_a_problem_among_others(digits, tmp_path):
+    wide = settings(tmp_path).model_copy(update={"cardinality": 256, "bottleneck_width": 256, "device": "cuda:9"})
+    with pytest.raises(TrainingError, match="at most 4096") as caught:
+        train(digits, wide)
+    assert len(caught.value.problems) == 2
 
 
 def _backbone(state):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .architecture import Architecture
+from .architecture import ALIASES, Architecture
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +26,24 @@ PUBLISHED_WEIGHTS = {
     "resnext50_32x4d": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
     "resnext101_32x8d": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
     "resnext101_64x4d": ("IMAGENET1K_V1",),
+    "resnet50": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
+    "resnet101": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
+    "resnet152": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
 }
 """torchvision's ImageNet weights by the architecture's full name, the best last."""
+
+
+def published_for(architecture: Architecture) -> tuple[str, ...]:
+    """Names of torchvision's weights for an architecture, the best last; empty if it publishes none."""
+    return PUBLISHED_WEIGHTS.get(str(architecture), ())
+
+
+def names_without(weights: str) -> str:
+    """A regular expression for the model names that torchvision publishes no weights of this name for."""
+    having = [name for name, published in PUBLISHED_WEIGHTS.items() if weights in published or weights == "DEFAULT"]
+    having += [alias for alias, name in ALIASES.items() if name in having]
+    having += [f"{name}_1x64d" for name in having if name.startswith("resnet")]
+    return rf"(?!(?:{'|'.join(having)})$).*"
 
 
 class WeightFileError(ValueError):

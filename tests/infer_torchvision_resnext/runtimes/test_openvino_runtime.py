@@ -40,6 +40,8 @@ def crops(count, side):
         Architecture((2, 1, 1), 8, 4),
         Architecture((1, 1, 2, 1), 2, 8),
         Architecture((1, 1, 1, 1), 1, 8),
+        Architecture((1, 1, 1), 4, 4, "cifar"),
+        Architecture((1, 1), 1, 16, "cifar"),
     ],
     ids=str,
 )
