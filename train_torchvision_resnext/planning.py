@@ -11,15 +11,18 @@ import torch
 
 from .audit import Cache, audit
 from .dataset import Dataset, assemble, images_of
-from .devices import DeviceError, resolve_device, resolve_precision
 from .epochs import Listener
 from .folders import DatasetError, find_folders
 from .initial_weights import Start, StartError, start_network
 from .loading import worker_count
 from .parameters import Parameters
+from .resnext.devices import DeviceError, resolve_device, resolve_precision
 from .run_folder import RunFolderError, room_for, writable
 
 logger = logging.getLogger(__name__)
+
+QUICK = ("bf16", "fp16")
+"""What training takes under `auto`: bf16 needs no loss scaling."""
 
 AUDITED = 0.05
 """Share of the progress bar at which the images are checked."""
@@ -66,7 +69,7 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener) -> Plan:
     output_folder = Path(parameters.output_folder).expanduser()
     with _collected(problems):
         device = resolve_device(parameters.device)
-        precision = resolve_precision(parameters.precision, device)
+        precision = resolve_precision(parameters.precision, device, QUICK)
     if output_folder.resolve().is_relative_to(folder.resolve()):
         # Its pictures would be taken for images of a class.
         problems.append(f"output_folder = {str(output_folder)!r} lies within the dataset {str(folder)!r}: move it out")
