@@ -11,16 +11,19 @@ import torch
 
 from .audit import Cache, audit
 from .dataset import Dataset, assemble, images_of
-from .devices import DeviceError, resolve_device, resolve_precision
 from .epochs import Listener
 from .folders import DatasetError, find_folders
 from .initial_weights import Start, StartError, start_network
 from .loading import worker_count
 from .parameters import Parameters
+from .resnext.devices import DeviceError, resolve_device, resolve_precision
 from .resnext.quantisation import QuantisationError, require_packages
 from .run_folder import RunFolderError, room_for, writable
 
 logger = logging.getLogger(__name__)
+
+QUICK = ("bf16", "fp16")
+"""What training takes under `auto`: bf16 needs no loss scaling."""
 
 AUDITED = 0.05
 """Share of the progress bar at which the images are checked."""
@@ -70,7 +73,7 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener) -> Plan:
     output_folder = Path(parameters.output_folder).expanduser()
     with _collected(problems):
         device = resolve_device(parameters.device)
-        precision = resolve_precision(parameters.precision, device)
+        precision = resolve_precision(parameters.precision, device, QUICK)
     if parameters.quantize:
         with _collected(problems):
             require_packages()

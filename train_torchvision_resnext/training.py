@@ -15,15 +15,16 @@ from lightning.pytorch.plugins.environments import LightningEnvironment  # type:
 from numpy.typing import NDArray
 from torch import nn
 
-from .devices import kept_memory
 from .epochs import Bar, EpochKeeper, Listener, Row, StopRequestedError, Watch, load_best
 from .evaluation import Evaluation, evaluate
 from .features import Runner
 from .lightning_module import ClassificationModule, NotFiniteError
 from .loading import ReadError
+from .memory import kept_memory
 from .outcome import Findings, write_outcome
 from .parameters import Parameters
 from .planning import TRAINED, Plan, TrainingError, make_plan
+from .resnext.devices import full_fp32, is_out_of_memory
 from .resnext.threads import fixed_threads
 from .run_folder import RunFolder, RunFolderError, open_run
 from .subject import Subject, make_subject, validation_images
@@ -187,19 +188,10 @@ def _write_best(run: RunFolder, plan: Plan, keeper: EpochKeeper, listener: Liste
 
 def _exact_logits(network: nn.Module, plan: Plan) -> NDArray[np.float32]:
     """The network's answers in full fp32, which is how a model folder is run unless told otherwise."""
-    tf32 = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
+    with full_fp32():
         images = validation_images(plan)
         logits, _ = Runner(plan.start.preprocessing, plan.device, "fp32").run(network, images, "Final evaluation")
-    finally:
-        torch.backends.cudnn.allow_tf32 = tf32
     return np.asarray(logits.numpy())
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch ran out of memory: on a GPU by its own error, on the CPU by the allocator's words."""
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate" in str(error)
 
 
 def _memory_problem(parameters: Parameters) -> str:
