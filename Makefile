@@ -61,7 +61,7 @@ $(VENV)/installed: requirements.txt $(PLUGINS:%=%/requirements.txt)
 	$(PYTHON) -m pip install -r requirements.txt
 	touch $@
 
-$(STUDIO)/installed: requirements-studio.txt requirements.txt $(PLUGINS:%=%/requirements.txt)
+$(STUDIO)/installed: requirements-studio.txt $(PLUGINS:%=%/requirements.txt)
 	python3 -m venv $(STUDIO)
 	$(STUDIO)/bin/python -m pip install --upgrade pip
 	$(STUDIO)/bin/python -m pip install -r requirements-studio.txt

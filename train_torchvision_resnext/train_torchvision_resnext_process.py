@@ -1,5 +1,6 @@
 """Task, parameters and factories: dataset folder → training → model folder."""
 
+import logging
 import threading
 from pathlib import Path
 
@@ -8,7 +9,11 @@ from ikomia.core import config
 from ikomia.dataprocess.io import DataDictIO
 from ikomia.dnn import dnntrain
 
+from train_torchvision_resnext.epoch_line import epoch_line
 from train_torchvision_resnext.parameters import Parameters, read_host_map
+
+logger = logging.getLogger("ikomia.train_torchvision_resnext")
+"""Below the host's own, so that its lines go where the host's go: the terminal, its log file, STUDIO's log."""
 
 NAME = "train_torchvision_resnext"
 VERSION = "2.0.0"
@@ -125,7 +130,7 @@ class TrainResNeXt(dnntrain.TrainProcess):
             listener = Listener(
                 progress=self._progress,
                 stop_requested=self._stop.is_set,
-                epoch=lambda row: tracking.log_metrics(row, int(row["epoch"])),
+                epoch=lambda row: self._tell(row, parameters, tracking),
             )
             result = train(self._dataset_folder(), parameters, listener)
             if result.model_folder:
@@ -141,6 +146,15 @@ class TrainResNeXt(dnntrain.TrainProcess):
                 "there is no dataset: connect a task that gives a folder, or run the workflow on a folder of images"
             )
         return Path(path)
+
+    @staticmethod
+    def _tell(row, parameters, tracking):
+        from tqdm import tqdm
+
+        tracking.log_metrics(row, int(row["epoch"]))
+        # In a terminal the line would run on behind the bar.
+        with tqdm.external_write_mode():
+            logger.info(epoch_line(row, parameters))
 
     def _progress(self, done):
         steps = int(done * PROGRESS_STEPS)
