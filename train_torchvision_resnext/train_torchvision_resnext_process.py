@@ -7,7 +7,6 @@ from pathlib import Path
 from ikomia import core, dataprocess
 from ikomia.core import config
 from ikomia.dataprocess.io import DataDictIO
-from ikomia.dnn import dnntrain
 
 from train_torchvision_resnext.epoch_line import epoch_line
 from train_torchvision_resnext.parameters import Parameters, read_host_map
@@ -63,36 +62,25 @@ class ModelFolder(dataprocess.CPathIO):
         """Nothing: the host clears all outputs before every run; ours forgets its path when it trains anew."""
 
 
-class TrainResNeXt(dnntrain.TrainProcess):
-    """Trains on a folder of images and hands on the path of the model folder."""
+class TrainResNeXt(dataprocess.CDnnTrainTask):
+    """Trains on a folder of images and hands on the path of the model folder.
+
+    Derived from what the host knows as a training task, past its Python class `TrainProcess`: that one starts a server
+    open to the network when it is constructed, and its module imports MLflow, which takes longer than `import ikomia`.
+    `tracking.py` does in `run` what it is for.
+    """
 
     def __init__(self, name, param):
-        dnntrain.TrainProcess.__init__(self, name, param)
+        dataprocess.CDnnTrainTask.__init__(self, name, param)
         own = TrainResNeXtParam()
         if param is not None:
             own.set_values(dict(param.get_values()))
         self.set_param_object(own)
-        self.remove_input(DATASET)
         self.add_input(dataprocess.CPathIO(core.IODataType.FOLDER_PATH))
         self.add_output(ModelFolder())
         self.add_output(Results())
         self._stop = threading.Event()
         self._steps_done = 0
-
-    @staticmethod
-    def _init_mlflow():
-        """Nothing: the host would start a server that is open to the network. `run` has its own tracking."""
-
-    @staticmethod
-    def _init_tensorboard():
-        """Nothing: constructing a task starts no server."""
-
-    def begin_task_run(self):
-        # Past TrainProcess, which would log to wherever MLflow's global state points.
-        dataprocess.CDnnTrainTask.begin_task_run(self)
-
-    def end_task_run(self):
-        dataprocess.CDnnTrainTask.end_task_run(self)
 
     def get_progress_steps(self):
         return PROGRESS_STEPS
