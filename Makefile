@@ -5,7 +5,7 @@ STUDIO := .venv-studio
 PLUGINS := infer_torchvision_resnext train_torchvision_resnext
 CODE := $(PLUGINS) tests examples benchmarks tools
 
-.PHONY: sync demo test test-studio check format bench package publish docs screenshots clean
+.PHONY: sync demo test test-studio test-packages check format bench package publish docs screenshots clean
 
 demo: $(VENV)/installed
 	$(PYTHON) -m examples.demo
@@ -35,6 +35,10 @@ sync:
 
 package: $(VENV)/installed
 	$(PYTHON) -m tools.package
+
+# Each package by itself in a fresh environment: installs torch twice.
+test-packages: $(VENV)/installed
+	$(PYTHON) -m tools.try_packages
 
 # The forms and the HUB's client need packages of their own, in an environment of their own.
 test-studio: $(STUDIO)/installed
