@@ -144,7 +144,10 @@ class Parameters(ParameterSchema):
             description="What computes: `auto` is the fastest that is installed and keeps the answers, OpenVINO on a "
             "CPU and torch on a GPU. `torch_compile` takes a minute to start.",
         ),
-        InForm(group="Device", ruled_out={"fp16": When("fp16 needs a GPU", device="cpu")}),
+        InForm(
+            group="Device",
+            ruled_out={"openvino": When("the plugin runs OpenVINO on the CPU only", device=r"cuda(:\d+)?")},
+        ),
     ] = "auto"
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16", "int8"],
@@ -153,6 +156,13 @@ class Parameters(ParameterSchema):
             description="Number format of the forward pass; `auto` is the fastest that keeps the answers: fp16 on a "
             "GPU with tensor cores, bf16 on a CPU that computes in it, fp32 elsewhere. fp16 needs a GPU, int8 a model "
             "folder that was quantised.",
+        ),
+        InForm(
+            group="Device",
+            ruled_out={
+                "fp16": When("fp16 needs a GPU", device="cpu"),
+                "int8": When("torchvision's weights are not quantised: int8 needs a model folder", weights=PUBLISHED),
+            },
         ),
     ] = "auto"
     guard_tolerance: Annotated[
@@ -164,6 +174,10 @@ class Parameters(ParameterSchema):
             description="Largest change of a probability, against torch in fp32, that a configuration chosen by "
             "`auto` may cause on the model's golden set; beyond it the next one is taken.",
         ),
+        InForm(
+            group="Device",
+            idle=(When("nothing is chosen by auto", runtime=r"(?!auto$).*", precision=r"(?!auto$).*"),),
+        ),
     ] = 0.02
     threads: Annotated[
         int,
@@ -173,6 +187,7 @@ class Parameters(ParameterSchema):
             title="Threads",
             description="Threads for preprocessing and for the forward pass on a CPU; 0 = the machine's cores.",
         ),
+        InForm(group="Device", minimum_means="the machine's cores"),
     ] = 0
 
     @field_validator("model_name")

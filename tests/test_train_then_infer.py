@@ -3,10 +3,12 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -200,6 +202,43 @@ def test_stop_ends_within_a_batch_and_leaves_a_model_and_the_run_goes_on(digits,
     assert files_in(folder.parent) == ["checkpoints", "model", "run.json"]
 
 
+def test_each_epoch_is_told_where_the_host_tells_things(digits, tmp_path):
+    log = Path(config.main_cfg["root_folder"]) / "log.txt"
+    before = len(log.read_text(encoding="utf-8"))
+    workflow, train = training_workflow(digits, tmp_path)
+    steps = []
+    emit = train.emit_step_progress
+    train.emit_step_progress = lambda: (steps.append(1), emit())
+    workflow.run()
+    told = re.findall(r"INFO:(epoch .*)", log.read_text(encoding="utf-8")[before:])
+    history = train.get_output(RESULTS).data["history"]
+    assert [line.partition(":")[0] for line in told] == ["epoch 1 of 3", "epoch 2 of 3", "epoch 3 of 3"]
+    for line, row in zip(told, history, strict=True):
+        assert f"loss {row['train_loss']:.4g}, validation loss {row['val_loss']:.4g}" in line
+    assert told[0].endswith(" left")
+    assert len(steps) == train.get_progress_steps()
+
+
+def test_stopping_the_workflow_keeps_the_best_epoch_and_ends_the_graph(digits, tmp_path):
+    workflow, train = training_workflow(digits, tmp_path, epochs="5000", scheduler="none")
+
+    def stop_when_there_is_a_best_epoch():
+        for _ in range(6000):
+            if list(tmp_path.glob("*/checkpoints/last.ckpt")):
+                return workflow.stop()
+            time.sleep(0.01)
+        raise AssertionError("no epoch was completed")
+
+    watcher = threading.Thread(target=stop_when_there_is_a_best_epoch)
+    watcher.start()
+    with pytest.raises(RuntimeError, match="Stop workflow requested"):
+        workflow.run()
+    watcher.join()
+    results = train.get_output(RESULTS).data
+    assert results["stopped"]
+    assert "model.safetensors" in files_in(results["model_folder"])
+
+
 def test_constructing_the_task_is_cheap_and_starts_nothing(tmp_path):
     code = """
 import sys, threading, psutil
@@ -207,9 +246,9 @@ import ikomia
 from ikomia.dataprocess.workflow import Workflow
 task = Workflow().add_task(name="train_torchvision_resnext")
 me = psutil.Process()
-assert task is not None
-assert "torch" not in sys.modules, "torch was imported"
-assert "lightning" not in sys.modules, "lightning was imported"
+assert task.type.name == "DNN_TRAIN", "not what the host knows as a training"
+for slow in ("torch", "lightning", "mlflow", "tensorboard", "matplotlib"):
+    assert slow not in sys.modules, f"{slow} was imported"
 assert not me.children(recursive=True), "a process was started"
 assert not me.net_connections(), "a port was opened"
 """
