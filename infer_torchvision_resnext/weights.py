@@ -25,7 +25,15 @@ from .resnext.architecture import Architecture, ArchitectureError, Shaped, class
 from .resnext.golden import GOLDEN, Golden, GoldenError, read_golden
 from .resnext.model_folder import CLASSES, CONFIG, WEIGHTS, ModelFolderError, read_config
 from .resnext.preprocessing import Preprocessing
-from .resnext.weight_files import PUBLISHED_WEIGHTS, WeightFileError, cached_file, read_arrays, read_shapes, read_state
+from .resnext.weight_files import (
+    PUBLISHED_WEIGHTS,
+    WeightFileError,
+    cached_file,
+    errors_of_the_disk,
+    read_arrays,
+    read_shapes,
+    read_state,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -179,7 +187,9 @@ def _as_safetensors(path: Path, architecture: Architecture, cache: Cache) -> Pat
         from safetensors.torch import save_file
 
         state = read_state(path, architecture)
-        save_file({key: tensor.detach().clone().contiguous() for key, tensor in state.items()}, folder / WEIGHTS)
+        tensors = {key: tensor.detach().clone().contiguous() for key, tensor in state.items()}
+        with errors_of_the_disk(folder / WEIGHTS):
+            save_file(tensors, folder / WEIGHTS)
 
     try:
         return cache.entry("weights", key_of(path.name, *stamp_of(path)), convert) / WEIGHTS
