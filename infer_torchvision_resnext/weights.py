@@ -29,6 +29,7 @@ from .resnext.weight_files import (
     PUBLISHED_WEIGHTS,
     WeightFileError,
     cached_file,
+    errors_of_the_disk,
     published_for,
     read_arrays,
     read_shapes,
@@ -192,7 +193,9 @@ def _as_safetensors(path: Path, architecture: Architecture, cache: Cache) -> Pat
         from safetensors.torch import save_file
 
         state = read_state(path, architecture)
-        save_file({key: tensor.detach().clone().contiguous() for key, tensor in state.items()}, folder / WEIGHTS)
+        tensors = {key: tensor.detach().clone().contiguous() for key, tensor in state.items()}
+        with errors_of_the_disk(folder / WEIGHTS):
+            save_file(tensors, folder / WEIGHTS)
 
     try:
         return cache.entry("weights", key_of(path.name, *stamp_of(path)), convert) / WEIGHTS

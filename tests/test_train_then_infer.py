@@ -17,7 +17,9 @@ import torch
 from ikomia.core import IODataType, config
 from ikomia.dataprocess import CPathIO
 from ikomia.dataprocess.workflow import Workflow
+from mlflow import MlflowClient
 from safetensors.torch import load_file, save_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.image_folders import TINY, write_digits
 
@@ -274,6 +276,84 @@ def test_parameters_survive_a_workflow_file(digits, tmp_path):
     loaded = Workflow()
     loaded.load(str(tmp_path / "workflow.json"))
     assert loaded.find_task("train_torchvision_resnext", 0).get_parameters() == train.get_parameters()
+
+
+def test_a_workflow_file_of_the_earlier_plugin_loads(tmp_path):
+    keys = {
+        "model_name": "resnext101",
+        "batch_size": "8",
+        "epochs": "15",
+        "momentum": "0.9",
+        "learning_rate": "0.001",
+        "weight_decay": "0.0001",
+        "num_workers": "0",
+        "input_size": "224",
+        "use_pretrained": "True",
+        "feature_extract": "False",
+        "export_pth": "True",
+        "export_onnx": "False",
+        "output_folder": str(tmp_path),
+    }
+    task = {
+        "task_id": 0,
+        "task_data": {
+            "name": "train_torchvision_resnext",
+            "language": 1,
+            "inputs": [{"name": "IODataType.FOLDER_PATH"}],
+            "outputs": [],
+            "parameters": [{"name": name, "value": value} for name, value in keys.items()],
+        },
+    }
+    edge = {"source_id": -1, "source_index": 0, "target_id": 0, "target_index": 0}
+    file = tmp_path / "old.json"
+    file.write_text(json.dumps({"metadata": {"name": "old"}, "tasks": [task], "connections": [edge]}))
+    workflow = Workflow()
+    workflow.load(str(file))
+    loaded = workflow.find_task("train_torchvision_resnext", 0).get_parameters()
+    assert {key: loaded[key] for key in keys} == keys
+
+
+def test_the_hosts_progress_moves_with_the_batches(digits, tmp_path):
+    workflow, train = training_workflow(digits, tmp_path)
+    steps = []
+    emit, task = train.emit_step_progress, train._progress
+
+    def in_one_go(done):
+        steps.append(0)
+        task(done)
+
+    def count():
+        steps[-1] += 1
+        emit()
+
+    train._progress, train.emit_step_progress = in_one_go, count
+    workflow.run()
+    assert sum(steps) == train.get_progress_steps()
+    # 75 images were checked, three epochs of 10 batches run; the longest stretch is the twentieth after the epochs.
+    assert len([number for number in steps if number]) >= 75 // 2 + 30
+    assert max(steps) <= train.get_progress_steps() / 20
+
+
+def test_figures_and_the_model_folder_are_logged_where_studio_looks(digits, tmp_path):
+    workflow, train = training_workflow(digits, tmp_path, epochs="2")
+    workflow.run()
+    client = MlflowClient(config.main_cfg["mlflow"]["tracking_uri"])
+    experiment = client.get_experiment_by_name("train_torchvision_resnext")
+    run = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])[0]
+    assert run.data.params["epochs"] == "2"
+    assert run.data.params["output_folder"] == str(tmp_path)
+    history = train.get_output(RESULTS).data["history"]
+    assert [entry.value for entry in client.get_metric_history(run.info.run_id, "val_top1")] == [
+        row["val_top1"] for row in history
+    ]
+    names = {Path(entry.path).name for entry in client.list_artifacts(run.info.run_id, "model")}
+    assert names == set(files_in(train.get_output(MODEL_FOLDER).get_path()))
+    pictures = {Path(entry.path).name for entry in client.list_artifacts(run.info.run_id, "model/report")}
+    assert {"report.html", "confusion_matrix.png", "learning_curves.png"} <= pictures
+    events = Path(config.main_cfg["tensorboard"]["log_uri"]) / "train_torchvision_resnext"
+    newest = max(events.rglob("events.out.tfevents*"), key=lambda path: path.stat().st_mtime)
+    scalars = EventAccumulator(str(newest)).Reload().Scalars("val_top1")
+    assert [event.value for event in scalars] == pytest.approx([row["val_top1"] for row in history])
 
 
 def test_without_a_dataset_the_task_says_so(tmp_path):

@@ -24,6 +24,7 @@ from .report import write_report
 from .resnext.golden import GOLDEN, GoldenError, write_golden
 from .resnext.model_folder import ModelConfig, write_model_folder
 from .resnext.quantisation import Quantised
+from .resnext.weight_files import errors_of_the_disk
 
 METRICS = "metrics.json"
 METRICS_VERSION = 1
@@ -64,7 +65,7 @@ def write_outcome(folder: Path, plan: Plan, network: ResNet, findings: Findings,
     def complete(draft: Path) -> None:
         _write_golden(network, plan, draft)
         if parameters.export_pth:
-            torch.save(state, draft / f"{_file_name(plan)}.pth")
+            _write_pth(state, draft / f"{_file_name(plan)}.pth")
         if parameters.export_onnx:
             _export(network, plan, draft)
         int8 = _quantise(draft, plan, findings, listener)
@@ -90,6 +91,11 @@ def _file_name(plan: Plan) -> str:
     parameters = plan.parameters
     own = parameters.layers or parameters.cardinality or parameters.bottleneck_width
     return parameters.architecture.name if own else parameters.model_name
+
+
+def _write_pth(state: Mapping[str, torch.Tensor], path: Path) -> None:
+    with errors_of_the_disk(path):
+        torch.save(state, path)
 
 
 def _export(network: ResNet, plan: Plan, draft: Path) -> None:

@@ -17,6 +17,7 @@ from typing_extensions import Self
 
 from .architecture import Architecture, Stem, class_count
 from .preprocessing import Preprocessing
+from .weight_files import errors_of_the_disk
 
 if TYPE_CHECKING:
     import torch
@@ -173,7 +174,8 @@ def write_model_folder(
     draft = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
     draft.mkdir()
     try:
-        save_file(tensors, draft / WEIGHTS, metadata={"format": "pt"})
+        with errors_of_the_disk(draft / WEIGHTS):
+            save_file(tensors, draft / WEIGHTS, metadata={"format": "pt"})
         (draft / CONFIG).write_text(json.dumps(config.model_dump(), indent=2, ensure_ascii=False), encoding="utf-8")
         (draft / CLASSES).write_text("".join(f"{label}\n" for label in config.label_names), encoding="utf-8")
         if complete:

@@ -434,6 +434,49 @@ def test_a_full_disk_leaves_no_half_model_and_the_run_can_go_on(digits, tmp_path
     assert len(result.history) == 3
 
 
+REFUSED = """
+import resource, signal, sys
+from pathlib import Path
+import ikomia
+from train_torchvision_resnext.epochs import Listener
+from train_torchvision_resnext.parameters import read_host_map
+from train_torchvision_resnext.planning import TrainingError
+from train_torchvision_resnext.training import train
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+folder, *settings = sys.argv[1:]
+parameters = read_host_map(dict(setting.split("=", 1) for setting in settings))
+
+def refuse(row):
+    # From now on the system refuses to write any file as large as the weights.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+
+try:
+    train(Path(folder), parameters, Listener(epoch=refuse))
+except TrainingError as error:
+    print("refused:", error)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="the system has no limit of file sizes")
+# Without learning no epoch is better than the first: then the trainer's state is the first file that is too large.
+@pytest.mark.parametrize(("learning_rate", "file"), [(0.01, "best"), (0, "last")])
+def test_a_disk_that_refuses_to_be_written_is_a_clear_error_and_the_run_can_go_on(
+    learning_rate, file, digits, tmp_path
+):
+    parameters = settings(tmp_path, learning_rate=learning_rate, ema_decay=0)
+    command = [sys.executable, "-c", REFUSED, str(digits)]
+    command += [f"{key}={value}" for key, value in parameters.to_strings().items()]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
+    assert f"refused: reading or writing failed ({next(tmp_path.glob('*/checkpoints'))}/{file}" in ended.stdout, (
+        ended.stdout + ended.stderr
+    )
+    assert "File too large" in ended.stdout
+    assert not list(tmp_path.glob("*/model"))
+    assert len(train(digits, parameters.updated({"resume": "auto"})).history) == 3
+
+
 def test_bf16_is_close_to_fp32(digits, tmp_path):
     results = [
         train(digits, settings(tmp_path / precision, precision=precision, epochs=5)) for precision in ("bf16", "fp32")

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .weight_files import errors_of_the_disk
+
 GOLDEN = "golden.safetensors"
 
 
@@ -46,7 +48,8 @@ def write_golden(folder: Path, golden: Golden) -> None:
     from safetensors.numpy import save_file
 
     tensors: dict[str, NDArray[Any]] = {"images": golden.images, "logits": golden.logits}
-    save_file({key: np.ascontiguousarray(values) for key, values in tensors.items()}, folder / GOLDEN)
+    with errors_of_the_disk(folder / GOLDEN):
+        save_file({key: np.ascontiguousarray(values) for key, values in tensors.items()}, folder / GOLDEN)
 
 
 def read_golden(folder: Path) -> Golden | None:
