@@ -81,7 +81,7 @@ def test_one_graph_trains_and_infers_without_a_path_being_typed(digits, tmp_path
         "report",
         "resnext8_4x4d.pth",
     ]
-    assert files_in(Path(folder).parent) == ["model", "run.json"]
+    assert files_in(Path(folder).parent) == ["epochs", "model", "run.json"]
     results = train.get_output(RESULTS).data
     assert (results["model_folder"], results["stopped"]) == (folder, False)
     assert len(results["history"]) == 4
@@ -201,7 +201,7 @@ def test_stop_ends_within_a_batch_and_leaves_a_model_and_the_run_goes_on(digits,
     assert 1 <= len(results["history"]) < 5000
     folder = Path(results["model_folder"])
     assert "model.safetensors" in files_in(folder)
-    assert files_in(folder.parent) == ["checkpoints", "model", "run.json"]
+    assert files_in(folder.parent) == ["checkpoints", "epochs", "model", "run.json"]
 
 
 def test_each_epoch_is_told_where_the_host_tells_things(digits, tmp_path):

@@ -142,15 +142,16 @@ class EpochKeeper(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         if not isinstance(module, ClassificationModule):
             raise TypeError(f"expected a ClassificationModule, not a {type(module).__name__}")
-        scalars = evaluate(module.val_logits, module.val_targets, self.labels).scalars()
+        evaluation = evaluate(module.val_logits, module.val_targets, self.labels)
         row: Row = {
             "epoch": trainer.current_epoch + 1,
             "train_loss": module.train_loss,
-            **{f"val_{name}": float(value) for name, value in scalars.items()},
+            **{f"val_{name}": float(value) for name, value in evaluation.scalars().items()},
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "seconds": time.perf_counter() - self._since,
         }
         self.history.append(row)
+        self.run.note_epoch(len(self.history), {**row, "validation": evaluation.to_dict()})
         if self.best_epoch == 0 or _rank(row) > _rank(self.history[self.best_epoch - 1]):
             self.best_epoch = len(self.history)
             save_best(self.run.best, module)

@@ -89,7 +89,7 @@ def write_outcome(folder: Path, plan: Plan, network: ResNet, findings: Findings,
 def _file_name(plan: Plan) -> str:
     """The model's name as it was asked for, or that of the architecture of one's own."""
     parameters = plan.parameters
-    own = parameters.layers or parameters.cardinality or parameters.bottleneck_width
+    own = parameters.layers or parameters.cardinality or parameters.bottleneck_width or parameters.stem != "auto"
     return parameters.architecture.name if own else parameters.model_name
 
 

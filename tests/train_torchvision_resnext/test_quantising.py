@@ -89,7 +89,7 @@ def test_stop_while_quantising_leaves_the_finished_model_without_it(digits, tmp_
     assert metrics_of(result)["int8"] is None
     assert "<h2>Accuracy in int8</h2>" not in report_of(result)
     assert any(note.startswith("stopped while quantising") for note in result.notes)
-    assert sorted(path.name for path in result.model_folder.parent.iterdir()) == ["model", "run.json"]
+    assert sorted(path.name for path in result.model_folder.parent.iterdir()) == ["epochs", "model", "run.json"]
     assert max(done for done in progress if done < 1) < TRAINED + 0.02
 
 

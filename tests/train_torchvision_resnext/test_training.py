@@ -86,7 +86,7 @@ def test_exactly_these_files_are_left(trained):
     assert run.parent == output
     assert files_in(result.model_folder) == ALWAYS | {"resnext8_4x4d.pth", "model.onnx"}
     assert (result.model_folder / "report" / "report.html").is_file()
-    assert {path.name for path in run.iterdir()} == {"model", "run.json"}
+    assert {path.name for path in run.iterdir()} == {"epochs", "model", "run.json"}
 
 
 def test_progress_only_rises_and_ends_at_the_end(trained):
@@ -104,6 +104,21 @@ def test_a_row_an_epoch(trained):
     assert {"train_loss", "val_loss", "val_top1", "val_top5", "val_macro_f1", "learning_rate", "seconds"} <= set(
         rows[0]
     )
+
+
+def test_every_epoch_keeps_its_figures_by_class_and_its_confusion_matrix(trained):
+    result, _, rows, _ = trained
+    files = sorted((result.model_folder.parent / "epochs").iterdir())
+    assert [file.name for file in files] == [f"{number:04}.json" for number in range(1, 9)]
+    for file, row in zip(files, rows, strict=True):
+        figures = json.loads(file.read_text(encoding="utf-8"))
+        assert {key: figures[key] for key in row} == row
+        validation = figures["validation"]
+        confusion = np.array(validation["confusion"])
+        assert confusion.sum() == validation["count"] == result.evaluation.count
+        assert np.trace(confusion) / confusion.sum() == pytest.approx(row["val_top1"])
+        recalls = np.diag(confusion) / confusion.sum(axis=1)
+        assert [of_class["recall"] for of_class in validation["per_class"]] == pytest.approx(recalls)
 
 
 def test_the_folder_answers_as_the_evaluation_says(trained, digits):
@@ -428,7 +443,7 @@ def test_a_full_disk_leaves_no_half_model_and_the_run_can_go_on(digits, tmp_path
         with pytest.raises(TrainingError, match=r"the disk is full.*make room.*resume=auto then goes on"):
             train(digits, settings(tmp_path))
     (run,) = tmp_path.glob("*/run.json")
-    assert {path.name for path in run.parent.iterdir()} == {"checkpoints", "run.json"}
+    assert {path.name for path in run.parent.iterdir()} == {"checkpoints", "epochs", "run.json"}
     result = train(digits, settings(tmp_path, resume="auto"))
     assert result.model_folder.parent == run.parent
     assert len(result.history) == 3
