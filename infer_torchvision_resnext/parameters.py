@@ -131,13 +131,17 @@ class Parameters(ParameterSchema):
         InForm(group="Device", suggestions=("auto", "cpu", "cuda")),
     ] = "auto"
     runtime: Annotated[
-        Literal["auto", "torch", "torch_compile", "openvino"],
+        Literal["auto", "torch", "torch_compile", "openvino", "onnxruntime"],
         Field(
             title="Runtime",
             description="What computes: `auto` is the fastest that is installed and keeps the answers, OpenVINO on a "
-            "CPU and torch on a GPU. `torch_compile` takes a minute to start.",
+            "CPU and torch on a GPU. `torch_compile` takes a minute to start, `onnxruntime` takes minutes where "
+            "TensorRT is installed.",
         ),
-        InForm(group="Device", ruled_out={"fp16": When("fp16 needs a GPU", device="cpu")}),
+        InForm(
+            group="Device",
+            ruled_out={"openvino": When("the plugin runs OpenVINO on the CPU only", device=r"cuda(:\d+)?")},
+        ),
     ] = "auto"
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16", "int8"],
@@ -147,6 +151,7 @@ class Parameters(ParameterSchema):
             "GPU with tensor cores, bf16 on a CPU that computes in it, fp32 elsewhere. fp16 needs a GPU, int8 a model "
             "folder that was quantised.",
         ),
+        InForm(group="Device", ruled_out={"fp16": When("fp16 needs a GPU", device="cpu")}),
     ] = "auto"
     guard_tolerance: Annotated[
         float,
@@ -157,6 +162,7 @@ class Parameters(ParameterSchema):
             description="Largest change of a probability, against torch in fp32, that a configuration chosen by "
             "`auto` may cause on the model's golden set; beyond it the next one is taken.",
         ),
+        InForm(group="Device"),
     ] = 0.02
     threads: Annotated[
         int,
@@ -166,6 +172,7 @@ class Parameters(ParameterSchema):
             title="Threads",
             description="Threads for preprocessing and for the forward pass on a CPU; 0 = the machine's cores.",
         ),
+        InForm(group="Device", minimum_means="the machine's cores"),
     ] = 0
 
     @field_validator("weights")

@@ -16,8 +16,9 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from ..cache import Cache, key_of
+from ..resnext.devices import DeviceError
 from ..weights import Model
-from .runtime import DeviceError
+from .runtime import chunks
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +28,6 @@ GRAPH_VERSION = 1
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """Precision → OpenVINO's hint. Always given: without it, OpenVINO takes bf16 wherever the processor has it. What is
 left of an int8 network in floating point stays in fp32."""
-
-CHUNK = 8
-"""Images per inference. More are no faster on a CPU, and every new number of images is set up anew; so batches are
-cut into 8, 4, 2 and 1."""
 
 INT8_FILE, INT8_REPORT = "openvino/int8.xml", "openvino/int8.json"
 """In a model folder, written by `quantize`."""
@@ -99,22 +96,6 @@ class OpenVINORuntime:
 
     def release_memory(self) -> None:
         """Nothing is kept that could be given back."""
-
-
-def has_native_bf16() -> bool:
-    """Whether the processor computes in bf16 itself."""
-    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
-def chunks(count: int) -> list[slice]:
-    """Cut a batch into parts of 8, then of 4, 2 and 1."""
-    parts, start, size = [], 0, CHUNK
-    while start < count:
-        while size > count - start:
-            size //= 2
-        parts.append(slice(start, start + size))
-        start += size
-    return parts
 
 
 @functools.cache

@@ -11,8 +11,8 @@ from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.quantize import QuantisationError, main, quantise
+from infer_torchvision_resnext.resnext.devices import DeviceError
 from infer_torchvision_resnext.resnext.images import to_rgb
-from infer_torchvision_resnext.runtimes.runtime import DeviceError
 from infer_torchvision_resnext.weights import load_model
 
 DIGITS = Path(__file__).parents[2] / "examples" / "models" / "digits"
