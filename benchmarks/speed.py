@@ -129,6 +129,10 @@ def latency(name: str, rounds: int, complete: bool) -> list[dict[str, Any]]:
             run = our_run(folder, image, runtime="openvino", precision=precision)
             ways[f"this plugin {precision}, whole host, {size}"] = (precision, run)
     if complete:
+        image = frame(*ONE_MEGAPIXEL)
+        for runtime in ("onnxruntime", "torch"):
+            run = our_run(folder, image, runtime=runtime, precision="fp32")
+            ways[f"this plugin fp32 in {runtime}, whole host, 1 MP"] = ("fp32", run)
         ways |= forwards(name, folder, 1)
     else:
         for precision in precisions(folder):
