@@ -15,6 +15,7 @@ from benchmarks.interleaved import Timing, time_in_turns
 from benchmarks.limit import floor_ms
 from benchmarks.speed_models import LABELS, model_folder
 from examples.ikomia_home import use_own_home
+from infer_torchvision_resnext.resnext.devices import cpu_computes_bf16
 
 MAIN, SHORT = "resnext50_32x4d", ("resnext101_32x8d", "resnext101_64x4d")
 ONE_MEGAPIXEL, TWELVE_MEGAPIXELS = (1000, 1000), (3000, 4000)
@@ -40,10 +41,11 @@ def boxes(count: int, height: int, width: int) -> list[tuple[float, float, float
 
 def precisions(folder: Path) -> list[str]:
     """What this model and machine run natively."""
-    import openvino as ov
-
-    native = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return ["fp32", *(["bf16"] if native else []), *(["int8"] if (folder / "openvino" / "int8.xml").is_file() else [])]
+    return [
+        "fp32",
+        *(["bf16"] if cpu_computes_bf16() else []),
+        *(["int8"] if (folder / "openvino" / "int8.xml").is_file() else []),
+    ]
 
 
 def our_run(folder: Path, image: np.ndarray, found: list[Any] | None = None, **parameters: Any) -> Callable[[], object]:

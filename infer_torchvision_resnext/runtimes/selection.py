@@ -118,6 +118,9 @@ def _on_gpu(runtime: str, precision: str, device: str) -> list[Configuration]:
     runtime = "torch" if runtime == "auto" else runtime
     if precision != "auto":
         return [Configuration(runtime, precision)]
+    if runtime == "onnxruntime":
+        # torch, which is asked below, may be built without CUDA.
+        return [Configuration(runtime, each) for each in (*QUICK, "fp32")]
     fastest = resolve_precision("auto", resolve_device(device), QUICK)
     return [Configuration(runtime, each) for each in dict.fromkeys((fastest, "fp32"))]
 

@@ -79,9 +79,10 @@ def test_the_graph_for_gpus_is_in_half_precision_and_near(tiny_folder, cache):
     assert 0 < difference < 0.05
 
 
-def test_batch_normalisation_is_folded_by_onnx_runtime(tiny_folder, tmp_path, cache):
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_batch_normalisation_is_folded_by_onnx_runtime(precision, tiny_folder, tmp_path, cache):
     model = model_of(tiny_folder, cache)
-    graph = build_graph(model.architecture, model.arrays(), model.preprocessing)
+    graph = build_graph(model.architecture, model.arrays(), model.preprocessing, precision)
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC

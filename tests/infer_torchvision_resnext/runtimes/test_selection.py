@@ -137,6 +137,9 @@ def test_without_openvino_onnx_runtime_comes_before_torch(monkeypatch):
     assert candidates("auto", "auto", "cpu") == [Configuration("onnxruntime", "fp32"), Configuration("torch", "fp32")]
     assert candidates("auto", "bf16", "cpu") == [Configuration("torch", "bf16")]
     assert candidates("onnxruntime", "auto", "cpu") == [Configuration("onnxruntime", "fp32")]
+    half = Configuration("onnxruntime", "fp16")
+    assert candidates("onnxruntime", "auto", "cuda") == [half, Configuration("onnxruntime", "fp32")]
+    assert candidates("onnxruntime", "fp16", "cuda:1") == [half]
 
 
 def test_int8_without_openvino_says_what_it_needs(folder, cache, monkeypatch):
