@@ -151,7 +151,13 @@ class Parameters(ParameterSchema):
             "GPU with tensor cores, bf16 on a CPU that computes in it, fp32 elsewhere. fp16 needs a GPU, int8 a model "
             "folder that was quantised.",
         ),
-        InForm(group="Device", ruled_out={"fp16": When("fp16 needs a GPU", device="cpu")}),
+        InForm(
+            group="Device",
+            ruled_out={
+                "fp16": When("fp16 needs a GPU", device="cpu"),
+                "int8": When("torchvision's weights are not quantised: int8 needs a model folder", weights=PUBLISHED),
+            },
+        ),
     ] = "auto"
     guard_tolerance: Annotated[
         float,
@@ -162,7 +168,10 @@ class Parameters(ParameterSchema):
             description="Largest change of a probability, against torch in fp32, that a configuration chosen by "
             "`auto` may cause on the model's golden set; beyond it the next one is taken.",
         ),
-        InForm(group="Device"),
+        InForm(
+            group="Device",
+            idle=(When("nothing is chosen by auto", runtime=r"(?!auto$).*", precision=r"(?!auto$).*"),),
+        ),
     ] = 0.02
     threads: Annotated[
         int,
