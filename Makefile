@@ -3,9 +3,9 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 STUDIO := .venv-studio
 PLUGINS := infer_torchvision_resnext train_torchvision_resnext
-CODE := $(PLUGINS) tests examples benchmarks tools
+CODE := $(PLUGINS) tests examples benchmarks comparison tools
 
-.PHONY: sync demo test test-studio check format bench package publish docs screenshots clean
+.PHONY: sync demo test test-studio test-packages check format bench compare package publish docs screenshots clean
 
 demo: $(VENV)/installed
 	$(PYTHON) -m examples.demo
@@ -25,6 +25,10 @@ format: $(VENV)/installed
 bench: $(VENV)/installed
 	$(PYTHON) -m benchmarks
 
+# Without ARGS: ResNet and ResNeXt at constant cost on the digits. Ctrl-C stops it, the same command goes on.
+compare: $(VENV)/installed
+	$(PYTHON) -m comparison $(ARGS)
+
 # Both plugins carry the shared sub-package and the same form; the inference plugin's are the originals.
 sync:
 	rm -rf train_torchvision_resnext/resnext
@@ -35,6 +39,10 @@ sync:
 
 package: $(VENV)/installed
 	$(PYTHON) -m tools.package
+
+# Each package by itself in a fresh environment: installs torch twice.
+test-packages: $(VENV)/installed
+	$(PYTHON) -m tools.try_packages
 
 # The forms and the HUB's client need packages of their own, in an environment of their own.
 test-studio: $(STUDIO)/installed
@@ -61,7 +69,7 @@ $(VENV)/installed: requirements.txt $(PLUGINS:%=%/requirements.txt)
 	$(PYTHON) -m pip install -r requirements.txt
 	touch $@
 
-$(STUDIO)/installed: requirements-studio.txt requirements.txt $(PLUGINS:%=%/requirements.txt)
+$(STUDIO)/installed: requirements-studio.txt $(PLUGINS:%=%/requirements.txt)
 	python3 -m venv $(STUDIO)
 	$(STUDIO)/bin/python -m pip install --upgrade pip
 	$(STUDIO)/bin/python -m pip install -r requirements-studio.txt

@@ -17,7 +17,7 @@ from examples.ikomia_home import DEMO, use_own_home
 from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
-from infer_torchvision_resnext.predictions import softmax
+from infer_torchvision_resnext.predictions import Prediction, softmax, top_k
 from infer_torchvision_resnext.runtimes.folding import fold_batch_norms
 from infer_torchvision_resnext.runtimes.onnx_graph import build_graph
 from infer_torchvision_resnext.runtimes.runtime import core_count
@@ -75,15 +75,17 @@ def spinning(model: Model) -> Ways:
 class Overlapped(Classifier):
     """Crops the next batch while the network looks at this one."""
 
-    def logits(self, images: Sequence[Any]) -> np.ndarray:
-        runtime, size, pool = self._prepared(), self._parameters.batch_size, self._workers()
-        parts = [images[start : start + size] for start in range(0, len(images), size)]
-        pending, answers = pool.map(self._preprocessing.crop, parts[0]), []
+    def ahead(self, images: Sequence[Any]) -> list[Prediction]:
+        """As `classify`."""
+        runtime, asked, pool = self._prepared(), self._parameters, self._workers()
+        parts = [images[start : start + asked.batch_size] for start in range(0, len(images), asked.batch_size)]
+        pending, answers = pool.map(self._preprocessing.crop, parts[0]), list[Prediction]()
         for following in [*parts[1:], []]:
             crops = np.stack(list(pending))
             pending = pool.map(self._preprocessing.crop, following)
-            answers.append(softmax(self._run(runtime, crops)))
-        return np.concatenate(answers)
+            probabilities = softmax(self._run(runtime, crops))
+            answers += top_k(probabilities, self.labels, asked.top_k, asked.confidence_threshold)
+        return answers
 
 
 def overlap() -> Ways:
@@ -96,7 +98,7 @@ def overlap() -> Ways:
         classifier.prepare(asked)
     return {
         "100 objects, crops, then network": lambda: plain.classify(views),
-        "100 objects, crops ahead of the network": lambda: ahead.logits(views),
+        "100 objects, crops ahead of the network": lambda: ahead.ahead(views),
     }
 
 

@@ -1,20 +1,21 @@
-"""What both plugins add to `import ikomia` with auto-completion on, in fresh processes and scratch homes.
+"""What both plugins add to `import ikomia` with auto-completion on, in fresh processes and scratch homes, in turns.
 
-Measured when Ikomia finds its completion written, and when it has to write it, constructing every plugin. Ikomia keeps
-the completion in its installed package: run this in an environment of its own.
+Measured when Ikomia finds its completion written, and when it has to write it, constructing every plugin. Each home has
+an Ikomia of its own, by links, since Ikomia keeps the completion in its package; the installed one is left alone.
 """
 
-import importlib.util
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from examples.ikomia_home import REPOSITORY, link
+from tools.own_ikomia import own_ikomia
 
-ROUNDS = 5
+ROUNDS = 7
 PROBE = """
 import socket, sys, time
 bound = []
@@ -22,49 +23,68 @@ bind = socket.socket.bind
 socket.socket.bind = lambda self, address: (bound.append(address), bind(self, address))[1]
 start = time.perf_counter()
 import ikomia
-print(time.perf_counter() - start, "torch" in sys.modules, len(bound))
+print(time.perf_counter() - start, bool({"torch", "mlflow"} & set(sys.modules)), len(bound))
 """
 
 
-def completion() -> Path:
-    """Where the installed Ikomia keeps what it completes. Raises: ImportError."""
-    found = importlib.util.find_spec("ikomia")
-    if found is None or found.origin is None:
-        raise ImportError("Ikomia is not installed")
-    return Path(found.origin).parent / "utils" / "autocomplete_local.cache"
+@dataclass(frozen=True)
+class Import:
+    """One `import ikomia`: how long it took, whether it imported torch or MLflow, how many ports it bound."""
+
+    seconds: float
+    heavy: bool
+    ports: int
 
 
-def measure(home: Path, rewrite: bool) -> tuple[float, bool, int]:
-    """Seconds of one import, whether it imported torch, and how many ports it bound (Ikomia alone probes one)."""
-    if rewrite:
-        completion().unlink(missing_ok=True)
-    environment = {**os.environ, "HOME": str(home), "USERPROFILE": str(home), "IKOMIA_AUTO_COMPLETION": "True"}
-    command = [sys.executable, "-c", PROBE]
-    finished = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, check=True)
-    seconds, torch, ports = finished.stdout.strip().splitlines()[-1].split()
-    return float(seconds), torch == "True", int(ports)
+class Home:
+    """A home with some plugins installed and an Ikomia of its own."""
+
+    def __init__(self, folder: Path, plugins: list[Path]) -> None:
+        installed = folder / "Ikomia" / "Plugins" / "Python"
+        installed.mkdir(parents=True)
+        for plugin in plugins:
+            link(plugin, installed / plugin.name)
+        self._folder = folder
+        self._package = own_ikomia(folder / "packages")
+
+    def start(self, rewrite: bool) -> Import:
+        """Import Ikomia in a new process, after its completion was deleted or not."""
+        if rewrite:
+            (self._package / "ikomia" / "utils" / "autocomplete_local.cache").unlink(missing_ok=True)
+        environment = {
+            **os.environ,
+            "HOME": str(self._folder),
+            "USERPROFILE": str(self._folder),
+            "PYTHONPATH": str(self._package),
+            "IKOMIA_AUTO_COMPLETION": "True",
+        }
+        finished = subprocess.run(
+            [sys.executable, "-c", PROBE], env=environment, cwd=self._folder, capture_output=True, text=True, check=True
+        )
+        seconds, heavy, ports = finished.stdout.strip().splitlines()[-1].split()
+        return Import(float(seconds), heavy == "True", int(ports))
 
 
 def main() -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as scratch:
-        homes = {"without": Path(scratch) / "without", "with both": Path(scratch) / "with"}
-        for home in homes.values():
-            (home / "Ikomia" / "Plugins" / "Python").mkdir(parents=True)
-        for plugin in REPOSITORY.glob("*_torchvision_resnext"):
-            link(plugin, homes["with both"] / "Ikomia" / "Plugins" / "Python" / plugin.name)
+        homes = {
+            "without": Home(Path(scratch) / "without", []),
+            "with both": Home(Path(scratch) / "with", sorted(REPOSITORY.glob("*_torchvision_resnext"))),
+        }
         for rewrite in (False, True):
-            for name, home in homes.items():
-                # The first also writes byte code and this home's completion.
-                results = [measure(home, rewrite) for _ in range(ROUNDS + 1)][1:]
+            # The first round also writes byte code and the completion.
+            rounds = [{name: home.start(rewrite) for name, home in homes.items()} for _ in range(ROUNDS + 1)][1:]
+            for name in homes:
+                results = [one[name] for one in rounds]
                 rows.append(
                     {
                         "plugins": name,
                         "completion": "written anew" if rewrite else "there",
-                        "median s": round(statistics.median(seconds for seconds, _, _ in results), 2),
-                        "fastest s": round(min(results)[0], 2),
-                        "torch imported": any(torch for _, torch, _ in results),
-                        "ports bound": max(ports for _, _, ports in results),
+                        "median s": round(statistics.median(result.seconds for result in results), 2),
+                        "fastest s": round(min(result.seconds for result in results), 2),
+                        "torch or MLflow imported": any(result.heavy for result in results),
+                        "ports bound": max(result.ports for result in results),
                     }
                 )
     return rows

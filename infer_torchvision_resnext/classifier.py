@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -81,11 +81,12 @@ class Classifier:
         side = self._preprocessing.crop_size
         runtime.run(np.zeros((1, side, side, 3), np.uint8))
 
-    def classify(self, images: Sequence[RGBImage]) -> list[Prediction]:
+    def classify(self, images: Sequence[RGBImage], batch_done: Callable[[], None] = lambda: None) -> list[Prediction]:
         """Answer for each image, in order.
 
         Args:
             images: RGB, uint8, H x W x 3, of any sizes; views of a larger frame are fine.
+            batch_done: called after each batch; what it raises ends the work.
 
         Raises:
             ValueError: the network's output is not finite.
@@ -101,6 +102,7 @@ class Classifier:
             predictions += top_k(
                 softmax(logits), self.labels, self._parameters.top_k, self._parameters.confidence_threshold
             )
+            batch_done()
         return predictions
 
     def describe(self) -> dict[str, Any]:

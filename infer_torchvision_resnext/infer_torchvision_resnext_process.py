@@ -1,5 +1,7 @@
 """Task, parameters and factories: host inputs → classifier → host outputs."""
 
+import math
+import threading
 import time
 from pathlib import Path
 
@@ -22,6 +24,10 @@ IMAGE, GRAPHICS, MODEL_FOLDER = 0, 1, 2
 
 OBJECTS_OUT, GRAPHICS_OUT, TABLE_OUT, RESULTS_OUT = 1, 2, 3, 4
 """Outputs; 0 is the image, forwarded by the host."""
+
+
+class StopRequestedError(Exception):
+    """The user wants the run to end."""
 
 
 class InferResNeXtParam(core.CWorkflowTaskParam):
@@ -63,9 +69,16 @@ class InferResNeXt(dataprocess.CClassificationTask):
         self.add_output(Results())
         self._classifier = Classifier(Path(config.main_cfg["data"]["path"]) / NAME)
         self._annotations = []
+        self._stop = threading.Event()
 
     def get_progress_steps(self):
+        """Loading and one batch; `_classify_objects` adds a step for each further batch."""
         return 2
+
+    def stop(self):
+        """End the run after the batch that is being computed, without results."""
+        super().stop()
+        self._stop.set()
 
     def set_parameters(self, values):
         """Set parameters by a dict; keys left out keep their values. Raises: ParameterError, with all problems."""
@@ -80,33 +93,54 @@ class InferResNeXt(dataprocess.CClassificationTask):
 
     def run(self):
         start = time.perf_counter()
-        for output in self.get_outputs()[OBJECTS_OUT:]:
-            output.clear_data()
-        self._annotations = []
+        self._stop.clear()
+        self._clear_results()
         self._classifier.prepare(self._parameters())
         # The first begin_task_run would call our init_long_process, warm-up and all, and wrap its errors twice.
         super().init_long_process()
         self.begin_task_run()
         frame = self._frame()
         self._name_classes()
-        self.emit_step_progress()
-        classify = self._classify_objects if self._looks_at_objects() else self._classify_image
-        results = classify(frame)
+        results = self._results(frame)
         height, width = frame.shape[:2]
         self.get_output(RESULTS_OUT).data = {
             "format_version": 1,
             "image": {"width": width, "height": height},
             **results,
             **self._classifier.describe(),
-            "notes": results["notes"] + self._classifier.notes,
             "timings_ms": {**self._classifier.timings_ms, "total": (time.perf_counter() - start) * 1000},
         }
-        self.emit_step_progress()
         self.end_task_run()
 
     def get_image_with_graphics(self):
         """The image with captions and boxes: RGB, uint8; small images are enlarged so that the text can be read."""
         return draw(self.get_output(IMAGE).get_image(), self._annotations)
+
+    def _results(self, frame):
+        """Classify; after a stop there are no results, since the objects done until then are not all of them.
+
+        The run still ends without an error: after a task's error, a host that was asked to stop refuses its next run.
+        """
+        at_objects = self._looks_at_objects()
+        try:
+            self._step()
+            results = (self._classify_objects if at_objects else self._classify_image)(frame)
+        except StopRequestedError:
+            self._clear_results()
+            region = "objects" if at_objects else "image"
+            return {"region": region, "predictions": [], "stopped": True, "notes": ["stopped: there are no results"]}
+        return {**results, "stopped": False, "notes": results["notes"] + self._classifier.notes}
+
+    def _step(self):
+        """Tell the host that a step is done. Raises: StopRequestedError."""
+        self.emit_step_progress()
+        if self._stop.is_set():
+            raise StopRequestedError
+
+    def _clear_results(self):
+        for output in self.get_outputs()[OBJECTS_OUT:]:
+            output.clear_data()
+        self._annotations = []
 
     def _parameters(self):
         """What was set; a model folder that comes in takes the place of `weights`."""
@@ -142,15 +176,21 @@ class InferResNeXt(dataprocess.CClassificationTask):
 
     def _classify_image(self, frame):
         (prediction,) = self._classifier.classify([frame])
+        self._step()
         self._show_image_result(prediction, frame)
         return {"region": "image", "predictions": [{"box_xywh": None, **prediction.to_dict()}], "notes": []}
 
     def _classify_objects(self, frame):
         height, width = frame.shape[:2]
-        margin = self._parameters().object_margin
+        parameters = self._parameters()
+        margin = parameters.object_margin
         regions = regions_of(_item(item) for item in self.get_input(GRAPHICS).get_items())
         views = [region.pixels(width, height, margin) for region in regions]
-        answers = iter(self._classifier.classify([view(frame, box) for box in views if box]))
+        readable = [view(frame, box) for box in views if box]
+        self.emit_add_sub_progress_steps(max(0, math.ceil(len(readable) / parameters.batch_size) - 1))
+        answers = iter(self._classifier.classify(readable, self._step))
+        if not readable:
+            self._step()
         too_small = Prediction.unreadable(f"less than {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels lie in the image")
         predictions = [next(answers) if box else too_small for box in views]
         self._show_objects(regions, predictions, width, height)

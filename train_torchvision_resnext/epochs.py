@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from .evaluation import evaluate
 from .lightning_module import ClassificationModule
+from .resnext.weight_files import errors_of_the_disk
 from .run_folder import RunFolder
 
 LOGITS = "validation_logits"
@@ -155,7 +156,8 @@ class EpochKeeper(Checkpoint):
             save_best(self.run.best, module)
         # After the best network, so that the state never tells of one that is not there.
         draft = self.run.last.with_suffix(".draft")
-        trainer.save_checkpoint(draft)
+        with errors_of_the_disk(draft):
+            trainer.save_checkpoint(draft)
         draft.replace(self.run.last)
         self.listener.epoch(row)
         if self.patience and len(self.history) - self.best_epoch >= self.patience:
@@ -181,7 +183,8 @@ def save_best(path: Path, module: ClassificationModule) -> None:
     """Write the network that answers and its logits, whole or not at all."""
     tensors = {STATE + key: value.detach().cpu().contiguous() for key, value in module.answering.state_dict().items()}
     draft = path.with_suffix(".draft")
-    save_file({**tensors, LOGITS: torch.from_numpy(module.val_logits)}, draft)
+    with errors_of_the_disk(draft):
+        save_file({**tensors, LOGITS: torch.from_numpy(module.val_logits)}, draft)
     draft.replace(path)
 
 

@@ -31,6 +31,8 @@ FREE_TO_CHANGE = {
     "device",
     "export_pth",
     "export_onnx",
+    "quantize",
+    "quantize_max_drop",
     "max_broken",
     "use_pretrained",
 }

@@ -1,16 +1,10 @@
 """Log a run to MLflow and TensorBoard. Tracking never fails a training: what fails is dropped, noted and logged.
 
-How it lives with the host. Ikomia's `TrainProcess` starts both servers in its constructor, MLflow's open to the whole
-network, and its `begin_task_run` talks to MLflow's global state, which without that start means a folder `mlruns`
-wherever the user happens to be. A task that tracks with this module therefore
-
-- overrides the static methods `_init_mlflow` and `_init_tensorboard` to do nothing, so that constructing it costs
-  nothing and opens no port;
-- overrides `begin_task_run` and `end_task_run` to call `CDnnTrainTask.begin_task_run(self)` and
-  `CDnnTrainTask.end_task_run(self)`, past `TrainProcess`;
-- opens `Tracking` in `run`, with the addresses of Ikomia's configuration, and uses its methods in place of the
-  inherited `log_params`, `log_metrics` and `log_artifacts`. Those do nothing then: they look at `experiment_id`, which
-  only the inherited `begin_task_run` sets.
+How it lives with the host. Ikomia's Python class for training tasks, `TrainProcess`, starts both servers in its
+constructor, MLflow's open to the whole network, and logs to MLflow's global state, which without that server means a
+folder `mlruns` wherever the user happens to be. A task that tracks with this module is therefore derived from
+`CDnnTrainTask`, as `TrainProcess` is, and opens `Tracking` in `run`, with the addresses of Ikomia's configuration. To
+STUDIO it is the same kind of task: its pages of curves are opened by `CDnnTrainTask`.
 """
 
 import logging

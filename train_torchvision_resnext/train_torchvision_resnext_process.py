@@ -1,14 +1,18 @@
 """Task, parameters and factories: dataset folder → training → model folder."""
 
+import logging
 import threading
 from pathlib import Path
 
 from ikomia import core, dataprocess
 from ikomia.core import config
 from ikomia.dataprocess.io import DataDictIO
-from ikomia.dnn import dnntrain
 
+from train_torchvision_resnext.epoch_line import epoch_line
 from train_torchvision_resnext.parameters import Parameters, read_host_map
+
+logger = logging.getLogger("ikomia.train_torchvision_resnext")
+"""Below the host's own, so that its lines go where the host's go: the terminal, its log file, STUDIO's log."""
 
 NAME = "train_torchvision_resnext"
 VERSION = "2.0.0"
@@ -58,36 +62,25 @@ class ModelFolder(dataprocess.CPathIO):
         """Nothing: the host clears all outputs before every run; ours forgets its path when it trains anew."""
 
 
-class TrainResNeXt(dnntrain.TrainProcess):
-    """Trains on a folder of images and hands on the path of the model folder."""
+class TrainResNeXt(dataprocess.CDnnTrainTask):
+    """Trains on a folder of images and hands on the path of the model folder.
+
+    Derived from what the host knows as a training task, past its Python class `TrainProcess`: that one starts a server
+    open to the network when it is constructed, and its module imports MLflow, which takes longer than `import ikomia`.
+    `tracking.py` does in `run` what it is for.
+    """
 
     def __init__(self, name, param):
-        dnntrain.TrainProcess.__init__(self, name, param)
+        dataprocess.CDnnTrainTask.__init__(self, name, param)
         own = TrainResNeXtParam()
         if param is not None:
             own.set_values(dict(param.get_values()))
         self.set_param_object(own)
-        self.remove_input(DATASET)
         self.add_input(dataprocess.CPathIO(core.IODataType.FOLDER_PATH))
         self.add_output(ModelFolder())
         self.add_output(Results())
         self._stop = threading.Event()
         self._steps_done = 0
-
-    @staticmethod
-    def _init_mlflow():
-        """Nothing: the host would start a server that is open to the network. `run` has its own tracking."""
-
-    @staticmethod
-    def _init_tensorboard():
-        """Nothing: constructing a task starts no server."""
-
-    def begin_task_run(self):
-        # Past TrainProcess, which would log to wherever MLflow's global state points.
-        dataprocess.CDnnTrainTask.begin_task_run(self)
-
-    def end_task_run(self):
-        dataprocess.CDnnTrainTask.end_task_run(self)
 
     def get_progress_steps(self):
         return PROGRESS_STEPS
@@ -125,7 +118,7 @@ class TrainResNeXt(dnntrain.TrainProcess):
             listener = Listener(
                 progress=self._progress,
                 stop_requested=self._stop.is_set,
-                epoch=lambda row: tracking.log_metrics(row, int(row["epoch"])),
+                epoch=lambda row: self._tell(row, parameters, tracking),
             )
             result = train(self._dataset_folder(), parameters, listener)
             if result.model_folder:
@@ -141,6 +134,15 @@ class TrainResNeXt(dnntrain.TrainProcess):
                 "there is no dataset: connect a task that gives a folder, or run the workflow on a folder of images"
             )
         return Path(path)
+
+    @staticmethod
+    def _tell(row, parameters, tracking):
+        from tqdm import tqdm
+
+        tracking.log_metrics(row, int(row["epoch"]))
+        # In a terminal the line would run on behind the bar.
+        with tqdm.external_write_mode():
+            logger.info(epoch_line(row, parameters))
 
     def _progress(self, done):
         steps = int(done * PROGRESS_STEPS)

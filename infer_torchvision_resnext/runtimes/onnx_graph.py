@@ -53,8 +53,7 @@ def build_graph(
     pixels = network.node("Sub", pixels, network.constant("mean", mean.astype(np.float32)))
     pixels = network.node("Mul", pixels, network.constant("factor", factor.astype(np.float32)))
     features = network.node("Cast", pixels, to=FORMATS[precision][1])
-    # torchvision's stem is a 7 x 7 convolution and pooling; one of 3 x 3, for small images, keeps the resolution.
-    large = arrays["conv1.weight"].shape[-1] > 3
+    large = architecture.stem == "imagenet"
     features = network.convolution(features, "conv1", "bn1", stride=2 if large else 1, relu=True)
     if large:
         features = network.node("MaxPool", features, kernel_shape=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1))

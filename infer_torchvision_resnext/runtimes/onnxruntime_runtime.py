@@ -13,9 +13,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from ..cache import Cache, key_of
+from ..resnext.chunking import chunks
 from ..resnext.devices import DeviceError, gpu_index
 from ..weights import Model
-from .runtime import chunks, core_count
+from .runtime import core_count
 
 logger = logging.getLogger(__name__)
 

@@ -64,24 +64,9 @@ PACKAGES = {
 }
 """Runtimes → the packages that each imports."""
 
-CPU_CHUNK = 8
-"""Images per inference on a CPU. More are no faster there, and OpenVINO and ONNX Runtime set up every new number of
-images anew; so they cut batches into 8, 4, 2 and 1."""
-
 
 def core_count(threads: int) -> int:
     """Threads to use: as many as asked for; 0 = the cores that this process may use."""
     if threads:
         return threads
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def chunks(count: int) -> list[slice]:
-    """Cut a batch into parts of `CPU_CHUNK`, then of half as many, and so on down to 1."""
-    parts, start, size = [], 0, CPU_CHUNK
-    while start < count:
-        while size > count - start:
-            size //= 2
-        parts.append(slice(start, start + size))
-        start += size
-    return parts

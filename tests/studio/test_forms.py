@@ -220,8 +220,17 @@ told["image"] = look("object_margin")
 precision = window.field("precision")
 fp16 = lambda: [precision.model().item(precision.findText("fp16")).isEnabled(),
                 precision.model().item(precision.findText("fp16")).toolTip()]
+told["auto"] = fp16()
+from infer_torchvision_resnext.resnext.gpu_driver import gpu_driver_is_there
+told["there is a GPU"] = gpu_driver_is_there()
+window.type_text("device", "cuda")
 told["gpu"] = fp16()
+runtime = window.field("runtime")
+told["openvino"] = runtime.model().item(runtime.findText("openvino")).isEnabled()
 window.choose("precision", "fp16")
+told["guard"] = look("guard_tolerance")[0]
+window.choose("runtime", "torch")
+told["guard of what is set"] = look("guard_tolerance")
 window.type_text("device", "cpu")
 told["cpu"] = fp16()
 window.type_text("weights", "DEFAULT")
@@ -236,7 +245,12 @@ told["notice"] = [window.notice(), window.sent]
     assert not told["folder"][0]
     assert "a model folder brings its own architecture" in told["folder"][1]
     assert not told["image"][0]
+    assert told["auto"][0] == told["there is a GPU"]
     assert told["gpu"][0]
+    assert not told["openvino"]
+    assert told["guard"]
+    assert not told["guard of what is set"][0]
+    assert "nothing is chosen by auto" in told["guard of what is set"][1]
     assert told["cpu"] == [False, "<p>fp16 needs a GPU</p>"]
     assert "Precision: fp16 needs a GPU" in told["notice"][0]
     assert told["notice"][1] == []

@@ -358,26 +358,11 @@ TASK = """
     import json, os, sys
     from pathlib import Path
     import psutil
-    from ikomia.core.task import TaskParam
-    from ikomia.dataprocess import CDnnTrainTask
-    from ikomia.dnn.dnntrain import TrainProcess
+    from ikomia.core import IODataType
+    from ikomia.dataprocess import CDnnTrainTask, CPathIO
     from train_torchvision_resnext.tracking import Tracking
 
-    class Task(TrainProcess):
-        @staticmethod
-        def _init_mlflow():
-            pass
-
-        @staticmethod
-        def _init_tensorboard():
-            pass
-
-        def begin_task_run(self):
-            CDnnTrainTask.begin_task_run(self)
-
-        def end_task_run(self):
-            CDnnTrainTask.end_task_run(self)
-
+    class Task(CDnnTrainTask):
         def get_progress_steps(self):
             return 1
 
@@ -385,11 +370,11 @@ TASK = """
             self.begin_task_run()
             with Tracking(self.name, "https://localhost:1", Path("store"), Path("board")) as tracking:
                 tracking.log_metrics({"loss": 1.0}, 0)
-                self.log_metrics({"loss": 99.0}, 0)
             self.emit_step_progress()
             self.end_task_run()
 
-    task = Task("train_proof", TaskParam())
+    task = Task("train_proof", None)
+    task.add_input(CPathIO(IODataType.FOLDER_PATH))
     me = psutil.Process()
     constructed = len(me.children(recursive=True)), len(me.net_connections()), os.listdir()
     task.run()
@@ -397,7 +382,7 @@ TASK = """
 """
 
 
-def test_beside_ikomias_train_process(tmp_path):
+def test_inside_a_training_task_of_ikomia(tmp_path):
     ended = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(TASK)],
         cwd=tmp_path,

@@ -87,11 +87,18 @@ class Form:
     Args:
         schema: what can be set.
         read: the parser that the task itself uses, so that form and Python accept the same. Raises: ParameterError.
+        gpu: whether this machine may have a GPU; without one, `auto` for the device is the same as `cpu`.
     """
 
-    def __init__(self, schema: type[ParameterSchema], read: Callable[[Mapping[str, object]], ParameterSchema]) -> None:
+    def __init__(
+        self,
+        schema: type[ParameterSchema],
+        read: Callable[[Mapping[str, object]], ParameterSchema],
+        gpu: bool = True,
+    ) -> None:
         self._schema = schema
         self._read = read
+        self._gpu = gpu
         properties = schema.model_json_schema()["properties"]
         self.fields = {key: _field(schema, key, properties[key]) for key in properties}
 
@@ -124,13 +131,14 @@ class Form:
             key: condition.because
             for key, one in self.fields.items()
             for condition in reversed(one.look.idle)
-            if condition.holds(values)
+            if condition.holds(self._here(values))
         }
 
     def ruled_out(self, key: str, values: Mapping[str, str]) -> dict[str, str]:
         """The choices of a field that cannot be had beside the others' values, each with the reason."""
         conditions = self.fields[key].look.ruled_out
-        return {choice: condition.because for choice, condition in conditions.items() if condition.holds(values)}
+        here = self._here(values)
+        return {choice: condition.because for choice, condition in conditions.items() if condition.holds(here)}
 
     def problems(self, values: Mapping[str, str]) -> list[Problem]:
         """Everything that keeps these texts from being applied; empty if they can be."""
@@ -144,6 +152,11 @@ class Form:
             if reason:
                 found.append(Problem((key,), f"{one.title}: {reason}"))
         return found
+
+    def _here(self, values: Mapping[str, str]) -> Mapping[str, str]:
+        """What the values come to on this machine."""
+        on_cpu = not self._gpu and values.get("device") == "auto"
+        return {**values, "device": "cpu"} if on_cpu else values
 
     def _refused(self, values: Mapping[str, str]) -> list[Problem]:
         try:

@@ -7,6 +7,7 @@ import pytest
 from pydantic import Field
 
 from infer_torchvision_resnext.resnext.form import REST, Form, InForm, When
+from infer_torchvision_resnext.resnext.gpu_driver import gpu_driver_is_there
 from infer_torchvision_resnext.resnext.schema import ParameterError, ParameterSchema
 
 
@@ -128,3 +129,47 @@ def test_the_forms_of_both_plugins_hold_every_parameter_once(plugin):
     assert sorted(shown) == sorted(parameters.Parameters.keys())
     assert len(form.first) == 5
     assert form.problems(form.defaults()) == []
+
+
+@pytest.mark.parametrize("plugin", ["infer_torchvision_resnext", "train_torchvision_resnext"])
+@pytest.mark.parametrize(
+    ("device", "gpu", "reason"),
+    [
+        ("auto", True, {}),
+        ("auto", False, {"fp16": "fp16 needs a GPU"}),
+        ("cpu", True, {"fp16": "fp16 needs a GPU"}),
+        # Meant for another machine.
+        ("cuda", False, {}),
+    ],
+)
+def test_fp16_is_ruled_out_where_the_network_would_run_on_a_cpu(plugin, device, gpu, reason):
+    parameters = importlib.import_module(f"{plugin}.parameters")
+    form = importlib.import_module(f"{plugin}.resnext.form").Form(parameters.Parameters, parameters.read_host_map, gpu)
+    ruled_out = form.ruled_out("precision", {**form.defaults(), "weights": "own", "device": device})
+    assert {"fp16": ruled_out["fp16"]} == reason if reason else "fp16" not in ruled_out
+
+
+def test_the_inferences_form_says_what_its_precision_and_runtime_need():
+    parameters = importlib.import_module("infer_torchvision_resnext.parameters")
+    form = Form(parameters.Parameters, parameters.read_host_map)
+    assert "int8 needs a model folder" in form.ruled_out("precision", form.defaults())["int8"]
+    assert "int8" not in form.ruled_out("precision", {**form.defaults(), "weights": "models/own"})
+    chosen = {**form.defaults(), "runtime": "torch", "precision": "fp32"}
+    assert form.idle(chosen)["guard_tolerance"] == "nothing is chosen by auto"
+    assert "guard_tolerance" not in form.idle({**chosen, "precision": "auto"})
+    assert [one.key for one in form.advanced["Device"]] == [
+        "device",
+        "runtime",
+        "precision",
+        "guard_tolerance",
+        "threads",
+    ]
+    assert REST not in form.advanced
+
+
+def test_a_gpu_is_told_by_its_driver(tmp_path, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert gpu_driver_is_there([str(tmp_path / "none"), str(tmp_path)])
+    assert not gpu_driver_is_there([str(tmp_path / "none")])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert not gpu_driver_is_there([str(tmp_path)])

@@ -46,7 +46,12 @@ def crops(count, side):
 
 @pytest.mark.parametrize(
     "architecture",
-    [Architecture((1,), 1, 64), Architecture((1, 2), 4, 4), Architecture((1, 1, 2, 1), 2, 8)],
+    [
+        Architecture((1,), 1, 64),
+        Architecture((1, 2), 4, 4),
+        Architecture((1, 1), 4, 4, "cifar"),
+        Architecture((1, 1, 2, 1), 2, 8),
+    ],
     ids=str,
 )
 def test_any_architecture_gives_torchs_logits(architecture, tmp_path, cache):
@@ -63,22 +68,6 @@ def test_any_architecture_gives_torchs_logits(architecture, tmp_path, cache):
         assert np.abs(found.run(crops(count, side)) - logits).max() < 1e-4
     images = crops(6, 36)
     assert np.abs(found.run(images[::-2]) - expected.run(images)[::-2]).max() < 1e-4
-
-
-def test_a_stem_for_small_images_keeps_the_resolution():
-    torch.manual_seed(4)
-    architecture, preprocessing = Architecture((1, 1), 4, 4), Preprocessing(36, 32)
-    network = architecture.build(3)
-    network.conv1, network.maxpool = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False), torch.nn.Identity()
-    decided_network(network).eval()
-    arrays = {key: tensor.numpy() for key, tensor in network.state_dict().items() if tensor.is_floating_point()}
-    graph = build_graph(architecture, arrays, preprocessing)
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    (logits,) = session.run(None, {"crops": crops(2, 32)})
-    with torch.inference_mode():
-        expected = network(preprocessing.normalise(torch.from_numpy(crops(2, 32)))).numpy()
-    assert np.ptp(expected) > 0.5
-    assert np.abs(logits - expected).max() < 1e-4
 
 
 def test_the_graph_for_gpus_is_in_half_precision_and_near(tiny_folder, cache):
