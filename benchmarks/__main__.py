@@ -10,7 +10,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import bad_inputs, cold_start, growth, limit, memory, parity, parts, resizing, speed, training
+from benchmarks import bad_inputs, choices, cold_start, growth, limit, memory, parity, parts, resizing, speed, training
 from benchmarks.table import markdown
 from examples.ikomia_home import REPOSITORY
 
@@ -27,6 +27,7 @@ SECTIONS = {
     "objects": ("Objects", lambda _: speed.main("objects")),
     "compiled": ("torch.compile", lambda _: speed.main("compiled")),
     "resizing": ("Preprocessing", lambda _: resizing.main()),
+    "choices": ("Decisions", lambda _: choices.main()),
     "growth": ("Growth", lambda _: growth.main(FOLDER)),
     "parity": ("Parity with torchvision", parity.main),
     "inputs": ("Bad inputs", lambda _: bad_inputs.main()),

@@ -50,7 +50,12 @@ def programs() -> dict[str, str]:
     folder = str(model_folder(MAIN))
     weights = f"NAME, WEIGHTS, LABELS = {MAIN!r}, {folder + '/' + MAIN + '.pth'!r}, {list(LABELS)!r}"
     ways = {"the host alone": COMMON + "task = None", "plain plugin": f"{COMMON}{weights}{PLAIN}"}
-    for runtime, precision in (("torch", "fp32"), ("openvino", "fp32"), ("openvino", "bf16")):
+    for runtime, precision in (
+        ("torch", "fp32"),
+        ("onnxruntime", "fp32"),
+        ("openvino", "fp32"),
+        ("openvino", "bf16"),
+    ):
         parameters = {"weights": folder, "device": "cpu", "runtime": runtime, "precision": precision}
         ways[f"this plugin, {runtime} {precision}"] = f"{COMMON}PARAMETERS = {parameters!r}{OURS}"
     return {name: f"{program}\n{END}" for name, program in ways.items()}

@@ -16,6 +16,7 @@ from benchmarks.interleaved import time_in_turns
 from benchmarks.limit import best_products, gflop
 from benchmarks.speed_models import LABELS, model_folder
 from examples.ikomia_home import use_own_home
+from infer_torchvision_resnext.resnext.devices import cpu_computes_bf16
 
 MAIN, SHORT = "resnext50_32x4d", ("resnext101_32x8d", "resnext101_64x4d")
 ONE_MEGAPIXEL, TWELVE_MEGAPIXELS = (1000, 1000), (3000, 4000)
@@ -58,10 +59,8 @@ def boxes(count: int, height: int, width: int) -> list[tuple[float, float, float
 
 def precisions(folder: Path) -> list[str]:
     """What this model and machine run natively."""
-    import openvino as ov
-
-    native = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return ["fp32", *(["bf16"] if native else []), *(["int8"] if (folder / "openvino" / "int8.xml").is_file() else [])]
+    native = ["bf16"] if cpu_computes_bf16() else []
+    return ["fp32", *native, *(["int8"] if (folder / "openvino" / "int8.xml").is_file() else [])]
 
 
 def our_run(folder: Path, image: np.ndarray, found: list[Any] | None = None, **parameters: Any) -> Callable[[], object]:
@@ -191,6 +190,9 @@ def latency(name: str, rounds: int, complete: bool) -> list[dict[str, Any]]:
         for precision in precisions(folder):
             run = our_run(folder, image, runtime="openvino", precision=precision)
             ways[f"this plugin {precision}, whole host, {size}"] = Way(precision, run, beside=plain)
+    for runtime in ("onnxruntime", "torch") if complete else ():
+        run = our_run(folder, frame(*ONE_MEGAPIXEL), runtime=runtime, precision="fp32")
+        ways[f"this plugin fp32 in {runtime}, whole host, 1 MP"] = Way("fp32", run)
     ways |= forwards(name, folder, 1) if complete else bare_forwards(folder, 1)
     return table(name, ways, rounds, "plain plugin, whole host, 1 MP")
 

@@ -16,7 +16,7 @@ from .predictions import Prediction, softmax, top_k
 from .resnext.architecture import Architecture
 from .resnext.images import RGBImage
 from .resnext.preprocessing import Preprocessing
-from .runtimes.runtime import Runtime, core_count
+from .runtimes.runtime import Crops, CropsItself, Runtime, core_count
 from .runtimes.selection import Choice, choose
 from .weights import fingerprint, load_model
 
@@ -122,15 +122,23 @@ class Classifier:
 
     def _logits(self, runtime: Runtime, images: Sequence[RGBImage]) -> NDArray[np.float32]:
         start = time.perf_counter()
-        crops = self._crops(images)
+        crops = self._crops(runtime, images)
         self.timings_ms["preprocess"] += _since(start)
         start = time.perf_counter()
         logits = self._run(runtime, crops)
         self.timings_ms["forward"] += _since(start)
         return logits
 
-    def _crops(self, images: Sequence[RGBImage]) -> NDArray[np.uint8]:
-        """N x S x S x 3, resized in as many threads as are to be used: of one large image its bands, else each."""
+    def _crops(self, runtime: Runtime, images: Sequence[RGBImage]) -> Crops:
+        """N x S x S x 3, where the runtime resizes, or else here: of one large image its bands in parallel, or each."""
+        if isinstance(runtime, CropsItself):
+            try:
+                return runtime.crop(images, self._preprocessing)
+            except RuntimeError as error:
+                if not runtime.is_out_of_memory(error):
+                    raise
+                runtime.release_memory()
+                self._note("out of memory on the GPU while resizing: resized on the CPU")
         workers = self._workers()
         if len(images) == 1:
             return self._preprocessing.crop(images[0], workers.map)[None]
@@ -145,7 +153,7 @@ class Classifier:
             self._pool, self._pool_size = ThreadPoolExecutor(count, "resnext-crop"), count
         return self._pool
 
-    def _run(self, runtime: Runtime, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _run(self, runtime: Runtime, crops: Crops) -> NDArray[np.float32]:
         """Run a batch; where memory does not suffice, run its halves, as often as it takes."""
         try:
             return runtime.run(crops)
@@ -154,11 +162,13 @@ class Classifier:
                 raise
         runtime.release_memory()
         half = (len(crops) + 1) // 2
-        note = f"out of memory with {len(crops)} images at once: went on with {half}; set batch_size to {half}"
+        self._note(f"out of memory with {len(crops)} images at once: went on with {half}; set batch_size to {half}")
+        return np.concatenate([self._run(runtime, crops[:half]), self._run(runtime, crops[half:])])
+
+    def _note(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
             logger.warning(note)
-        return np.concatenate([self._run(runtime, crops[:half]), self._run(runtime, crops[half:])])
 
     def _prepared(self) -> Runtime:
         if self._runtime is None:

@@ -138,11 +138,12 @@ class Parameters(ParameterSchema):
         InForm(group="Device", suggestions=("auto", "cpu", "cuda")),
     ] = "auto"
     runtime: Annotated[
-        Literal["auto", "torch", "torch_compile", "openvino"],
+        Literal["auto", "torch", "torch_compile", "openvino", "onnxruntime"],
         Field(
             title="Runtime",
             description="What computes: `auto` is the fastest that is installed and keeps the answers, OpenVINO on a "
-            "CPU and torch on a GPU. `torch_compile` takes a minute to start.",
+            "CPU and torch on a GPU. `torch_compile` takes a minute to start, `onnxruntime` takes minutes where "
+            "TensorRT is installed.",
         ),
         InForm(
             group="Device",

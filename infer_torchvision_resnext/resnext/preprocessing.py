@@ -80,8 +80,8 @@ class Preprocessing:
         short_side = min(height, width)
         if height * width >= LARGE_PIXELS and short_side >= LARGE_SCALE * self.resize_size:
             return self._crop_large(image, parallel)
-        rows = _Axis.of(height, short_side, self)
-        columns = _Axis.of(width, short_side, self)
+        rows = Axis.of(height, short_side, self)
+        columns = Axis.of(width, short_side, self)
         needed = np.ascontiguousarray(image[rows.first : rows.last, columns.first : columns.last])
         resized = Image.fromarray(needed).resize(
             (columns.resized, rows.resized),
@@ -94,13 +94,13 @@ class Preprocessing:
     def _crop_large(self, image: RGBImage, parallel: Map) -> NDArray[np.uint8]:
         """Only what the square shows: down the columns in bands of rows, then along the rows by PIL."""
         height, width = image.shape[:2]
-        columns = _Axis.of(width, min(height, width), self, whole=False)
+        columns = Axis.of(width, min(height, width), self, whole=False)
         side = self.crop_size
         squeezed = np.empty((side, columns.last - columns.first, 3), np.uint8)
 
         def squeeze(top: int) -> None:
             bottom = min(top + BAND, side)
-            rows = _Axis.of(height, min(height, width), self, whole=False, part=(top, bottom))
+            rows = Axis.of(height, min(height, width), self, whole=False, part=(top, bottom))
             needed = image[rows.first : rows.last, columns.first : columns.last]
             squeezed[top:bottom] = resize_rows(needed, rows.start, rows.stop, bottom - top)
 
@@ -127,7 +127,7 @@ class Preprocessing:
 
 
 @dataclass(frozen=True)
-class _Axis:
+class Axis:
     """How one axis is resized and cropped.
 
     Of the source pixels `first:last`, the stretch from `start` to `stop`, counted from `first`, becomes `resized`
@@ -149,7 +149,7 @@ class _Axis:
         preprocessing: Preprocessing,
         whole: bool = True,
         part: tuple[int, int] | None = None,
-    ) -> "_Axis":
+    ) -> "Axis":
         """How an axis of `length` pixels is resized.
 
         Args:

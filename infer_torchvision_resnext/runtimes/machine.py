@@ -6,7 +6,11 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from .runtime import PACKAGES, DeviceError
+from ..resnext.devices import DeviceError
+from .runtime import PACKAGES
+
+GPU_PACKAGES = {"onnxruntime": "onnxruntime-gpu"}
+"""Packages → what is installed in their place to compute on a GPU; both are imported by the same name."""
 
 
 def has_cuda() -> bool:
@@ -33,21 +37,29 @@ def processor() -> str:
 
 def versions() -> tuple[str, ...]:
     """Versions of what may compute; empty for what is not installed."""
-    return tuple(_version(package) for package in sorted(set(PACKAGES.values())))
+    packages = {package for needed in PACKAGES.values() for package in needed}
+    return tuple(_version(package) for package in sorted({*packages, *(GPU_PACKAGES.values())}))
 
 
 def is_installed(runtime: str) -> bool:
-    """Whether a runtime's package can be imported."""
-    return find_spec(PACKAGES[runtime]) is not None
+    """Whether a runtime's packages can be imported."""
+    return not _missing(runtime)
 
 
 def require(runtime: str) -> None:
-    """Raises: DeviceError, if the runtime's package is not installed."""
-    if not is_installed(runtime):
+    """Raises: DeviceError, if a package of the runtime is not installed."""
+    if missing := _missing(runtime):
+        what = f"package {missing[0]} is" if len(missing) == 1 else f"packages {' and '.join(missing)} are"
+        on_gpu = [GPU_PACKAGES.get(package, package) for package in missing]
+        gpu = f" (for a GPU, {' '.join(on_gpu)})" if on_gpu != missing else ""
         raise DeviceError(
-            f"runtime = {runtime!r}: the package {PACKAGES[runtime]} is not installed; run pip install "
-            f"{PACKAGES[runtime]}, or set runtime to auto"
+            f"runtime = {runtime!r}: the {what} not installed; run pip install {' '.join(missing)}{gpu}, or set "
+            "runtime to auto"
         )
+
+
+def _missing(runtime: str) -> list[str]:
+    return [package for package in PACKAGES[runtime] if find_spec(package) is None]
 
 
 def _version(package: str) -> str:

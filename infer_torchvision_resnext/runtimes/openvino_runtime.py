@@ -15,10 +15,10 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from ..cache import Cache, key_of
-from ..resnext.openvino_network import HINTS, OpenVINONetwork, core
+from ..resnext.devices import DeviceError
+from ..resnext.openvino_network import HINTS, OpenVINONetwork
 from ..resnext.quantisation import INT8_GRAPH, INT8_REPORT
 from ..weights import Model
-from .runtime import DeviceError
 
 logger = logging.getLogger(__name__)
 
@@ -85,11 +85,6 @@ class OpenVINORuntime:
 
     def release_memory(self) -> None:
         """Nothing is kept that could be given back."""
-
-
-def has_native_bf16() -> bool:
-    """Whether the processor computes in bf16 itself."""
-    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _int8_file(model: Model, cache: Cache) -> Path:

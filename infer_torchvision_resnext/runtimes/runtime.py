@@ -1,22 +1,25 @@
-"""What every runtime is, and what may go wrong with each."""
+"""What every runtime is."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..resnext.images import RGBImage
+from ..resnext.preprocessing import Preprocessing
 
-class DeviceError(ValueError):
-    """The device, runtime or precision asked for is not to be had on this machine."""
+Crops = Any
+"""uint8 N x S x S x 3, RGB, any N and S: an array, or what the runtime's own `crop` gave. Has a length and slices."""
 
 
 class Runtime(Protocol):
     """A network that is ready to run."""
 
-    def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x S x S x 3 uint8, as `Preprocessing.crop` gives them, any N and S → N x C logits in float32."""
+    def run(self, crops: Crops) -> NDArray[np.float32]:
+        """Crops as `Preprocessing.crop` gives them → N x C logits in float32. Raises: RuntimeError."""
 
     def describe(self) -> dict[str, Any]:
         """For output and logs: `name`, `device`, `device_name`, `precision`."""
@@ -26,6 +29,14 @@ class Runtime(Protocol):
 
     def release_memory(self) -> None:
         """Give memory back that is only kept for speed."""
+
+
+@runtime_checkable
+class CropsItself(Protocol):
+    """A runtime that resizes where it runs, so that images go there as they are."""
+
+    def crop(self, images: Sequence[RGBImage], preprocessing: Preprocessing) -> Crops:
+        """Images → N x S x S x 3 uint8, like `Preprocessing.crop` to a tenth of a level on average."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +53,16 @@ class Configuration:
 REFERENCE = Configuration("torch", "fp32")
 """What every other configuration is measured against."""
 
-PACKAGES = {"torch": "torch", "torch_compile": "torch", "openvino": "openvino", "onnxruntime": "onnxruntime"}
-"""Runtimes → the package that each needs."""
+QUICK = ("fp16",)
+"""What `auto` takes where a GPU computes in it: fp16 has eight times the resolution of bf16."""
+
+PACKAGES = {
+    "torch": ("torch",),
+    "torch_compile": ("torch",),
+    "openvino": ("openvino",),
+    "onnxruntime": ("onnxruntime", "onnx"),
+}
+"""Runtimes → the packages that each imports."""
 
 
 def core_count(threads: int) -> int:

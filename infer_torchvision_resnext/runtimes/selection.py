@@ -15,16 +15,20 @@ from numpy.typing import NDArray
 from ..cache import Cache, key_of
 from ..parameters import Parameters
 from ..predictions import softmax
+from ..resnext.devices import DeviceError, cpu_computes_bf16, resolve_device, resolve_precision
 from ..weights import Model, WeightsError
 from . import machine
 from .agreement import Agreement, generated_images
-from .runtime import REFERENCE, Configuration, DeviceError, Runtime
+from .runtime import QUICK, REFERENCE, Configuration, Runtime
 
 logger = logging.getLogger(__name__)
 
 GOLDEN_TOLERANCE = 1e-3
 """Largest change of a probability between training's fp32 and ours: other kernels stay far below, other weights or
 normalisation far above."""
+
+ON_CPU = {"openvino": ("fp32", "bf16", "int8"), "onnxruntime": ("fp32",), "torch": ("fp32", "bf16")}
+"""What `auto` may take on a CPU, the fastest first → the precisions that it computes in."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,14 @@ def load(model: Model, configuration: Configuration, device: str, threads: int, 
         from .torch_compile import TorchCompileRuntime
 
         return TorchCompileRuntime.load(model, device, configuration.precision, threads)
+    if configuration.runtime == "onnxruntime":
+        from .onnxruntime_runtime import OnnxRuntime
+
+        return OnnxRuntime.load(model, device, configuration.precision, threads, cache)
+    if device != "cpu":
+        from .cuda_runtime import CudaRuntime
+
+        return CudaRuntime.load(model, device, configuration.precision, threads)
     from .torch_runtime import TorchRuntime
 
     return TorchRuntime.load(model, device, configuration.precision, threads)
@@ -81,21 +93,23 @@ def candidates(runtime: str, precision: str, device: str) -> list[Configuration]
         machine.require(runtime)
     if device != "cpu":
         return _on_gpu(runtime, precision, device)
-    if runtime in ("auto", "openvino") and precision != "fp16" and machine.is_installed("openvino"):
-        from .openvino_runtime import has_native_bf16
+    if runtime != "auto":
+        return [Configuration(runtime, each) for each in _on_cpu(runtime, precision)]
+    found = [
+        Configuration(each, as_precision)
+        for each, offered in ON_CPU.items()
+        if precision in ("auto", *offered) and machine.is_installed(each)
+        for as_precision in _on_cpu(each, precision)
+    ]
+    # Where nothing computes in the precision, torch says what is missing.
+    return found or [Configuration("torch", precision)]
 
-        native = ["bf16"] if has_native_bf16() else []
-        precisions = [*native, "fp32"] if precision == "auto" else [precision]
-        found = [Configuration("openvino", each) for each in precisions]
-        # int8 is for OpenVINO alone; for the rest torch stands behind it.
-        return found if runtime == "openvino" or precision == "int8" else [*found, *_in_torch(precision)]
-    if runtime == "auto":
-        return _in_torch(precision)
-    return [Configuration(runtime, "fp32" if precision == "auto" else precision)]
 
-
-def _in_torch(precision: str) -> list[Configuration]:
-    return [Configuration("torch", "fp32" if precision == "auto" else precision)]
+def _on_cpu(runtime: str, precision: str) -> list[str]:
+    """Precisions to try, the fastest first."""
+    if precision != "auto":
+        return [precision]
+    return ["bf16", "fp32"] if runtime == "openvino" and cpu_computes_bf16() else ["fp32"]
 
 
 def _on_gpu(runtime: str, precision: str, device: str) -> list[Configuration]:
@@ -104,20 +118,28 @@ def _on_gpu(runtime: str, precision: str, device: str) -> list[Configuration]:
     runtime = "torch" if runtime == "auto" else runtime
     if precision != "auto":
         return [Configuration(runtime, precision)]
-    from .torch_runtime import resolve_device, resolve_precision
-
-    fastest = resolve_precision("auto", resolve_device(device))
+    if runtime == "onnxruntime":
+        # torch, which is asked below, may be built without CUDA.
+        return [Configuration(runtime, each) for each in (*QUICK, "fp32")]
+    fastest = resolve_precision("auto", resolve_device(device), QUICK)
     return [Configuration(runtime, each) for each in dict.fromkeys((fastest, "fp32"))]
 
 
 def _device(parameters: Parameters) -> str:
     if parameters.device != "auto":
         return parameters.device
-    return "cuda" if parameters.runtime != "openvino" and machine.has_cuda() and _torch_sees_gpu() else "cpu"
+    return "cuda" if machine.has_cuda() and _sees_gpu(parameters.runtime) else "cpu"
 
 
-def _torch_sees_gpu() -> bool:
-    """Whether torch can use the GPU that the driver shows: it may be built without CUDA."""
+def _sees_gpu(runtime: str) -> bool:
+    """Whether a runtime can use the GPU that the driver shows: it may be built without CUDA."""
+    if runtime == "openvino":
+        return False
+    if runtime == "onnxruntime":
+        machine.require(runtime)
+        from .onnxruntime_runtime import offers_gpu
+
+        return offers_gpu()
     import torch
 
     return torch.cuda.is_available()
@@ -135,7 +157,7 @@ def _decide(model: Model, parameters: Parameters, device: str, cache: Cache) -> 
         try:
             runtime = load(model, configuration, device, parameters.threads, cache)
             agreement = Agreement.of(runtime.run(images), expected, golden)
-        except (DeviceError, RuntimeError, ValueError) as error:
+        except (ImportError, RuntimeError, ValueError) as error:
             if len(found) == 1:
                 raise
             logger.warning("%s refused for %s: %s", configuration, model.source, error)

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import Self
 
+from ..resnext.devices import DeviceError
 from ..weights import Model
-from .runtime import DeviceError
 from .torch_runtime import TorchRuntime
 
 

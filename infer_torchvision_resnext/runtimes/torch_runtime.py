@@ -1,6 +1,5 @@
-"""Eager PyTorch, on the CPU or a GPU."""
+"""Eager PyTorch: on the CPU, and what `cuda_runtime.py` adds to on a GPU."""
 
-import logging
 from typing import Any
 
 import numpy as np
@@ -8,41 +7,16 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import Self
 
+from ..resnext.devices import DeviceError, full_fp32, is_out_of_memory, resolve_device, resolve_precision
 from ..resnext.preprocessing import Preprocessing
 from ..resnext.threads import fixed_threads
 from ..weights import Model
-from .runtime import DeviceError
-
-logger = logging.getLogger(__name__)
+from .folding import fold_batch_norms
+from .runtime import QUICK
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-
-def resolve_device(device: str) -> torch.device:
-    """`auto`, `cpu`, `cuda` or `cuda:N` → a device that exists. Raises: DeviceError."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cpu":
-        return torch.device("cpu")
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    index = int(device.partition(":")[2] or 0)
-    if index >= count:
-        had = f"it has {count} GPUs, cuda:0 to cuda:{count - 1}" if count else "PyTorch finds no GPU here"
-        raise DeviceError(f"device = {device!r}: not on this machine, {had}; set device to auto or cpu")
-    return torch.device("cuda", index)
-
-
-def resolve_precision(precision: str, device: torch.device) -> str:
-    """`auto` → the number format that is both quick and true on this device. Raises: DeviceError."""
-    if precision == "auto":
-        # Tensor cores came with compute capability 7.0; fp16 has eight times bf16's resolution.
-        fast = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
-        return "fp16" if fast else "fp32"
-    if precision not in DTYPES:
-        raise DeviceError(f"precision = {precision!r}: needs runtime openvino; set runtime to auto or openvino")
-    if precision == "fp16" and device.type == "cpu":
-        raise DeviceError("precision = 'fp16': needs a GPU, but the device is the CPU; set precision to auto or bf16")
-    return precision
+_threads_at_first = torch.get_num_threads()
 
 
 class TorchRuntime:
@@ -55,31 +29,35 @@ class TorchRuntime:
         self.precision = precision
         self._preprocessing = preprocessing
         self._dtype = DTYPES[precision]
-        network = network.requires_grad_(False).to(device, self._dtype)
-        self._network: Any = network.to(memory_format=torch.channels_last)
+        network = network.requires_grad_(False).float()
+        if precision != "fp32" or device.type != "cpu":
+            # In fp32 on the CPU this is the reference, and computes what torchvision computes.
+            fold_batch_norms(network)
+        self._network: Any = network.to(device, self._dtype).to(memory_format=torch.channels_last)
 
     @classmethod
     def load(cls, model: Model, device: str, precision: str, threads: int) -> Self:
         """Put the network where it runs.
 
         Args:
-            threads: of the CPU, for all of torch in this process; 0 leaves them as they are.
+            threads: of the CPU, for all of torch in this process; 0 = what torch began with.
 
         Raises:
             DeviceError: the device or precision is not to be had here.
         """
         found = resolve_device(device)
-        precision = resolve_precision(precision, found)
-        if threads:
+        precision = resolve_precision(precision, found, QUICK)
+        if precision not in DTYPES:
+            raise DeviceError(f"precision = {precision!r}: needs runtime openvino; set runtime to auto or openvino")
+        threads = threads or _threads_at_first
+        if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
         return cls(model.architecture.load(model.state), model.preprocessing, found, precision)
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """N x S x S x 3 uint8, any N and S → N x C logits in float32. On a GPU the pixels go there as uint8."""
-        with torch.inference_mode(), fixed_threads():
-            batch = self._preprocessing.normalise(torch.from_numpy(crops).to(self.device))
-            logits = self._network(batch.to(self._dtype, memory_format=torch.channels_last))
-            return np.asarray(logits.float().cpu().numpy())
+        with torch.inference_mode(), fixed_threads(), full_fp32():
+            return np.asarray(self._logits(self._sent(crops)).cpu().numpy())
 
     def describe(self) -> dict[str, Any]:
         """For output and logs."""
@@ -88,9 +66,21 @@ class TorchRuntime:
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         """On a GPU torch has an error of its own, on the CPU only the allocator's words."""
-        return isinstance(error, torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate" in str(error)
+        return is_out_of_memory(error)
 
     def release_memory(self) -> None:
         """Give cached blocks back, so that a smaller batch can have them."""
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+    def _sent(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
+        """A copy on the device. To a GPU it goes from pinned memory, while the CPU prepares the next."""
+        copy = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+        copy.numpy()[...] = pixels
+        return copy.to(self.device, non_blocking=True)
+
+    def _logits(self, crops: torch.Tensor) -> torch.Tensor:
+        """N x S x S x 3 uint8 → N x C float32, both on the network's device."""
+        pixels = self._preprocessing.normalise(crops)
+        logits: torch.Tensor = self._network(pixels.to(self._dtype, memory_format=torch.channels_last))
+        return logits.float()

@@ -9,9 +9,9 @@ from torchvision.models import get_model, get_model_weights
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.resnext.architecture import Architecture
+from infer_torchvision_resnext.resnext.devices import DeviceError
 from infer_torchvision_resnext.resnext.model_folder import ModelConfig, write_model_folder
 from infer_torchvision_resnext.resnext.preprocessing import Preprocessing
-from infer_torchvision_resnext.runtimes.runtime import DeviceError
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
 
 

@@ -8,13 +8,11 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from .chunking import chunks
+
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """Precision → OpenVINO's hint. Always given: without it, OpenVINO takes bf16 wherever the processor has it. What is
 left of an int8 network in floating point stays in fp32."""
-
-CHUNK = 8
-"""Images per inference. More are no faster on a CPU, and every new number of images is set up anew; so batches are
-cut into 8, 4, 2 and 1."""
 
 
 class OpenVINONetwork:
@@ -46,17 +44,6 @@ class OpenVINONetwork:
             self._request.infer([np.ascontiguousarray(crops[chunk])], share_inputs=True)
             answers.append(self._request.get_output_tensor(0).data.copy())
         return np.concatenate(answers)
-
-
-def chunks(count: int) -> list[slice]:
-    """Cut a batch into parts of 8, then of 4, 2 and 1."""
-    parts, start, size = [], 0, CHUNK
-    while start < count:
-        while size > count - start:
-            size //= 2
-        parts.append(slice(start, start + size))
-        start += size
-    return parts
 
 
 @functools.cache

@@ -10,9 +10,9 @@ from examples.digits import training_and_held_out
 from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.resnext.devices import DeviceError
 from infer_torchvision_resnext.resnext.images import to_rgb
 from infer_torchvision_resnext.resnext.quantisation import QuantisationError, quantise
-from infer_torchvision_resnext.runtimes.runtime import DeviceError
 from infer_torchvision_resnext.weights import load_model
 
 DIGITS = Path(__file__).parents[3] / "examples" / "models" / "digits"

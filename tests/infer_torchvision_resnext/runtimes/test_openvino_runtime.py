@@ -7,15 +7,15 @@ from benchmarks.random_weights import decided_network
 from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.resnext.architecture import Architecture
+from infer_torchvision_resnext.resnext.devices import DeviceError
 from infer_torchvision_resnext.resnext.model_folder import ModelConfig, write_model_folder
 from infer_torchvision_resnext.resnext.preprocessing import Preprocessing
-from infer_torchvision_resnext.runtimes.runtime import DeviceError
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
 from infer_torchvision_resnext.weights import load_model
 
 pytest.importorskip("openvino")
 
-from infer_torchvision_resnext.resnext.openvino_network import chunks
+from infer_torchvision_resnext.resnext.chunking import chunks
 from infer_torchvision_resnext.runtimes.openvino_runtime import OpenVINORuntime
 
 

@@ -10,11 +10,12 @@ import torch
 from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.resnext.architecture import Architecture
+from infer_torchvision_resnext.resnext.devices import DeviceError
 from infer_torchvision_resnext.resnext.golden import Golden, write_golden
 from infer_torchvision_resnext.resnext.model_folder import ModelConfig, write_model_folder
 from infer_torchvision_resnext.resnext.preprocessing import Preprocessing
 from infer_torchvision_resnext.runtimes.agreement import Agreement, generated_images
-from infer_torchvision_resnext.runtimes.runtime import Configuration, DeviceError
+from infer_torchvision_resnext.runtimes.runtime import Configuration
 from infer_torchvision_resnext.runtimes.selection import candidates, choose
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
 from infer_torchvision_resnext.weights import WeightsError, load_model
@@ -129,6 +130,22 @@ def test_a_runtime_that_is_not_installed_is_named_with_the_remedy(folder, cache,
 def test_without_openvino_auto_is_torch(monkeypatch):
     monkeypatch.setattr("infer_torchvision_resnext.runtimes.machine.is_installed", lambda name: name == "torch")
     assert candidates("auto", "auto", "cpu") == [Configuration("torch", "fp32")]
+
+
+def test_without_openvino_onnx_runtime_comes_before_torch(monkeypatch):
+    monkeypatch.setattr("infer_torchvision_resnext.runtimes.machine.is_installed", lambda name: name != "openvino")
+    assert candidates("auto", "auto", "cpu") == [Configuration("onnxruntime", "fp32"), Configuration("torch", "fp32")]
+    assert candidates("auto", "bf16", "cpu") == [Configuration("torch", "bf16")]
+    assert candidates("onnxruntime", "auto", "cpu") == [Configuration("onnxruntime", "fp32")]
+    half = Configuration("onnxruntime", "fp16")
+    assert candidates("onnxruntime", "auto", "cuda") == [half, Configuration("onnxruntime", "fp32")]
+    assert candidates("onnxruntime", "fp16", "cuda:1") == [half]
+
+
+def test_int8_without_openvino_says_what_it_needs(folder, cache, monkeypatch):
+    monkeypatch.setattr("infer_torchvision_resnext.runtimes.machine.is_installed", lambda name: name != "openvino")
+    with pytest.raises(DeviceError, match="precision = 'int8': needs runtime openvino"):
+        chosen(folder, cache, precision="int8")
 
 
 def test_openvino_is_for_the_cpu():

@@ -1,0 +1,177 @@
+"""What runs on a GPU, run on the CPU where that can be, and on a GPU where there is one."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks.random_weights import decided_network
+from infer_torchvision_resnext.cache import Cache
+from infer_torchvision_resnext.classifier import Classifier
+from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.resnext.architecture import Architecture
+from infer_torchvision_resnext.resnext.devices import full_fp32
+from infer_torchvision_resnext.resnext.preprocessing import Preprocessing
+from infer_torchvision_resnext.runtimes.cuda_graphs import Replayed
+from infer_torchvision_resnext.runtimes.cuda_runtime import CudaRuntime
+from infer_torchvision_resnext.runtimes.folding import fold_batch_norms
+from infer_torchvision_resnext.runtimes.runtime import CropsItself
+from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
+from infer_torchvision_resnext.weights import load_model
+
+gpu = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine"),
+]
+DEVICES = ["cpu", pytest.param("cuda", marks=gpu)]
+
+
+@pytest.fixture
+def model(tiny_folder, tmp_path):
+    return load_model(Parameters(weights=str(tiny_folder)), Cache(tmp_path / "cache"))
+
+
+def crops(count, side=32):
+    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("layers", [(1,), (2, 1, 1, 1)], ids=str)
+def test_folding_removes_every_batch_normalisation_and_changes_nothing(layers):
+    torch.manual_seed(3)
+    network = decided_network(Architecture(layers, 2, 8).build(5)).eval()
+    pixels = torch.randn(3, 3, 48, 48)
+    with torch.inference_mode():
+        expected = network(pixels)
+        fold_batch_norms(network)
+        found = network(pixels)
+    assert not [each for each in network.modules() if isinstance(each, torch.nn.BatchNorm2d)]
+    assert expected.std() > 0.1
+    assert (found - expected).abs().max() < 1e-4
+
+
+def test_the_reference_is_not_folded_and_folding_leaves_the_model_alone(model):
+    expected = TorchRuntime.load(model, "cpu", "fp32", 0).run(crops(4))
+    before = {key: tensor.clone() for key, tensor in model.state.items()}
+    near = TorchRuntime.load(model, "cpu", "bf16", 0)
+    assert 0 < np.abs(near.run(crops(4)) - expected).max() < 0.5
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state.items())
+    again = TorchRuntime.load(model, "cpu", "fp32", 0)
+    assert np.array_equal(again.run(crops(4)), expected)
+    assert [each for each in again._network.modules() if isinstance(each, torch.nn.BatchNorm2d)]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_logits_are_those_of_the_reference_whatever_the_batch(device, model):
+    expected = TorchRuntime.load(model, "cpu", "fp32", 0).run(crops(12))
+    runtime = CudaRuntime.load(model, device, "fp32", 0)
+    # Each size three times: as it is, captured, replayed.
+    for count in (1, 2, 5, 12) * 3:
+        assert np.abs(runtime.run(crops(12)[:count]) - expected[:count]).max() < 1e-3
+    there = torch.from_numpy(crops(12)).to(device)
+    assert np.abs(runtime.run(there[3:9]) - expected[3:9]).max() < 1e-3
+    runtime.release_memory()
+    assert np.abs(runtime.run(crops(12)[:2]) - expected[:2]).max() < 1e-3
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(
+    ("height", "width"),
+    [(427, 640), (640, 427), (224, 224), (50, 70), (1, 1), (3, 900), (1500, 2001), (256, 256), (2400, 2400)],
+)
+def test_resizing_on_the_device_agrees_with_pil(device, height, width, photos, model):
+    image = np.asarray(Image.fromarray(photos[0]).resize((width, height), Image.Resampling.BICUBIC))
+    preprocessing = Preprocessing(256, 224)
+    runtime = CudaRuntime.load(model, device, "fp32", 0)
+    found = runtime.crop([image, image[:, ::-1]], preprocessing).cpu().numpy()
+    assert (found.shape, found.dtype) == ((2, 224, 224, 3), np.uint8)
+    expected = preprocessing.crop(image)
+    difference = np.abs(found[0].astype(int) - expected)
+    assert difference.max() <= 1
+    assert difference.mean() < 0.1
+    short = min(height, width)
+    if max(height, width) < 4 * short:
+        # PIL's own answer, of the whole image.
+        size = (256 * width // short, 256 * height // short)
+        whole = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+        left, top = (round((side - 224) / 2) for side in size)
+        exact = np.abs(found[0].astype(int) - whole[top : top + 224, left : left + 224])
+        assert exact.mean() < 0.01
+    assert np.array_equal(found[1], runtime.crop([image[:, ::-1]], preprocessing)[0].cpu().numpy())
+
+
+def test_only_the_runtime_for_gpus_resizes_itself(model):
+    assert isinstance(CudaRuntime.load(model, "cpu", "fp32", 0), CropsItself)
+    assert not isinstance(TorchRuntime.load(model, "cpu", "fp32", 0), CropsItself)
+
+
+@pytest.fixture
+def on_the_device(monkeypatch, tiny_folder):
+    """A classifier whose network is in the runtime for GPUs, on the CPU."""
+    monkeypatch.setattr("infer_torchvision_resnext.runtimes.torch_runtime.TorchRuntime", CudaRuntime)
+    classifier = Classifier()
+    classifier.prepare(Parameters(weights=str(tiny_folder), device="cpu", runtime="torch", top_k=0, batch_size=4))
+    return classifier
+
+
+def test_the_classifier_resizes_where_the_network_is(on_the_device, tiny_folder, photos):
+    views = [photos[0][y : y + 90, : 90 + y] for y in range(0, 300, 50)]
+    found = on_the_device.classify(views)
+    here = Classifier()
+    here.prepare(Parameters(weights=str(tiny_folder), device="cpu", runtime="torch", top_k=0, precision="fp32"))
+    for one, other in zip(found, here.classify(views), strict=True):
+        assert one.answer == other.answer
+        assert one.probability == pytest.approx(other.probability, abs=0.01)
+
+
+def test_a_frame_too_large_for_the_gpu_is_resized_on_the_cpu(on_the_device, monkeypatch, photos):
+    expected = on_the_device.classify(photos)
+
+    def no_room(self, images, preprocessing):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(CudaRuntime, "crop", no_room)
+    found = on_the_device.classify(photos)
+    assert on_the_device.notes == ["out of memory on the GPU while resizing: resized on the CPU"]
+    assert [each.answer for each in found] == [each.answer for each in expected]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine can capture CUDA graphs")
+def test_without_cuda_graphs_the_network_runs_as_it_is(caplog):
+    caplog.set_level(logging.WARNING)
+    calls = []
+
+    def double(batch):
+        calls.append(len(batch))
+        return batch * 2
+
+    replayed = Replayed(double)
+    for _ in range(4):
+        assert torch.equal(replayed(torch.ones(2, 3)), torch.full((2, 3), 2.0))
+    assert torch.equal(replayed(torch.ones(9, 3)), torch.full((9, 3), 2.0))
+    assert calls == [2, 2, 2, 2, 9]
+    assert caplog.text.count("going on without CUDA graphs") == 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+def test_a_graph_is_replayed_and_gives_each_batch_its_own_answer():
+    calls = []
+
+    def double(batch):
+        calls.append(len(batch))
+        return batch * 2
+
+    replayed = Replayed(double)
+    answers = [replayed(torch.full((2, 3), float(value), device="cuda")) for value in range(6)]
+    # Once as it is, thrice to set up, once to record.
+    assert len(calls) == 5
+    assert [answer.unique().item() for answer in answers] == [0, 2, 4, 6, 8, 10]
+
+
+def test_full_fp32_is_switched_back():
+    before = torch.backends.cudnn.allow_tf32
+    with full_fp32():
+        assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32 == before

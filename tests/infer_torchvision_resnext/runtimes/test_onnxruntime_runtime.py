@@ -1,0 +1,241 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.random_weights import decided_network
+from infer_torchvision_resnext.cache import Cache
+from infer_torchvision_resnext.classifier import Classifier
+from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.resnext.architecture import Architecture
+from infer_torchvision_resnext.resnext.devices import DeviceError
+from infer_torchvision_resnext.resnext.model_folder import ModelConfig, write_model_folder
+from infer_torchvision_resnext.resnext.preprocessing import Preprocessing
+from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
+from infer_torchvision_resnext.weights import load_model
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnx")
+
+import onnx
+import onnxruntime
+
+from infer_torchvision_resnext.runtimes.onnx_graph import build_graph
+from infer_torchvision_resnext.runtimes.onnxruntime_runtime import CUDA, OnnxRuntime
+
+REPOSITORY = Path(__file__).parents[3]
+has_cuda_provider = CUDA in onnxruntime.get_available_providers()
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return Cache(tmp_path / "cache")
+
+
+def model_of(folder, cache):
+    return load_model(Parameters(weights=str(folder)), cache)
+
+
+def crops(count, side):
+    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        Architecture((1,), 1, 64),
+        Architecture((1, 2), 4, 4),
+        Architecture((1, 1), 4, 4, "cifar"),
+        Architecture((1, 1, 2, 1), 2, 8),
+    ],
+    ids=str,
+)
+def test_any_architecture_gives_torchs_logits(architecture, tmp_path, cache):
+    torch.manual_seed(2)
+    state = decided_network(architecture.build(5)).state_dict()
+    preprocessing = Preprocessing(40, 36, (0.1, 0.5, 0.9), (0.2, 0.3, 0.4))
+    write_model_folder(tmp_path / "m", ModelConfig.of(architecture, tuple("abcde"), preprocessing), state)
+    model = model_of(tmp_path / "m", cache)
+    expected = TorchRuntime.load(model, "cpu", "fp32", 0)
+    found = OnnxRuntime.load(model, "cpu", "fp32", 1, cache)
+    for count, side in ((1, 36), (2, 36), (5, 65), (21, 36)):
+        logits = expected.run(crops(count, side))
+        assert np.ptp(logits) > 0.5
+        assert np.abs(found.run(crops(count, side)) - logits).max() < 1e-4
+    images = crops(6, 36)
+    assert np.abs(found.run(images[::-2]) - expected.run(images)[::-2]).max() < 1e-4
+
+
+def test_the_graph_for_gpus_is_in_half_precision_and_near(tiny_folder, cache):
+    model = model_of(tiny_folder, cache)
+    graph = build_graph(model.architecture, model.arrays(), model.preprocessing, "fp16")
+    onnx.checker.check_model(graph, full_check=True)
+    half = [each for each in graph.graph.initializer if each.data_type == onnx.TensorProto.FLOAT16]
+    assert len(half) == len(model.arrays())
+    # The processor computes in fp32 what it is given in fp16.
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    (logits,) = session.run(None, {"crops": crops(5, 32)})
+    assert logits.dtype == np.float32
+    difference = np.abs(logits - TorchRuntime.load(model, "cpu", "fp32", 0).run(crops(5, 32))).max()
+    assert 0 < difference < 0.05
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_batch_normalisation_is_folded_by_onnx_runtime(precision, tiny_folder, tmp_path, cache):
+    model = model_of(tiny_folder, cache)
+    graph = build_graph(model.architecture, model.arrays(), model.preprocessing, precision)
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    onnxruntime.InferenceSession(graph.SerializeToString(), options, ["CPUExecutionProvider"])
+    before = [node.op_type for node in graph.graph.node]
+    after = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
+    assert before.count("Conv") == before.count("BatchNormalization") == 9
+    assert (after.count("Conv"), after.count("BatchNormalization")) == (9, 0)
+
+
+def test_through_the_classifier(tiny_folder, photos):
+    views = [photos[0][y : y + 90] for y in range(0, 300, 30)]
+    answers = []
+    for runtime in ("torch", "onnxruntime"):
+        classifier = Classifier()
+        wanted = {"device": "cpu", "precision": "fp32", "top_k": 0, "batch_size": 7, "threads": 1}
+        classifier.prepare(Parameters(weights=str(tiny_folder), runtime=runtime, **wanted))
+        classifier.warm_up()
+        answers.append(classifier.classify(views))
+    described = classifier.describe()["runtime"]
+    agreement = described.pop("agreement")
+    assert described == {"name": "onnxruntime", "device": "cpu", "device_name": "CPU", "precision": "fp32"}
+    assert agreement["top1"] == 1
+    assert agreement["largest_change"] < 1e-4
+    for expected, found in zip(*answers, strict=True):
+        assert found.labels == expected.labels
+        assert found.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
+
+
+def test_the_graph_is_built_once_and_a_damaged_one_anew(tiny_folder, tmp_path, cache, caplog):
+    model = model_of(tiny_folder, cache)
+    expected = OnnxRuntime.load(model, "cpu", "fp32", 1, cache).run(crops(2, 32))
+    (file,) = (tmp_path / "cache" / "onnx").rglob("*.*")
+    written = file.stat().st_mtime_ns
+    OnnxRuntime.load(model, "cpu", "fp32", 1, cache)
+    assert file.stat().st_mtime_ns == written
+    content = file.read_bytes()
+    for damaged in (content[: len(content) // 2], b"", b"no graph"):
+        file.write_bytes(damaged)
+        caplog.clear()
+        assert np.array_equal(OnnxRuntime.load(model, "cpu", "fp32", 1, cache).run(crops(2, 32)), expected)
+        assert "building the ONNX graph anew" in caplog.text
+        assert file.read_bytes() == content
+
+
+def test_what_it_does_not_run_is_refused_with_the_remedy(tiny_folder, cache):
+    model = model_of(tiny_folder, cache)
+    for precision in ("bf16", "fp16", "int8"):
+        with pytest.raises(DeviceError, match=rf"precision = '{precision}': ONNX Runtime runs fp32 on cpu; set one of"):
+            OnnxRuntime.load(model, "cpu", precision, 0, cache)
+
+
+@pytest.mark.skipif(has_cuda_provider, reason="ONNX Runtime is installed with its CUDA provider")
+def test_without_its_cuda_provider_a_gpu_is_refused(tiny_folder, cache):
+    with pytest.raises(DeviceError, match=r"device = 'cuda:1': .* without its CUDA provider; .*onnxruntime-gpu"):
+        OnnxRuntime.load(model_of(tiny_folder, cache), "cuda:1", "fp32", 0, cache)
+
+
+def test_a_network_that_cannot_run_is_a_runtime_error(tiny_folder, cache):
+    runtime = OnnxRuntime.load(model_of(tiny_folder, cache), "cpu", "fp32", 1, cache)
+    with pytest.raises(RuntimeError, match=r"ONNX Runtime: .*Unexpected input data type") as caught:
+        runtime.run(crops(1, 32).astype(np.float32))
+    assert not runtime.is_out_of_memory(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        (
+            "onnxruntime",
+            "the package onnxruntime is not installed; run pip install onnxruntime (for a GPU, onnxruntime",
+        ),
+        ("onnx", "the package onnx is not installed; run pip install onnx, or set runtime to auto"),
+        (
+            "onnxruntime,onnx",
+            "the packages onnxruntime and onnx are not installed; run pip install onnxruntime onnx (for a GPU, "
+            "onnxruntime-gpu onnx), or set runtime to auto",
+        ),
+    ],
+)
+def test_what_is_not_installed_is_named(missing, message, tiny_folder, tmp_path):
+    code = """
+import sys
+from importlib.machinery import PathFinder
+
+hidden = sys.argv[2].split(",")
+find = PathFinder.find_spec
+PathFinder.find_spec = lambda name, *rest: None if name.partition(".")[0] in hidden else find(name, *rest)
+
+from infer_torchvision_resnext.classifier import Classifier
+from infer_torchvision_resnext.parameters import Parameters
+
+try:
+    Classifier().prepare(Parameters(weights=sys.argv[1], device="cpu", runtime="onnxruntime"))
+except ValueError as error:
+    print(error)
+automatic = Classifier()
+automatic.prepare(Parameters(weights=sys.argv[1], device="cpu"))
+print(automatic.describe()["runtime"]["name"])
+"""
+    finished = subprocess.run(
+        [sys.executable, "-c", code, str(tiny_folder), f"{missing},openvino"],
+        env={**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    refusal, name = finished.stdout.strip().splitlines()[-2:] or ["", finished.stderr]
+    assert message in refusal
+    assert name == "torch"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not has_cuda_provider, reason="ONNX Runtime has no CUDA provider on this machine")
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-3), ("fp16", 0.1)])
+def test_the_gpu_gives_the_cpus_logits(precision, tolerance, tiny_folder, cache):
+    model = model_of(tiny_folder, cache)
+    expected = OnnxRuntime.load(model, "cpu", "fp32", 0, cache).run(crops(5, 32))
+    runtime = OnnxRuntime.load(model, "cuda", precision, 0, cache)
+    assert runtime.provider != "CPUExecutionProvider"
+    for count in (1, 5):
+        assert np.abs(runtime.run(crops(5, 32)[:count]) - expected[:count]).max() < tolerance
+
+
+def test_a_warm_start_imports_neither_torch_nor_onnx(tiny_folder, tmp_path):
+    code = """
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from infer_torchvision_resnext.classifier import Classifier
+from infer_torchvision_resnext.parameters import Parameters
+
+classifier = Classifier(Path("cache"))
+classifier.prepare(Parameters(weights=sys.argv[1], device="cpu", runtime="onnxruntime"))
+print(len(classifier.classify([np.zeros((40, 50, 3), np.uint8)])), sorted({"torch", "onnx"} & set(sys.modules)))
+"""
+    answers = [
+        subprocess.run(
+            [sys.executable, "-c", code, str(tiny_folder)],
+            env={**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split(maxsplit=1)
+        for _ in range(2)
+    ]
+    assert [(count, found.strip()) for count, found in answers] == [("1", "['onnx', 'torch']"), ("1", "[]")]

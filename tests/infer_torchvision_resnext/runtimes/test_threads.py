@@ -1,0 +1,57 @@
+"""One setting of threads, for preprocessing and for every runtime."""
+
+import pytest
+import torch
+
+from infer_torchvision_resnext.classifier import Classifier
+from infer_torchvision_resnext.parameters import Parameters
+
+
+def of_torch(runtime):
+    return torch.get_num_threads()
+
+
+def of_openvino(runtime):
+    return runtime._network._request.get_compiled_model().get_property("INFERENCE_NUM_THREADS")
+
+
+def of_onnxruntime(runtime):
+    options = runtime._session.get_session_options()
+    # Waiting threads sleep.
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    return options.intra_op_num_threads
+
+
+@pytest.fixture
+def threads_of_torch():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "threads", "count_of"),
+    # OpenVINO takes no more threads than there are cores.
+    [("torch", 3, of_torch), ("openvino", 1, of_openvino), ("onnxruntime", 3, of_onnxruntime)],
+)
+@pytest.mark.usefixtures("threads_of_torch")
+def test_the_setting_reaches_the_runtime_and_the_crops(runtime, threads, count_of, tiny_folder, photos):
+    pytest.importorskip(runtime)
+    classifier = Classifier()
+    wanted = {"weights": str(tiny_folder), "device": "cpu", "runtime": runtime, "precision": "fp32"}
+    classifier.prepare(Parameters(**wanted, threads=threads))
+    classifier.classify([photos[0], photos[1]])
+    assert count_of(classifier._runtime) == threads
+    assert classifier._pool._max_workers == threads
+
+
+@pytest.mark.usefixtures("threads_of_torch")
+def test_torch_gets_back_what_it_began_with(tiny_folder):
+    classifier = Classifier()
+    counts = []
+    for threads in (0, 3, 0):
+        wanted = {"weights": str(tiny_folder), "device": "cpu", "runtime": "torch", "precision": "fp32"}
+        classifier.prepare(Parameters(**wanted, threads=threads))
+        counts.append(torch.get_num_threads())
+    assert counts[1] == 3
+    assert counts[0] == counts[2]
