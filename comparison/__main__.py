@@ -1,7 +1,7 @@
 """Compare architectures by cost, speed, and accuracy at an equal budget.
 
-Without arguments: ResNet and ResNeXt at constant cost on handwritten digits. Stop it with Ctrl-C, and go on with
-the same command.
+Without arguments: ResNet and ResNeXt at constant cost on handwritten digits, few to learn from and many to be judged
+by. Stop it with Ctrl-C, and go on with the same command.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from types import FrameType
 
-from comparison.presets import PRESETS
+from comparison.presets import DEFAULT, PRESETS
 from examples.ikomia_home import REPOSITORY, use_own_home
 
 FOLDER = REPOSITORY / "bench" / "comparison"
@@ -30,8 +30,9 @@ def main() -> None:
 
     dataset, names, bases = arguments.dataset, list(arguments.architectures), list(arguments.constant_cost)
     settings = dict(arguments.set)
-    if preset := PRESETS.get(arguments.dataset or ("" if names or bases else "digits")):
-        dataset = dataset or "digits"
+    if dataset is None and not names and not bases:
+        dataset = DEFAULT
+    if preset := PRESETS.get(dataset or ""):
         dataset = preset.write_images(FOLDER / "images" / dataset)
         settings = {**preset.settings, **settings}
         if not names and not bases:

@@ -37,7 +37,8 @@ def sentences(experiment: Experiment, rows: Sequence[Row]) -> list[str]:
     """What a reader must know to read the table: how it came about, and how far it can be trusted."""
     said = [
         "Multiply-adds count once and are those of one image. Activations are the values that convolutions put out: "
-        "they, more than multiply-adds, are what a processor's memory has to carry."
+        "they, more than multiply-adds, are what memory has to carry. Training keeps the stated bytes for each image "
+        "of a batch, in fp32."
     ]
     cells = [cell for row in rows for cell in row.cells]
     if cells:

@@ -6,9 +6,11 @@ ResNeXt, the darker the more paths.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from comparison.speed import BATCHES
 from comparison.summary import Row, families
 from train_torchvision_resnext.charts import GRID, INK, MUTED, WRONG, new_figure, save
 
@@ -26,14 +28,12 @@ def accuracy_against_cost(rows: Sequence[Row], folder: Path) -> Path | None:
     rows = [row for row in rows if row.cells]
     if not rows:
         return None
-    panels: list[tuple[str, Callable[[Row], float]]] = [
-        ("million multiply-adds per image", lambda row: row.cost.multiply_adds / 1e6)
+    panels: list[tuple[str, Callable[[Row], float]]] = [("million multiply-adds per image", _multiply_adds)]
+    panels += [
+        (f"ms per image, {name}, {BATCHES[-1]} at once", partial(_milliseconds, runtime))
+        for runtime, name in (("torch", "torch"), ("openvino", "OpenVINO"))
+        if all((runtime, BATCHES[-1]) in row.timings for row in rows)
     ]
-    for runtime, name in (("torch", "torch"), ("openvino", "OpenVINO")):
-        if all((runtime, 32) in row.timings for row in rows):
-            panels.append(
-                (f"ms per image, {name}, 32 at once", lambda row, runtime=runtime: row.timings[runtime, 32].median / 32)
-            )
     figure = new_figure(3 + 3.4 * len(panels), 4.4)
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     marks = _marks(rows)
@@ -97,6 +97,14 @@ def accuracy_against_cardinality(rows: Sequence[Row], folder: Path) -> Path | No
     _style(axes)
     axes.set_title("Cardinality at constant cost", loc="left", fontweight="bold", fontsize=11, color=INK)
     return save(figure, folder / CARDINALITY_PLOT)
+
+
+def _multiply_adds(row: Row) -> float:
+    return row.cost.multiply_adds / 1e6
+
+
+def _milliseconds(runtime: str, row: Row) -> float:
+    return row.timings[runtime, BATCHES[-1]].median / BATCHES[-1]
 
 
 def _draw(axes: "Axes", place: float, row: Row, mark: str) -> None:

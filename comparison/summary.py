@@ -98,6 +98,7 @@ def table(rows: Sequence[Row]) -> list[dict[str, str]]:
             "parameters, M": f"{row.cost.parameters / 1e6:.2f}",
             "multiply-adds, M": f"{row.cost.multiply_adds / 1e6:,.0f}",
             "activations, M": f"{row.cost.activations / 1e6:.2f}",
+            "kept to train, MB/image": f"{row.cost.saved_bytes / 1e6:.1f}",
         }
         if any(one.timings for one in rows):
             line |= _speeds(row)
