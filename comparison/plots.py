@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from comparison.speed import BATCHES
-from comparison.summary import Row, families
+from comparison.summary import Row, equally_costly, families, standard_error
 from train_torchvision_resnext.charts import GRID, INK, MUTED, WRONG, new_figure, save
+from train_torchvision_resnext.resnext.architecture import Architecture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 COST_PLOT = "accuracy_against_cost.png"
 CARDINALITY_PLOT = "accuracy_against_cardinality.png"
 MARKS = "oDs^vP*X"
-"""One for each depth."""
+"""One for each set of equally costly architectures."""
 
 
 def accuracy_against_cost(rows: Sequence[Row], folder: Path) -> Path | None:
@@ -39,7 +40,7 @@ def accuracy_against_cost(rows: Sequence[Row], folder: Path) -> Path | None:
     marks = _marks(rows)
     for axes, (title, cost_of) in zip(grid, panels, strict=True):
         for row in rows:
-            _draw(axes, cost_of(row), row, marks[row.architecture.depth])
+            _draw(axes, cost_of(row), row, marks[row.architecture])
         # One scale for what differs by a tenth and by ten times.
         axes.set_xlim(left=0)
         axes.margins(x=0.12)
@@ -96,6 +97,9 @@ def accuracy_against_cardinality(rows: Sequence[Row], folder: Path) -> Path | No
     axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="best")
     _style(axes)
     axes.set_title("Cardinality at constant cost", loc="left", fontweight="bold", fontsize=11, color=INK)
+    images, error = standard_error([row for family in sets for row in family])
+    note = f"choice of {images:,} images alone: ± {100 * error:.1f} %"
+    axes.set_title(note, loc="right", fontsize=9, color=MUTED)
     return save(figure, folder / CARDINALITY_PLOT)
 
 
@@ -138,9 +142,12 @@ def _colour(row: Row) -> str:
     return to_hex(colormaps["Blues"](min(1.0, 0.35 + 0.13 * math.log2(cardinality))))
 
 
-def _marks(rows: Sequence[Row]) -> dict[int, str]:
-    depths = sorted({row.architecture.depth for row in rows})
-    return {depth: MARKS[number % len(MARKS)] for number, depth in enumerate(depths)}
+def _marks(rows: Sequence[Row]) -> dict[Architecture, str]:
+    return {
+        row.architecture: MARKS[number % len(MARKS)]
+        for number, alike in enumerate(equally_costly(rows))
+        for row in alike
+    }
 
 
 def _style(axes: "Axes") -> None:

@@ -275,7 +275,7 @@ def test_a_reader_is_told_how_far_to_trust_it(digits):
     told = " ".join(sentences(experiment, [row_of(Architecture.from_name("resnet11"), [0.9])]))
     # sqrt(0.9 * 0.1 / 200) = 0.0212
     assert "One image is 0.5 %" in told
-    assert "a standard error of 2.1 %" in told
+    assert "gives such an accuracy a standard error of 2.1 %" in told
     assert "Not finished: resnet11. Run the same command again" in told
 
 
