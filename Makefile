@@ -58,6 +58,7 @@ publish: $(STUDIO)/installed
 docs: $(VENV)/installed
 	$(PYTHON) -m tools.update_readme
 	$(PYTHON) -m tools.draw_icon
+	$(PYTHON) -m tools.draw_cardinality
 	$(PYTHON) -m examples.demo docs/images
 
 clean:

@@ -1,7 +1,7 @@
 """Compare architectures by cost, speed, and accuracy at an equal budget.
 
-Without arguments: ResNet and ResNeXt at constant cost on handwritten digits. Stop it with Ctrl-C, and go on with
-the same command.
+Without arguments: ResNet and ResNeXt at constant cost on handwritten digits, few to learn from and many to be judged
+by. Stop it with Ctrl-C, and go on with the same command.
 """
 
 import argparse
@@ -9,9 +9,13 @@ import signal
 import threading
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from comparison.presets import PRESETS
+from comparison.presets import DEFAULT, PRESETS
 from examples.ikomia_home import REPOSITORY, use_own_home
+
+if TYPE_CHECKING:
+    from comparison.experiment import Experiment
 
 FOLDER = REPOSITORY / "bench" / "comparison"
 
@@ -23,33 +27,39 @@ def main() -> None:
     import ikomia  # noqa: F401
 
     from comparison.compare import PARTS, compare
-    from comparison.experiment import Experiment
     from train_torchvision_resnext.planning import TrainingError
-    from train_torchvision_resnext.resnext.architecture import Architecture
-    from train_torchvision_resnext.resnext.cost import at_constant_cost
 
-    dataset, names, bases = arguments.dataset, list(arguments.architectures), list(arguments.constant_cost)
-    settings = dict(arguments.set)
-    if preset := PRESETS.get(arguments.dataset or ("" if names or bases else "digits")):
-        dataset = dataset or "digits"
-        dataset = preset.write_images(FOLDER / "images" / dataset)
-        settings = {**preset.settings, **settings}
-        if not names and not bases:
-            bases, names = list(preset.constant_cost), list(preset.architectures)
-    size = int(settings.get("input_size", 224))
     try:
-        architectures = [
-            one for base in bases for one in at_constant_cost(Architecture.from_name(base), input_size=size)
-        ]
-        architectures += [Architecture.from_name(name) for name in names]
-        experiment = Experiment.of(architectures, dataset, arguments.seeds, **settings)
-        folder = arguments.output or FOLDER / (Path(dataset).name if dataset else "cost")
+        experiment = _experiment(arguments)
+        folder = arguments.output or FOLDER / (experiment.dataset.name if experiment.dataset else "cost")
         parts = [part for part in PARTS if part not in arguments.without]
         page = compare(experiment, folder, _stop_on_signals().is_set, parts)
     except (ValueError, TrainingError) as error:
-        raise SystemExit(f"{error}") from error
+        raise SystemExit(str(error)) from error
     print((folder / "comparison.md").read_text(encoding="utf-8"))
     print(page)
+
+
+def _experiment(arguments: argparse.Namespace) -> "Experiment":
+    """What the command line asks for. Raises: ValueError."""
+    from comparison.experiment import Experiment
+    from train_torchvision_resnext.resnext.architecture import Architecture
+    from train_torchvision_resnext.resnext.cost import at_constant_cost
+
+    dataset, names, bases = arguments.dataset, arguments.architectures, arguments.constant_cost
+    settings = dict(arguments.set)
+    if dataset is None and not names and not bases:
+        dataset = DEFAULT
+    if preset := PRESETS.get(dataset or ""):
+        dataset = preset.write_images(FOLDER / "images" / dataset)
+        settings = {**preset.settings, **settings}
+        if not names and not bases:
+            names, bases = preset.architectures, preset.constant_cost
+    # Refuses what training would refuse, input_size among it.
+    size = Experiment.of(["resnet50"], None, **settings).input_size
+    families = [at_constant_cost(Architecture.from_name(base), input_size=size) for base in bases]
+    architectures = [*(one for family in families for one in family), *names]
+    return Experiment.of(architectures, dataset, arguments.seeds, **settings)
 
 
 def _stop_on_signals() -> threading.Event:

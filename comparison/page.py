@@ -1,7 +1,6 @@
 """The comparison as one page that opens without a connection: pictures are part of it, and it has no scripts."""
 
 import base64
-import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -9,7 +8,7 @@ from string import Template
 
 from comparison.experiment import Experiment
 from comparison.plots import CARDINALITY_PLOT, COST_PLOT
-from comparison.summary import Row, percent, table
+from comparison.summary import Row, percent, standard_error, table
 
 PAGE = "comparison.html"
 
@@ -37,18 +36,18 @@ def sentences(experiment: Experiment, rows: Sequence[Row]) -> list[str]:
     """What a reader must know to read the table: how it came about, and how far it can be trusted."""
     said = [
         "Multiply-adds count once and are those of one image. Activations are the values that convolutions put out: "
-        "they, more than multiply-adds, are what a processor's memory has to carry."
+        "they, more than multiply-adds, are what memory has to carry. Training keeps the stated bytes for each image "
+        "of a batch, in fp32."
     ]
     cells = [cell for row in rows for cell in row.cells]
     if cells:
-        images, accuracy = cells[0].images, sum(cell.top1 for cell in cells) / len(cells)
-        error = math.sqrt(accuracy * (1 - accuracy) / images)
+        images, error = standard_error(rows)
         epochs = len(cells[0].epoch_seconds)
         said.append(
             f"Every architecture was trained alike, {epochs} epochs for each of {experiment.seeds} seeds, and judged "
-            f"after the last epoch on {images:,} validation images. One image is {percent(1 / images)}; with so many, "
-            f"an accuracy of {percent(accuracy)} has a standard error of {percent(error)} from the choice of images "
-            "alone, beside the spread over the seeds. Differences below that say nothing."
+            f"after the last epoch on {images:,} validation images. One image is {percent(1 / images)}; the choice of "
+            f"these images alone gives such an accuracy a standard error of {percent(error)}, beside the spread over "
+            "the seeds. Differences of that size say nothing."
         )
     missing = [str(row.architecture) for row in rows if experiment.dataset and len(row.cells) < experiment.seeds]
     if missing:

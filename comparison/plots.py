@@ -6,11 +6,14 @@ ResNeXt, the darker the more paths.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from comparison.summary import Row, families
+from comparison.speed import BATCHES
+from comparison.summary import Row, equally_costly, families, standard_error
 from train_torchvision_resnext.charts import GRID, INK, MUTED, WRONG, new_figure, save
+from train_torchvision_resnext.resnext.architecture import Architecture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 COST_PLOT = "accuracy_against_cost.png"
 CARDINALITY_PLOT = "accuracy_against_cardinality.png"
 MARKS = "oDs^vP*X"
-"""One for each depth."""
+"""One for each set of equally costly architectures."""
 
 
 def accuracy_against_cost(rows: Sequence[Row], folder: Path) -> Path | None:
@@ -26,20 +29,18 @@ def accuracy_against_cost(rows: Sequence[Row], folder: Path) -> Path | None:
     rows = [row for row in rows if row.cells]
     if not rows:
         return None
-    panels: list[tuple[str, Callable[[Row], float]]] = [
-        ("million multiply-adds per image", lambda row: row.cost.multiply_adds / 1e6)
+    panels: list[tuple[str, Callable[[Row], float]]] = [("million multiply-adds per image", _multiply_adds)]
+    panels += [
+        (f"ms per image, {name}, {BATCHES[-1]} at once", partial(_milliseconds, runtime))
+        for runtime, name in (("torch", "torch"), ("openvino", "OpenVINO"))
+        if all((runtime, BATCHES[-1]) in row.timings for row in rows)
     ]
-    for runtime, name in (("torch", "torch"), ("openvino", "OpenVINO")):
-        if all((runtime, 32) in row.timings for row in rows):
-            panels.append(
-                (f"ms per image, {name}, 32 at once", lambda row, runtime=runtime: row.timings[runtime, 32].median / 32)
-            )
     figure = new_figure(3 + 3.4 * len(panels), 4.4)
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     marks = _marks(rows)
     for axes, (title, cost_of) in zip(grid, panels, strict=True):
         for row in rows:
-            _draw(axes, cost_of(row), row, marks[row.architecture.depth])
+            _draw(axes, cost_of(row), row, marks[row.architecture])
         # One scale for what differs by a tenth and by ten times.
         axes.set_xlim(left=0)
         axes.margins(x=0.12)
@@ -96,7 +97,18 @@ def accuracy_against_cardinality(rows: Sequence[Row], folder: Path) -> Path | No
     axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="best")
     _style(axes)
     axes.set_title("Cardinality at constant cost", loc="left", fontweight="bold", fontsize=11, color=INK)
+    images, error = standard_error([row for family in sets for row in family])
+    note = f"choice of {images:,} images alone: ± {100 * error:.1f} %"
+    axes.set_title(note, loc="right", fontsize=9, color=MUTED)
     return save(figure, folder / CARDINALITY_PLOT)
+
+
+def _multiply_adds(row: Row) -> float:
+    return row.cost.multiply_adds / 1e6
+
+
+def _milliseconds(runtime: str, row: Row) -> float:
+    return row.timings[runtime, BATCHES[-1]].median / BATCHES[-1]
 
 
 def _draw(axes: "Axes", place: float, row: Row, mark: str) -> None:
@@ -130,9 +142,12 @@ def _colour(row: Row) -> str:
     return to_hex(colormaps["Blues"](min(1.0, 0.35 + 0.13 * math.log2(cardinality))))
 
 
-def _marks(rows: Sequence[Row]) -> dict[int, str]:
-    depths = sorted({row.architecture.depth for row in rows})
-    return {depth: MARKS[number % len(MARKS)] for number, depth in enumerate(depths)}
+def _marks(rows: Sequence[Row]) -> dict[Architecture, str]:
+    return {
+        row.architecture: MARKS[number % len(MARKS)]
+        for number, alike in enumerate(equally_costly(rows))
+        for row in alike
+    }
 
 
 def _style(axes: "Axes") -> None:

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def measure(experiment: Experiment, folder: Path, stop: Callable[[], bool], roun
     if finished >= rounds:
         return True
     with tempfile.TemporaryDirectory() as scratch, _ways(experiment, Path(scratch)) as ways:
-        times = {way.key: done.get(way.key, [])[:finished] for way in ways}
+        times = {way.key: list(done.get(way.key, ()))[:finished] for way in ways}
         for number in tqdm(range(finished - WARM_ROUNDS, rounds), desc="Forward passes", unit="round"):
             if stop():
                 return False
@@ -101,7 +102,7 @@ def _ways(experiment: Experiment, scratch: Path) -> Iterator[Mapping[Way, Callab
             network = _runtime(model_folder, runtime, Cache(scratch / "cache"))
             for batch in BATCHES:
                 crops = np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), np.uint8)
-                ways[Way(str(architecture), runtime, batch)] = lambda network=network, crops=crops: network.run(crops)
+                ways[Way(str(architecture), runtime, batch)] = partial(network.run, crops)
     yield ways
 
 

@@ -1,6 +1,7 @@
 """What came out, a row for each architecture; and the tables made of it."""
 
 import csv
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -71,7 +72,19 @@ def rows_of(experiment: Experiment, folder: Path) -> list[Row]:
 
 
 def families(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows of the same layers and stem and of nearly the same cost, by cardinality; only where there are several."""
+    """The sets of `equally_costly` that hold several cardinalities."""
+    return [alike for alike in equally_costly(rows) if len({one.architecture.cardinality for one in alike}) > 1]
+
+
+def standard_error(rows: Sequence[Row]) -> tuple[int, float]:
+    """How many images they were judged by, and what the choice of these alone makes of their mean accuracy."""
+    cells = [cell for row in rows for cell in row.cells]
+    images, accuracy = cells[0].images, statistics.fmean(cell.top1 for cell in cells)
+    return images, math.sqrt(accuracy * (1 - accuracy) / images)
+
+
+def equally_costly(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows of the same layers and stem and of nearly the same cost, the cheapest set first, each by cardinality."""
     found: list[list[Row]] = []
     for row in sorted(rows, key=lambda one: one.cost.multiply_adds):
         for family in found:
@@ -85,8 +98,7 @@ def families(rows: Sequence[Row]) -> list[list[Row]]:
                 break
         else:
             found.append([row])
-    ordered = [sorted(family, key=lambda one: one.architecture.cardinality) for family in found]
-    return [family for family in ordered if len({one.architecture.cardinality for one in family}) > 1]
+    return [sorted(family, key=lambda one: one.architecture.cardinality) for family in found]
 
 
 def table(rows: Sequence[Row]) -> list[dict[str, str]]:
@@ -98,6 +110,7 @@ def table(rows: Sequence[Row]) -> list[dict[str, str]]:
             "parameters, M": f"{row.cost.parameters / 1e6:.2f}",
             "multiply-adds, M": f"{row.cost.multiply_adds / 1e6:,.0f}",
             "activations, M": f"{row.cost.activations / 1e6:.2f}",
+            "kept to train, MB/image": f"{row.cost.saved_bytes / 1e6:.1f}",
         }
         if any(one.timings for one in rows):
             line |= _speeds(row)
