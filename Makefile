@@ -5,7 +5,7 @@ STUDIO := .venv-studio
 PLUGINS := infer_torchvision_resnext train_torchvision_resnext
 CODE := $(PLUGINS) tests examples benchmarks tools
 
-.PHONY: sync demo test test-studio test-packages check format bench package publish docs screenshots clean
+.PHONY: sync demo test test-studio test-packages check format bench package publish docs notebooks screenshots clean
 
 demo: $(VENV)/installed
 	$(PYTHON) -m examples.demo
@@ -55,6 +55,11 @@ docs: $(VENV)/installed
 	$(PYTHON) -m tools.update_readme
 	$(PYTHON) -m tools.draw_icon
 	$(PYTHON) -m examples.demo docs/images
+
+# Executes both notebooks and keeps what they show.
+notebooks: $(VENV)/installed
+	$(PYTHON) -m pip install -r requirements-notebooks.txt
+	$(PYTHON) -m tools.run_notebooks
 
 clean:
 	rm -rf $(VENV) $(STUDIO) .demo dist bench
