@@ -5,7 +5,8 @@ STUDIO := .venv-studio
 PLUGINS := infer_torchvision_resnext train_torchvision_resnext
 CODE := $(PLUGINS) tests examples benchmarks comparison tools
 
-.PHONY: sync demo test test-studio test-packages check format bench compare package publish docs screenshots clean
+.PHONY: sync demo test test-studio test-packages check format bench compare package publish docs notebooks screenshots \
+	clean
 
 demo: $(VENV)/installed
 	$(PYTHON) -m examples.demo
@@ -60,6 +61,11 @@ docs: $(VENV)/installed
 	$(PYTHON) -m tools.draw_icon
 	$(PYTHON) -m tools.draw_cardinality
 	$(PYTHON) -m examples.demo docs/images
+
+# Executes both notebooks and keeps what they show.
+notebooks: $(VENV)/installed
+	$(PYTHON) -m pip install -r requirements-notebooks.txt
+	$(PYTHON) -m tools.run_notebooks
 
 clean:
 	rm -rf $(VENV) $(STUDIO) .demo dist bench

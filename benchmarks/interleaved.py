@@ -17,6 +17,16 @@ class Timing:
     def median(self) -> float:
         return float(np.median(self.values))
 
+    @property
+    def low(self) -> float:
+        """The first quartile."""
+        return float(np.percentile(self.values, 25))
+
+    @property
+    def high(self) -> float:
+        """The third quartile."""
+        return float(np.percentile(self.values, 75))
+
     def over(self, other: "Timing") -> float:
         """How many times as long as another way: the median of the rounds, each compared with itself.
 
@@ -25,8 +35,7 @@ class Timing:
         return float(np.median(np.divide(self.values, other.values)))
 
     def __str__(self) -> str:
-        low, high = np.percentile(self.values, [25, 75])
-        return f"{self.median:.1f} ({low:.1f} to {high:.1f})"
+        return f"{self.median:.1f} ({self.low:.1f} to {self.high:.1f})"
 
 
 def time_in_turns(ways: Mapping[str, Callable[[], object]], rounds: int, warm: int = 2) -> dict[str, Timing]:

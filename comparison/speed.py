@@ -77,7 +77,7 @@ def read_timings(experiment: Experiment, folder: Path) -> dict[Way, Timing]:
     ways = [
         Way(str(one), runtime, batch) for one in experiment.architectures for runtime in RUNTIMES for batch in BATCHES
     ]
-    return {way: Timing(*np.percentile(done[way.key], [50, 25, 75]).tolist()) for way in ways if done.get(way.key)}
+    return {way: Timing(tuple(done[way.key])) for way in ways if done.get(way.key)}
 
 
 def machine() -> str:

@@ -193,3 +193,26 @@ print(len(ik_registry.create_algorithm("{plugin}", public_hub=False).get_paramet
 """
     finished = run_python(code, tmp_path, IKOMIA_AUTO_COMPLETION="False")
     assert int(finished.stdout.strip().splitlines()[-1]) > 5, finished.stderr
+
+
+def spoken(plugin):
+    """All that a plugin's code can say, with `…` in the place of what is filled in."""
+    said = []
+    for path in (REPOSITORY / plugin).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                said.append("".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                said.append(node.value)
+    return "\n".join(said)
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_the_messages_in_the_readme_are_the_codes_own(plugin):
+    text = (REPOSITORY / plugin / "README.md").read_text(encoding="utf-8")
+    section = text.partition("## If something goes wrong")[2]
+    messages = re.findall(r"^\| `(.+?)` \|", section, re.MULTILINE)
+    assert len(messages) >= 10
+    said = spoken(plugin)
+    missing = [message for message in messages if message not in said]
+    assert not missing

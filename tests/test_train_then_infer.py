@@ -278,22 +278,8 @@ def test_parameters_survive_a_workflow_file(digits, tmp_path):
     assert loaded.find_task("train_torchvision_resnext", 0).get_parameters() == train.get_parameters()
 
 
-def test_a_workflow_file_of_the_earlier_plugin_loads(tmp_path):
-    keys = {
-        "model_name": "resnext101",
-        "batch_size": "8",
-        "epochs": "15",
-        "momentum": "0.9",
-        "learning_rate": "0.001",
-        "weight_decay": "0.0001",
-        "num_workers": "0",
-        "input_size": "224",
-        "use_pretrained": "True",
-        "feature_extract": "False",
-        "export_pth": "True",
-        "export_onnx": "False",
-        "output_folder": str(tmp_path),
-    }
+def old_workflow_file(path, parameters):
+    """A workflow as STUDIO saves it with the HUB's earlier plugin, written from that plugin's documented keys."""
     task = {
         "task_id": 0,
         "task_data": {
@@ -301,16 +287,47 @@ def test_a_workflow_file_of_the_earlier_plugin_loads(tmp_path):
             "language": 1,
             "inputs": [{"name": "IODataType.FOLDER_PATH"}],
             "outputs": [],
-            "parameters": [{"name": name, "value": value} for name, value in keys.items()],
+            "parameters": [{"name": name, "value": value} for name, value in parameters.items()],
         },
     }
     edge = {"source_id": -1, "source_index": 0, "target_id": 0, "target_index": 0}
-    file = tmp_path / "old.json"
-    file.write_text(json.dumps({"metadata": {"name": "old"}, "tasks": [task], "connections": [edge]}))
+    content = {"metadata": {"name": "old"}, "tasks": [task], "connections": [edge]}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return str(path)
+
+
+def test_a_workflow_of_the_earlier_plugin_trains(digits, tmp_path, imagenet_cache):
+    keys = {
+        "model_name": "resnext50",
+        "batch_size": "30",
+        "epochs": "1",
+        "learning_rate": "0.001",
+        "momentum": "0.9",
+        "weight_decay": "0.0001",
+        "num_workers": "0",
+        "input_size": "32",
+        "use_pretrained": "1",
+        "feature_extract": "True",
+        "export_pth": "True",
+        "export_onnx": "False",
+        "output_folder": str(tmp_path / "models"),
+    }
     workflow = Workflow()
-    workflow.load(str(file))
-    loaded = workflow.find_task("train_torchvision_resnext", 0).get_parameters()
-    assert {key: loaded[key] for key in keys} == keys
+    workflow.load(old_workflow_file(tmp_path / "old.json", keys))
+    workflow.set_directory_input(folder=str(digits))
+    workflow.run()
+    train = workflow.find_task("train_torchvision_resnext", 0)
+    model = Path(train.get_output(MODEL_FOLDER).get_path())
+    assert model.is_relative_to(tmp_path / "models")
+    assert {"model.safetensors", "resnext50.pth", "classes.txt"} <= set(files_in(model))
+    (row,) = train.get_output(RESULTS).data["history"]
+    assert row["epoch"] == 1
+    values = train.get_parameters()
+    assert (values["use_pretrained"], values["feature_extract"]) == ("True", "True")
+    workflow.save(str(tmp_path / "new.json"))
+    again = Workflow()
+    again.load(str(tmp_path / "new.json"))
+    assert again.find_task("train_torchvision_resnext", 0).get_parameters() == values
 
 
 def test_the_hosts_progress_moves_with_the_batches(digits, tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.image_folders import TINY, write_digits
 from tools.hub_stand_in import HubStandIn
 from tools.package import files_of
 
@@ -123,8 +124,10 @@ def test_the_demo_workflow_of_the_inference_carries_the_plugin_and_no_path_of_th
 
 def test_what_was_sent_is_found_downloaded_and_run(published, tmp_path, tiny_folder, photo_path):
     hub, _ = published
+    dataset = write_digits(tmp_path / "digits", {"train": 6, "val": 2})
     (tmp_path / "Ikomia" / "Plugins" / "Transfer").mkdir(parents=True)
     code = f"""
+from pathlib import Path
 import ikomia
 from ikomia.core import config
 from ikomia.dataprocess.registry import ik_registry
@@ -139,8 +142,16 @@ task = workflow.add_task(name="infer_torchvision_resnext", auto_connect=True)
 task.set_parameters({{"weights": {str(tiny_folder)!r}}})
 workflow.run_on(path={photo_path!r})
 print("ANSWER", task.get_output(4).data["predictions"][0]["answer"])
-task = ik_registry.create_algorithm("train_torchvision_resnext", public_hub=False)
-print("TRAIN", task.get_parameters()["epochs"])
+# Without servers, which would outlive the test.
+config.main_cfg["mlflow"]["tracking_uri"] = Path(config.main_cfg["mlflow"]["store_uri"]).as_uri()
+config.main_cfg["tensorboard"]["tracking_uri"] = ""
+workflow = Workflow()
+workflow.set_directory_input(folder={str(dataset)!r})
+task = workflow.add_task(name="train_torchvision_resnext")
+workflow.connect_tasks(workflow.root(), task, [(0, 0)])
+task.set_parameters({{**{TINY!r}, "epochs": "1", "output_folder": {str(tmp_path / "runs")!r}}})
+workflow.run()
+print("TRAINED", *sorted(path.name for path in Path(task.get_output(0).get_path()).glob("*.*")))
 """
     environment = {**os.environ, "HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
     finished = subprocess.run(
@@ -155,6 +166,8 @@ print("TRAIN", task.get_parameters()["epochs"])
     lines = finished.stdout.splitlines()
     assert f"FOUND {sorted(PLUGINS)}" in lines, finished.stdout + finished.stderr
     assert re.search(r"^ANSWER (ant|bee|cat)$", finished.stdout, re.MULTILINE), finished.stdout + finished.stderr
-    assert "TRAIN 15" in lines
+    trained = [line.split()[1:] for line in lines if line.startswith("TRAINED ")]
+    assert trained, finished.stdout + finished.stderr
+    assert {"classes.txt", "config.json", "model.safetensors"} <= set(trained[0])
     installed = tmp_path / "Ikomia" / "Plugins" / "Python"
     assert sorted(path.name for path in installed.iterdir()) == sorted(PLUGINS)
