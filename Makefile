@@ -3,9 +3,10 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 STUDIO := .venv-studio
 PLUGINS := infer_torchvision_resnext train_torchvision_resnext
-CODE := $(PLUGINS) tests examples benchmarks tools
+CODE := $(PLUGINS) tests examples benchmarks comparison tools
 
-.PHONY: sync demo test test-studio test-packages check format bench package publish docs notebooks screenshots clean
+.PHONY: sync demo test test-studio test-packages check format bench compare package publish docs notebooks screenshots \
+	clean
 
 demo: $(VENV)/installed
 	$(PYTHON) -m examples.demo
@@ -24,6 +25,10 @@ format: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(PYTHON) -m benchmarks
+
+# Without ARGS: ResNet and ResNeXt at constant cost on the digits. Ctrl-C stops it, the same command goes on.
+compare: $(VENV)/installed
+	$(PYTHON) -m comparison $(ARGS)
 
 # Both plugins carry the shared sub-package and the same form; the inference plugin's are the originals.
 sync:

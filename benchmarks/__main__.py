@@ -10,7 +10,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import bad_inputs, cold_start, growth, limit, memory, parity, resizing, speed, training
+from benchmarks import bad_inputs, cold_start, growth, limit, memory, parity, parts, resizing, speed, training
 from benchmarks.table import markdown
 from examples.ikomia_home import REPOSITORY
 
@@ -21,7 +21,8 @@ SECTIONS = {
     "memory": ("Memory over a video", lambda _: memory.main(FOLDER)),
     "cold": ("Cold process to first answer", lambda _: cold_start.main()),
     "limit": ("The machine's own limit", lambda _: limit.main()),
-    "speed": ("Latency at batch 1", lambda _: speed.main("latency")),
+    "speed": ("Latency at batch 1", lambda _: speed.main("latency", FOLDER)),
+    "parts": ("Where the time of a run goes", lambda _: parts.main()),
     "batches": ("Batches of 32", lambda _: speed.main("batches")),
     "objects": ("Objects", lambda _: speed.main("objects")),
     "compiled": ("torch.compile", lambda _: speed.main("compiled")),

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torchvision.models import get_model
 
+from infer_torchvision_resnext.resnext.threads import fixed_threads
+
 Forward = Callable[[], object]
 
 
@@ -84,7 +86,8 @@ def _pixels(batch: int) -> torch.Tensor:
 
 def _ready(network: Any, pixels: torch.Tensor) -> Forward:
     def forward() -> object:
-        with torch.inference_mode():
+        # As in a process without Ikomia, which has OpenMP choose the number of threads anew each time.
+        with torch.inference_mode(), fixed_threads():
             return network(pixels)
 
     return forward

@@ -9,14 +9,24 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds: the median, and the quartiles as its spread."""
+    """What a way took, in milliseconds, round by round."""
 
-    median: float
-    low: float
-    high: float
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return float(np.median(self.values))
+
+    def over(self, other: "Timing") -> float:
+        """How many times as long as another way: the median of the rounds, each compared with itself.
+
+        A machine that slows down for some rounds slows both down.
+        """
+        return float(np.median(np.divide(self.values, other.values)))
 
     def __str__(self) -> str:
-        return f"{self.median:.1f} ({self.low:.1f} to {self.high:.1f})"
+        low, high = np.percentile(self.values, [25, 75])
+        return f"{self.median:.1f} ({low:.1f} to {high:.1f})"
 
 
 def time_in_turns(ways: Mapping[str, Callable[[], object]], rounds: int, warm: int = 2) -> dict[str, Timing]:
@@ -28,4 +38,4 @@ def time_in_turns(ways: Mapping[str, Callable[[], object]], rounds: int, warm: i
             way()
             if index >= warm:
                 taken[name].append((time.perf_counter() - start) * 1000)
-    return {name: Timing(*np.percentile(values, [50, 25, 75]).tolist()) for name, values in taken.items()}
+    return {name: Timing(tuple(values)) for name, values in taken.items()}

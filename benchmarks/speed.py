@@ -4,21 +4,39 @@ Run alone with `python -m benchmarks speed`. Everything in a table is timed in t
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.interleaved import Timing, time_in_turns
-from benchmarks.limit import floor_ms
+from benchmarks.interleaved import time_in_turns
+from benchmarks.limit import best_products, gflop
 from benchmarks.speed_models import LABELS, model_folder
 from examples.ikomia_home import use_own_home
 
 MAIN, SHORT = "resnext50_32x4d", ("resnext101_32x8d", "resnext101_64x4d")
 ONE_MEGAPIXEL, TWELVE_MEGAPIXELS = (1000, 1000), (3000, 4000)
 HD = (720, 1280)
+EAGER = "torch eager, forward"
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to classify.
+
+    Attributes:
+        precision: of its multiplications, for the floor that it is held against.
+        images: how many it classifies at once.
+        beside: the way it is compared with; empty = the table's own.
+    """
+
+    precision: str
+    run: Callable[[], object]
+    images: int = 1
+    beside: str = ""
 
 
 def frame(height: int, width: int) -> np.ndarray:
@@ -48,6 +66,12 @@ def precisions(folder: Path) -> list[str]:
 
 def our_run(folder: Path, image: np.ndarray, found: list[Any] | None = None, **parameters: Any) -> Callable[[], object]:
     """A run of this plugin through the whole host."""
+    workflow, _ = our_workflow(folder, found, **parameters)
+    return lambda: workflow.run_on(array=image)
+
+
+def our_workflow(folder: Path, found: list[Any] | None = None, **parameters: Any) -> tuple[Any, Any]:
+    """A workflow with this plugin, and the task in it; behind a detector, if there are boxes that it finds."""
     from ikomia.dataprocess.workflow import Workflow
 
     from benchmarks.plain_plugin import Detector
@@ -61,7 +85,7 @@ def our_run(folder: Path, image: np.ndarray, found: list[Any] | None = None, **p
     else:
         task = workflow.add_task(name="infer_torchvision_resnext", auto_connect=True)
     task.set_parameters({"weights": str(folder), "device": "cpu", **parameters})
-    return lambda: workflow.run_on(array=image)
+    return workflow, task
 
 
 def plain_run(name: str, folder: Path, image: np.ndarray, found: list[Any] | None = None) -> Callable[[], object]:
@@ -84,20 +108,34 @@ def plain_run(name: str, folder: Path, image: np.ndarray, found: list[Any] | Non
     return one_by_one
 
 
-def forwards(name: str, folder: Path, batch: int) -> dict[str, tuple[str, Callable[[], object]]]:
-    """Forward passes alone: what they are called → their precision, and how to run them."""
+def forwards(name: str, folder: Path, batch: int) -> dict[str, Way]:
+    """Forward passes alone, by what they are called."""
     from benchmarks import contenders
 
-    ways: dict[str, tuple[str, Callable[[], object]]] = {
-        "torch eager, forward": ("fp32", contenders.torch_eager(name, folder, batch)),
-        "timm channels_last, forward": ("fp32", contenders.timm_eager(name, folder, batch)),
-        "torch channels_last bf16, forward": ("bf16", contenders.torch_channels_last_bf16(name, folder, batch)),
-        "ONNX Runtime, forward": ("fp32", contenders.onnx_runtime(name, folder, batch)),
+    ways = {
+        EAGER: Way("fp32", contenders.torch_eager(name, folder, batch)),
+        "timm channels_last, forward": Way("fp32", contenders.timm_eager(name, folder, batch)),
+        "torch channels_last bf16, forward": Way("bf16", contenders.torch_channels_last_bf16(name, folder, batch)),
+        "ONNX Runtime, forward": Way("fp32", contenders.onnx_runtime(name, folder, batch)),
     }
-    for precision in precisions(folder):
-        file = folder / "openvino" / "int8.xml" if precision == "int8" else graph_file(folder)
-        ways[f"OpenVINO {precision}, forward"] = (precision, contenders.openvino(file, precision, batch))
-    return ways
+    return ways | bare_forwards(folder, batch)
+
+
+def bare_forwards(folder: Path, batch: int) -> dict[str, Way]:
+    """OpenVINO's own forward passes, without this plugin."""
+    from benchmarks import contenders
+
+    return {
+        f"OpenVINO {precision}, forward": Way(
+            precision, contenders.openvino(bare_graph(folder, precision), precision, batch)
+        )
+        for precision in precisions(folder)
+    }
+
+
+def bare_graph(folder: Path, precision: str) -> Path:
+    """The OpenVINO graph that the plugin runs in this precision, for the bare runtime."""
+    return folder / "openvino" / "int8.xml" if precision == "int8" else graph_file(folder)
 
 
 def graph_file(folder: Path) -> Path:
@@ -108,7 +146,7 @@ def graph_file(folder: Path) -> Path:
 
         from infer_torchvision_resnext.cache import Cache
         from infer_torchvision_resnext.parameters import Parameters
-        from infer_torchvision_resnext.runtimes.openvino_graph import build_graph
+        from infer_torchvision_resnext.resnext.openvino_graph import build_graph
         from infer_torchvision_resnext.weights import load_model
 
         model = load_model(Parameters(weights=str(folder)), Cache())
@@ -117,71 +155,66 @@ def graph_file(folder: Path) -> Path:
     return file
 
 
+def table(name: str, ways: Mapping[str, Way], rounds: int, beside: str, *, warm: int = 2) -> list[dict[str, Any]]:
+    """Time the ways in turns, the machine's best matrix products among them.
+
+    Args:
+        beside: the way that all others are compared with, if they do not name another.
+    """
+    products = {precision: product for precision, (product, _) in best_products().items()}
+    limits = {f"limit {precision}": product.multiply for precision, product in products.items()}
+    timings = time_in_turns({**{key: way.run for key, way in ways.items()}, **limits}, rounds, warm)
+    rows = []
+    for key, way in ways.items():
+        # What the network would take at the rate that the matrix product had in the same round.
+        floor = timings[f"limit {way.precision}"].over(timings[key])
+        share = floor * way.images * gflop(name) / products[way.precision].gflop
+        row = {"model": name, "what": key, "ms, median (quartiles)": str(timings[key])}
+        other = way.beside or beside
+        row |= {
+            "times": f"{timings[key].over(timings[other]):.2f}",
+            "as long as": other,
+            "of the floor": f"{share:.0%}",
+        }
+        rows.append(row)
+    return rows
+
+
 def latency(name: str, rounds: int, complete: bool) -> list[dict[str, Any]]:
     """Batch 1: one megapixel, and twelve where `complete`; bare forward passes beside the whole host."""
     folder = model_folder(name, int8=complete)
-    ways: dict[str, tuple[str, Callable[[], object]]] = {}
+    ways: dict[str, Way] = {}
     sizes = {"1 MP": ONE_MEGAPIXEL, "12 MP": TWELVE_MEGAPIXELS} if complete else {"1 MP": ONE_MEGAPIXEL}
     for size, shape in sizes.items():
-        image = frame(*shape)
-        ways[f"plain plugin, whole host, {size}"] = ("fp32", plain_run(name, folder, image))
+        image, plain = frame(*shape), f"plain plugin, whole host, {size}"
+        ways[plain] = Way("fp32", plain_run(name, folder, image), beside=plain)
         for precision in precisions(folder):
             run = our_run(folder, image, runtime="openvino", precision=precision)
-            ways[f"this plugin {precision}, whole host, {size}"] = (precision, run)
-    if complete:
-        ways |= forwards(name, folder, 1)
-    else:
-        for precision in precisions(folder):
-            from benchmarks import contenders
-
-            forward = contenders.openvino(graph_file(folder), precision, 1)
-            ways[f"OpenVINO {precision}, forward"] = (precision, forward)
-    timings = time_in_turns({key: way for key, (_, way) in ways.items()}, rounds)
-    plain = timings["plain plugin, whole host, 1 MP"].median
-    return [row(name, key, ways[key][0], timing, plain=plain) for key, timing in timings.items()]
-
-
-def row(name: str, what: str, precision: str, timing: Timing, *, plain: float, images: int = 1) -> dict[str, Any]:  # noqa: PLR0913
-    return {
-        "model": name,
-        "what": what,
-        "ms, median (quartiles)": str(timing),
-        "of the plain plugin": f"{timing.median / plain:.2f}",
-        "of the floor": f"{images * floor_ms(name, precision) / timing.median:.0%}",
-    }
+            ways[f"this plugin {precision}, whole host, {size}"] = Way(precision, run, beside=plain)
+    ways |= forwards(name, folder, 1) if complete else bare_forwards(folder, 1)
+    return table(name, ways, rounds, "plain plugin, whole host, 1 MP")
 
 
 def batches(name: str, rounds: int) -> list[dict[str, Any]]:
     """Forward passes of 32 images."""
     folder = model_folder(name, int8=True)
-    ways = forwards(name, folder, 32)
-    timings = time_in_turns({key: way for key, (_, way) in ways.items()}, rounds, warm=1)
-    eager = timings["torch eager, forward"].median
-    rows = [
-        row(name, f"{key}, batch 32", ways[key][0], timing, plain=eager, images=32) for key, timing in timings.items()
-    ]
-    return _beside_eager(rows)
+    ways = {key: replace(way, images=32) for key, way in forwards(name, folder, 32).items()}
+    return table(name, ways, rounds, EAGER, warm=1)
 
 
 def compiled(name: str, rounds: int) -> list[dict[str, Any]]:
-    """torch.compile, which takes minutes to start, beside eager PyTorch; one image."""
+    """torch.compile, which takes minutes to start, beside eager PyTorch and this plugin's runtime; one image."""
     import torch
 
     from benchmarks import contenders
 
     folder = model_folder(name)
     ways = {
-        "torch eager, forward": ("fp32", contenders.torch_eager(name, folder, 1)),
-        "torch.compile fp32, forward": ("fp32", contenders.torch_compiled(name, folder, 1)),
-        "torch.compile bf16, forward": ("bf16", contenders.torch_compiled(name, folder, 1, torch.bfloat16)),
+        EAGER: Way("fp32", contenders.torch_eager(name, folder, 1)),
+        "torch.compile fp32, forward": Way("fp32", contenders.torch_compiled(name, folder, 1)),
+        "torch.compile bf16, forward": Way("bf16", contenders.torch_compiled(name, folder, 1, torch.bfloat16)),
     }
-    timings = time_in_turns({key: way for key, (_, way) in ways.items()}, rounds)
-    eager = timings["torch eager, forward"].median
-    return _beside_eager([row(name, key, ways[key][0], timing, plain=eager) for key, timing in timings.items()])
-
-
-def _beside_eager(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{("of torch eager" if key == "of the plain plugin" else key): line[key] for key in line} for line in rows]
+    return table(name, ways | bare_forwards(folder, 1), rounds, EAGER)
 
 
 def objects(name: str, rounds: int) -> list[dict[str, Any]]:
@@ -189,27 +222,46 @@ def objects(name: str, rounds: int) -> list[dict[str, Any]]:
     folder, rows = model_folder(name, int8=True), []
     for count, shape, times in ((16, HD, rounds), (100, TWELVE_MEGAPIXELS, max(1, rounds // 3))):
         image, found = frame(*shape), boxes(count, *shape)
-        ways = {"plain plugin's classify, one by one": ("fp32", plain_run(name, folder, image, found))}
+        plain = f"{count} objects, plain plugin's classify, one by one"
+        ways = {plain: Way("fp32", plain_run(name, folder, image, found), images=count)}
         for precision in precisions(folder):
             run = our_run(folder, image, found, runtime="openvino", precision=precision)
-            ways[f"this plugin {precision}, whole host"] = (precision, run)
-        timings = time_in_turns({key: way for key, (_, way) in ways.items()}, times, warm=1)
-        plain = timings["plain plugin's classify, one by one"].median
-        rows += [
-            row(name, f"{count} objects, {key}", ways[key][0], timings[key], plain=plain, images=count)
-            for key in timings
-        ]
+            ways[f"{count} objects, this plugin {precision}, whole host"] = Way(precision, run, images=count)
+        rows += table(name, ways, times, plain, warm=1)
     return rows
 
 
-def main(section: str = "latency") -> list[dict[str, Any]]:
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    """Bars of the main model's times, the machine's floor in each precision as a line across them."""
+    from matplotlib.figure import Figure
+
+    shown = [line for line in rows if line["model"] == MAIN][::-1]
+    times = [float(str(line["ms, median (quartiles)"]).split(maxsplit=1)[0]) for line in shown]
+    figure = Figure(figsize=(9, 0.3 * len(shown) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    colours = ["tab:blue" if "this plugin" in line["what"] else "silver" for line in shown]
+    bars = axes.barh([line["what"] for line in shown], times, color=colours)
+    axes.bar_label(bars, [f"{time:.0f}" for time in times], padding=3)
+    for precision, style in (("fp32", "-"), ("bf16", "--"), ("int8", ":")):
+        floor = 1000 * gflop(MAIN) / best_products()[precision][1]
+        axes.axvline(floor, color="tab:red", linestyle=style, label=f"floor in {precision}")
+    axes.set(xlabel=f"ms an image, {MAIN}")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="lower right")
+    figure.savefig(path, dpi=100)
+
+
+def main(section: str = "latency", plots: Path | None = None) -> list[dict[str, Any]]:
     # Torch's compiler leaves its files in a shared folder otherwise.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(model_folder(MAIN).parent / "inductor"))
     use_own_home()
     import_module("ikomia")  # its OpenCV must come before any other
 
     if section == "latency":
-        return [*latency(MAIN, 11, complete=True), *(line for name in SHORT for line in latency(name, 5, False))]
+        rows = [*latency(MAIN, 11, complete=True), *(line for name in SHORT for line in latency(name, 5, False))]
+        if plots:
+            plot(rows, plots / "speed.png")
+        return rows
     if section == "compiled":
         return compiled(MAIN, 15)
     return batches(MAIN, 3) if section == "batches" else objects(MAIN, 6)

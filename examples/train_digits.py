@@ -1,7 +1,7 @@
 """One graph from images to answers: a folder of handwritten digits → training → inference with the new model.
 
 Run with `python -m examples.train_digits [folder to keep the model in]`. The model in `examples/models/digits` was made
-so, without the report that stands beside it in the run's own folder.
+so, with its golden set and without the report, which stays in the run's own folder.
 """
 
 import logging
@@ -100,7 +100,7 @@ def main(keep: Path | None = None) -> Path:
     print(f"   model folder: {folder}")
     if keep:
         keep.mkdir(parents=True, exist_ok=True)
-        for name in ("config.json", "model.safetensors", "classes.txt"):
+        for name in ("config.json", "model.safetensors", "classes.txt", "golden.safetensors"):
             shutil.copy(folder / name, keep)
     return folder
 

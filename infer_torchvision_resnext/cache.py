@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .resnext.weight_files import sha256_of
+
 logger = logging.getLogger(__name__)
 
 MAX_BYTES = 4 * 2**30
@@ -111,8 +113,7 @@ class Cache:
         known = self.recall("digests", stamp)
         if isinstance(known, str):
             return known
-        with file.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha(file)
+        found = sha256_of(file)
         self.note("digests", stamp, found)
         return found
 
@@ -147,12 +148,3 @@ def stamp_of(file: Path) -> tuple[int, int]:
     """Size in bytes, and time of the last change in nanoseconds. Raises: OSError."""
     status = file.stat()
     return (status.st_size, status.st_mtime_ns)
-
-
-def _sha(file: Path) -> str:
-    # Python 3.10 has no hashlib.file_digest.
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

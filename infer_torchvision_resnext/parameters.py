@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from .resnext.architecture import ALIASES
+from .resnext.architecture import Architecture
 from .resnext.form import InForm, When
 from .resnext.schema import ParameterError, ParameterSchema
-from .resnext.weight_files import PUBLISHED_WEIGHTS
+from .resnext.weight_files import PUBLISHED_WEIGHTS, names_without, published_for
 
 PUBLISHED, FOLDER = r"[A-Z0-9_]+", r"(?![A-Z0-9_]+$)(?!.*\.(pth|pt|safetensors)$).+"
 """What `weights` looks like where it names torchvision's weights, or can only be a model folder."""
@@ -21,13 +21,21 @@ class Parameters(ParameterSchema):
     """Parameters of `infer_torchvision_resnext`."""
 
     model_name: Annotated[
-        Literal["resnext50", "resnext50_32x4d", "resnext101", "resnext101_32x8d", "resnext101_64x4d"],
+        str,
         Field(
             title="Model",
             description="Architecture of torchvision's weights and of bare weight files; a model folder brings its "
             "own. `resnext50` is `resnext50_32x4d`, `resnext101` is `resnext101_32x8d`.",
+            json_schema_extra={
+                "allowed": "resnext50, resnext101, resnext101_64x4d, resnet50, resnet101, resnet152; for weights of "
+                "your own any member of the family, such as resnext26_8x16d"
+            },
         ),
-        InForm(first=True, idle=(When("a model folder brings its own architecture", weights=FOLDER),)),
+        InForm(
+            first=True,
+            suggestions=("resnext50", "resnext101", "resnext101_64x4d", "resnet50", "resnet101", "resnet152"),
+            idle=(When("a model folder brings its own architecture", weights=FOLDER),),
+        ),
     ] = "resnext50"
     weights: Annotated[
         str,
@@ -45,9 +53,8 @@ class Parameters(ParameterSchema):
             picker="file or folder",
             files=WEIGHT_FILES,
             ruled_out={
-                "IMAGENET1K_V2": When(
-                    "torchvision publishes only IMAGENET1K_V1 for resnext101_64x4d", model_name="resnext101_64x4d"
-                )
+                weights: When("torchvision publishes no such weights for this model", model_name=names_without(weights))
+                for weights in ("DEFAULT", "IMAGENET1K_V1", "IMAGENET1K_V2")
             },
         ),
     ] = "DEFAULT"
@@ -183,6 +190,12 @@ class Parameters(ParameterSchema):
         InForm(group="Device", minimum_means="the machine's cores"),
     ] = 0
 
+    @field_validator("model_name")
+    @classmethod
+    def _of_the_family(cls, model_name: str) -> str:
+        Architecture.from_name(model_name)
+        return model_name
+
     @field_validator("weights")
     @classmethod
     def _published_or_a_path(cls, weights: str, info: ValidationInfo) -> str:
@@ -190,15 +203,15 @@ class Parameters(ParameterSchema):
             raise ValueError(f"must be {cls.allowed('weights')}")
         if not re.fullmatch(r"[A-Z0-9_]+", weights):
             return weights
-        if weights == "DEFAULT":
-            return weights
-        if not any(weights in names for names in PUBLISHED_WEIGHTS.values()):
+        if weights != "DEFAULT" and not any(weights in names for names in PUBLISHED_WEIGHTS.values()):
             raise ValueError(f"must be {cls.allowed('weights')}")
         # The model's name is missing here if it was refused itself.
-        model_name = str(info.data.get("model_name", ""))
-        published = PUBLISHED_WEIGHTS.get(ALIASES.get(model_name, model_name), (weights,))
-        if weights not in published:
-            raise ValueError(f"torchvision publishes {', '.join(published)} for {model_name}; set that, or DEFAULT")
+        if model_name := info.data.get("model_name"):
+            published = published_for(Architecture.from_name(model_name))
+            if not published:
+                raise ValueError(f"torchvision publishes none for {model_name}: set the path of your own")
+            if weights not in (*published, "DEFAULT"):
+                raise ValueError(f"torchvision publishes {', '.join(published)} for {model_name}; set that, or DEFAULT")
         return weights
 
     @field_validator("device")

@@ -25,7 +25,16 @@ from .resnext.architecture import Architecture, ArchitectureError, Shaped, class
 from .resnext.golden import GOLDEN, Golden, GoldenError, read_golden
 from .resnext.model_folder import CLASSES, CONFIG, WEIGHTS, ModelFolderError, read_config
 from .resnext.preprocessing import Preprocessing
-from .resnext.weight_files import PUBLISHED_WEIGHTS, WeightFileError, cached_file, read_shapes, read_state
+from .resnext.weight_files import (
+    PUBLISHED_WEIGHTS,
+    WeightFileError,
+    cached_file,
+    errors_of_the_disk,
+    published_for,
+    read_arrays,
+    read_shapes,
+    read_state,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -70,18 +79,10 @@ class Model:
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """The weights as arrays, without torch where that can be. Raises: WeightsError."""
-        from safetensors.numpy import load_file
-
         try:
-            arrays = load_file(self.file)
-        except Exception:
-            # numpy alone has no bfloat16.
-            arrays = {key: tensor.float().numpy() for key, tensor in self.state.items()}
-        return {
-            key: array.astype(np.float32, copy=False)
-            for key, array in arrays.items()
-            if not key.endswith("num_batches_tracked")
-        }
+            return read_arrays(self.file, self.architecture)
+        except WeightFileError as error:
+            raise WeightsError(str(error)) from error
 
     def golden_file(self) -> Path | None:
         """Where the folder's golden set is, if there is one."""
@@ -145,7 +146,12 @@ def _is_published(source: str) -> bool:
 
 def _load_published(model_name: str, weights_name: str, cache: Cache) -> Model:
     architecture = Architecture.from_name(model_name)
-    resolved = PUBLISHED_WEIGHTS[architecture.name][-1] if weights_name == "DEFAULT" else weights_name
+    published = published_for(architecture)
+    if not published:
+        raise WeightsError(
+            f"weights = {weights_name!r}: torchvision publishes none for {model_name}: set the path of your own"
+        )
+    resolved = published[-1] if weights_name == "DEFAULT" else weights_name
     facts = _torchvisions_facts(architecture.name, resolved, cache)
     path = cached_file(facts["url"])
     preprocessing = Preprocessing(facts["resize_size"], facts["crop_size"], tuple(facts["mean"]), tuple(facts["std"]))
@@ -187,7 +193,9 @@ def _as_safetensors(path: Path, architecture: Architecture, cache: Cache) -> Pat
         from safetensors.torch import save_file
 
         state = read_state(path, architecture)
-        save_file({key: tensor.detach().clone().contiguous() for key, tensor in state.items()}, folder / WEIGHTS)
+        tensors = {key: tensor.detach().clone().contiguous() for key, tensor in state.items()}
+        with errors_of_the_disk(folder / WEIGHTS):
+            save_file(tensors, folder / WEIGHTS)
 
     try:
         return cache.entry("weights", key_of(path.name, *stamp_of(path)), convert) / WEIGHTS

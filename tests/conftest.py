@@ -82,6 +82,13 @@ def imagenet_cache():
     return hub / "checkpoints"
 
 
+@pytest.fixture(scope="session")
+def resnet_cache():
+    """Torch hub's cache with a file of the right name for ResNet-50, V1, holding random weights."""
+    hub = Path(os.environ["TORCH_HOME"]) / "hub"
+    return write_stand_in("resnet50", get_model_weights("resnet50")["IMAGENET1K_V1"], hub)
+
+
 TINY = Architecture((1, 1), 4, 4)
 TINY_LABELS = ("ant", "bee", "cat")
 TINY_PREPROCESSING = Preprocessing(36, 32)
@@ -107,6 +114,14 @@ def workflow():
     """A workflow and, in it, the inference task behind the root."""
     wf = Workflow()
     return wf, wf.add_task(name="infer_torchvision_resnext", auto_connect=True)
+
+
+@pytest.fixture
+def tiny(workflow, tiny_folder):
+    """A workflow, and in it the inference task with the tiny model."""
+    wf, task = workflow
+    task.set_parameters({"weights": str(tiny_folder), "device": "cpu"})
+    return wf, task
 
 
 @pytest.fixture

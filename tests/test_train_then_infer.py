@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,9 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ikomia.core import IODataType, config
 from ikomia.dataprocess import CPathIO
 from ikomia.dataprocess.workflow import Workflow
+from mlflow import MlflowClient
+from safetensors.torch import load_file, save_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.image_folders import TINY, write_digits
 
@@ -70,12 +75,13 @@ def test_one_graph_trains_and_infers_without_a_path_being_typed(digits, tmp_path
     assert files_in(folder) == [
         "classes.txt",
         "config.json",
+        "golden.safetensors",
         "metrics.json",
         "model.safetensors",
         "report",
         "resnext8_4x4d.pth",
     ]
-    assert files_in(Path(folder).parent) == ["model", "run.json"]
+    assert files_in(Path(folder).parent) == ["epochs", "model", "run.json"]
     results = train.get_output(RESULTS).data
     assert (results["model_folder"], results["stopped"]) == (folder, False)
     assert len(results["history"]) == 4
@@ -103,6 +109,77 @@ def test_inference_gives_the_probabilities_of_the_trainings_own_evaluation(digit
     assert confusion.tolist() == results["validation"]["confusion"]
 
 
+@pytest.fixture(scope="module")
+def trained_folder(digits, tmp_path_factory):
+    workflow, train = training_workflow(digits, tmp_path_factory.mktemp("trained"))
+    workflow.run()
+    return Path(train.get_output(MODEL_FOLDER).get_path())
+
+
+def inference_with(folder, **values):
+    workflow = Workflow()
+    task = workflow.add_task(name="infer_torchvision_resnext", auto_connect=True)
+    task.set_parameters({"weights": str(folder), "device": "cpu", **values})
+    return workflow, task
+
+
+def test_the_guard_measures_on_the_golden_set_of_the_training(trained_folder, digits):
+    pytest.importorskip("openvino")
+    workflow, task = inference_with(trained_folder, precision="fp32")
+    workflow.run_on(path=str(validation_images(digits)[0]))
+    runtime = task.get_output(ANSWER).data["runtime"]
+    agreement = runtime["agreement"]
+    assert (runtime["name"], runtime["precision"]) == ("openvino", "fp32")
+    assert (agreement["golden"], agreement["images"], agreement["top1"]) == (True, 15, 1.0)
+    assert 0 < agreement["largest_change"] < 1e-4
+
+
+def test_what_was_quantised_in_training_runs_in_int8_with_the_accuracy_of_the_report(digits, tmp_path):
+    pytest.importorskip("nncf")
+    workflow, train = training_workflow(digits, tmp_path, epochs="4", quantize="True", quantize_max_drop="1")
+    workflow.run()
+    folder = Path(train.get_output(MODEL_FOLDER).get_path())
+    inference, task = inference_with(folder, precision="int8", runtime="openvino")
+    right = 0
+    images = validation_images(digits)
+    for image in images:
+        inference.run_on(path=str(image))
+        right += task.get_output(ANSWER).data["predictions"][0]["answer"] == image.parent.name
+    runtime = task.get_output(ANSWER).data["runtime"]
+    assert (runtime["name"], runtime["precision"]) == ("openvino", "int8")
+    assert (runtime["agreement"]["golden"], runtime["agreement"]["images"]) == (True, 15)
+    reported = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["int8"]
+    assert right / len(images) == pytest.approx(reported["int8_accuracy"])
+
+
+def tamper_with_the_weights(folder):
+    state = load_file(folder / "model.safetensors")
+    state["fc.bias"] += torch.tensor([0.5, 0, 0])
+    save_file(state, folder / "model.safetensors")
+
+
+def other_pixels(key):
+    def change(folder):
+        config = json.loads((folder / "config.json").read_text())
+        config["pretrained_cfg"][key] = [0.5, 0.5, 0.5]
+        (folder / "config.json").write_text(json.dumps(config))
+
+    return change
+
+
+@pytest.mark.parametrize("change", [tamper_with_the_weights, other_pixels("mean"), other_pixels("std")])
+@pytest.mark.parametrize("runtime", ["auto", "torch"])
+def test_a_folder_that_is_not_what_was_trained_is_refused(change, runtime, trained_folder, digits, tmp_path):
+    folder = shutil.copytree(trained_folder, tmp_path / "changed")
+    image = str(validation_images(digits)[0])
+    workflow, task = inference_with(folder, runtime=runtime)
+    workflow.run_on(path=image)
+    change(folder)
+    with pytest.raises(RuntimeError, match=r"does not give in fp32 what training saw: .* 15 golden images"):
+        workflow.run_on(path=image)
+    assert not task.get_output(ANSWER).data
+
+
 def test_stop_ends_within_a_batch_and_leaves_a_model_and_the_run_goes_on(digits, tmp_path):
     workflow, train = training_workflow(digits, tmp_path, epochs="5000", scheduler="none")
     runner = threading.Thread(target=workflow.run)
@@ -124,7 +201,7 @@ def test_stop_ends_within_a_batch_and_leaves_a_model_and_the_run_goes_on(digits,
     assert 1 <= len(results["history"]) < 5000
     folder = Path(results["model_folder"])
     assert "model.safetensors" in files_in(folder)
-    assert files_in(folder.parent) == ["checkpoints", "model", "run.json"]
+    assert files_in(folder.parent) == ["checkpoints", "epochs", "model", "run.json"]
 
 
 def test_each_epoch_is_told_where_the_host_tells_things(digits, tmp_path):
@@ -251,6 +328,57 @@ def test_a_workflow_of_the_earlier_plugin_trains(digits, tmp_path, imagenet_cach
     again = Workflow()
     again.load(str(tmp_path / "new.json"))
     assert again.find_task("train_torchvision_resnext", 0).get_parameters() == values
+
+
+def test_a_workflow_of_the_earlier_plugin_keeps_its_values(tmp_path):
+    keys = {"model_name": "resnext101", "epochs": "15", "learning_rate": "0.001", "use_pretrained": "True"}
+    workflow = Workflow()
+    workflow.load(old_workflow_file(tmp_path / "old.json", keys))
+    loaded = workflow.find_task("train_torchvision_resnext", 0).get_parameters()
+    assert {key: loaded[key] for key in keys} == keys
+
+
+def test_the_hosts_progress_moves_with_the_batches(digits, tmp_path):
+    workflow, train = training_workflow(digits, tmp_path)
+    steps = []
+    emit, task = train.emit_step_progress, train._progress
+
+    def in_one_go(done):
+        steps.append(0)
+        task(done)
+
+    def count():
+        steps[-1] += 1
+        emit()
+
+    train._progress, train.emit_step_progress = in_one_go, count
+    workflow.run()
+    assert sum(steps) == train.get_progress_steps()
+    # 75 images were checked, three epochs of 10 batches run; the longest stretch is the twentieth after the epochs.
+    assert len([number for number in steps if number]) >= 75 // 2 + 30
+    assert max(steps) <= train.get_progress_steps() / 20
+
+
+def test_figures_and_the_model_folder_are_logged_where_studio_looks(digits, tmp_path):
+    workflow, train = training_workflow(digits, tmp_path, epochs="2")
+    workflow.run()
+    client = MlflowClient(config.main_cfg["mlflow"]["tracking_uri"])
+    experiment = client.get_experiment_by_name("train_torchvision_resnext")
+    run = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])[0]
+    assert run.data.params["epochs"] == "2"
+    assert run.data.params["output_folder"] == str(tmp_path)
+    history = train.get_output(RESULTS).data["history"]
+    assert [entry.value for entry in client.get_metric_history(run.info.run_id, "val_top1")] == [
+        row["val_top1"] for row in history
+    ]
+    names = {Path(entry.path).name for entry in client.list_artifacts(run.info.run_id, "model")}
+    assert names == set(files_in(train.get_output(MODEL_FOLDER).get_path()))
+    pictures = {Path(entry.path).name for entry in client.list_artifacts(run.info.run_id, "model/report")}
+    assert {"report.html", "confusion_matrix.png", "learning_curves.png"} <= pictures
+    events = Path(config.main_cfg["tensorboard"]["log_uri"]) / "train_torchvision_resnext"
+    newest = max(events.rglob("events.out.tfevents*"), key=lambda path: path.stat().st_mtime)
+    scalars = EventAccumulator(str(newest)).Reload().Scalars("val_top1")
+    assert [event.value for event in scalars] == pytest.approx([row["val_top1"] for row in history])
 
 
 def test_without_a_dataset_the_task_says_so(tmp_path):

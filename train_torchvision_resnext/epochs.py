@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from .evaluation import evaluate
 from .lightning_module import ClassificationModule
+from .resnext.weight_files import errors_of_the_disk
 from .run_folder import RunFolder
 
 LOGITS = "validation_logits"
@@ -141,21 +142,23 @@ class EpochKeeper(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         if not isinstance(module, ClassificationModule):
             raise TypeError(f"expected a ClassificationModule, not a {type(module).__name__}")
-        scalars = evaluate(module.val_logits, module.val_targets, self.labels).scalars()
+        evaluation = evaluate(module.val_logits, module.val_targets, self.labels)
         row: Row = {
             "epoch": trainer.current_epoch + 1,
             "train_loss": module.train_loss,
-            **{f"val_{name}": float(value) for name, value in scalars.items()},
+            **{f"val_{name}": float(value) for name, value in evaluation.scalars().items()},
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "seconds": time.perf_counter() - self._since,
         }
         self.history.append(row)
+        self.run.note_epoch(len(self.history), {**row, "validation": evaluation.to_dict()})
         if self.best_epoch == 0 or _rank(row) > _rank(self.history[self.best_epoch - 1]):
             self.best_epoch = len(self.history)
             save_best(self.run.best, module)
         # After the best network, so that the state never tells of one that is not there.
         draft = self.run.last.with_suffix(".draft")
-        trainer.save_checkpoint(draft)
+        with errors_of_the_disk(draft):
+            trainer.save_checkpoint(draft)
         draft.replace(self.run.last)
         self.listener.epoch(row)
         if self.patience and len(self.history) - self.best_epoch >= self.patience:
@@ -181,7 +184,8 @@ def save_best(path: Path, module: ClassificationModule) -> None:
     """Write the network that answers and its logits, whole or not at all."""
     tensors = {STATE + key: value.detach().cpu().contiguous() for key, value in module.answering.state_dict().items()}
     draft = path.with_suffix(".draft")
-    save_file({**tensors, LOGITS: torch.from_numpy(module.val_logits)}, draft)
+    with errors_of_the_disk(draft):
+        save_file({**tensors, LOGITS: torch.from_numpy(module.val_logits)}, draft)
     draft.replace(path)
 
 

@@ -8,11 +8,12 @@ import torch
 from torch import nn
 from torchvision.models import ResNet, get_model_weights  # type: ignore[attr-defined]
 
-from .parameters import NO_WEIGHTS, Parameters
+from .network_parameters import NO_WEIGHTS
+from .parameters import Parameters
 from .resnext.architecture import Architecture, ArchitectureError, class_count
 from .resnext.model_folder import WEIGHTS, ModelFolderError, read_config
 from .resnext.preprocessing import Preprocessing
-from .resnext.weight_files import PUBLISHED_WEIGHTS, WeightFileError, cached_file, read_state
+from .resnext.weight_files import WeightFileError, cached_file, published_for, read_state
 
 
 class StartError(ValueError):
@@ -69,7 +70,7 @@ def start_network(parameters: Parameters, labels: Sequence[str]) -> Start:
 def _published(
     architecture: Architecture, wanted: str
 ) -> tuple[dict[str, torch.Tensor], tuple[str, ...], Preprocessing]:
-    name = PUBLISHED_WEIGHTS[architecture.name][-1] if wanted == "DEFAULT" else wanted
+    name = published_for(architecture)[-1] if wanted == "DEFAULT" else wanted
     weights = get_model_weights(architecture.name)[name]
     # The classes are ImageNet's thousand: none of them is taken over, however it is called.
     return read_state(cached_file(weights.url)), (), Preprocessing()

@@ -2,8 +2,8 @@
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,19 @@ import torch
 from numpy.typing import NDArray
 from torchvision.models import ResNet
 
-from .dataset import Sample
-from .epochs import Row
+from .epochs import Listener, Row
 from .evaluation import Evaluation
 from .export import ExportError, export_onnx
+from .golden_set import golden_set
+from .loading import ReadError
+from .picks import crops_of, pick
 from .planning import Plan
+from .quantising import LATER, quantise_trained
 from .report import write_report
-from .resnext.image_files import read_image
+from .resnext.golden import GOLDEN, GoldenError, write_golden
 from .resnext.model_folder import ModelConfig, write_model_folder
-from .resnext.preprocessing import Preprocessing
+from .resnext.quantisation import Quantised
+from .resnext.weight_files import errors_of_the_disk
 
 METRICS = "metrics.json"
 METRICS_VERSION = 1
@@ -43,13 +47,14 @@ class Findings:
     history: tuple[Row, ...]
 
 
-def write_outcome(folder: Path, plan: Plan, network: ResNet, findings: Findings) -> None:
+def write_outcome(folder: Path, plan: Plan, network: ResNet, findings: Findings, listener: Listener | None) -> None:
     """Write the model folder, whole or not at all.
 
-    An export that fails does not cost the model: it is noted in the plan and left out.
+    An export or a golden set that fails does not cost the model: it is noted in the plan and left out.
 
     Args:
         network: the best one, in evaluation mode, on the CPU, in fp32.
+        listener: is told how quantising goes; None = there is no time for it.
 
     Raises:
         OSError: the folder cannot be written.
@@ -58,10 +63,12 @@ def write_outcome(folder: Path, plan: Plan, network: ResNet, findings: Findings)
     state = network.state_dict()
 
     def complete(draft: Path) -> None:
+        _write_golden(network, plan, draft)
         if parameters.export_pth:
-            torch.save(state, draft / f"{_file_name(plan)}.pth")
+            _write_pth(state, draft / f"{_file_name(plan)}.pth")
         if parameters.export_onnx:
             _export(network, plan, draft)
+        int8 = _quantise(draft, plan, findings, listener)
         write_report(
             draft / "report",
             findings.evaluation,
@@ -70,10 +77,10 @@ def write_outcome(folder: Path, plan: Plan, network: ResNet, findings: Findings)
             findings.logits,
             np.array([sample.target for sample in dataset.val], np.int64),
             dataset.labels,
-            _sections(plan),
+            _sections(plan, int8),
         )
         _write_answers(draft / "report" / ANSWERS, plan, findings.logits)
-        _write_json(draft / METRICS, _metrics(plan, findings))
+        _write_json(draft / METRICS, _metrics(plan, findings, int8))
 
     config = ModelConfig.of(parameters.architecture, dataset.labels, plan.start.preprocessing)
     write_model_folder(folder, config, state, complete)
@@ -82,34 +89,64 @@ def write_outcome(folder: Path, plan: Plan, network: ResNet, findings: Findings)
 def _file_name(plan: Plan) -> str:
     """The model's name as it was asked for, or that of the architecture of one's own."""
     parameters = plan.parameters
-    own = parameters.layers or parameters.cardinality or parameters.bottleneck_width
+    own = parameters.layers or parameters.cardinality or parameters.bottleneck_width or parameters.stem != "auto"
     return parameters.architecture.name if own else parameters.model_name
 
 
+def _write_pth(state: Mapping[str, torch.Tensor], path: Path) -> None:
+    with errors_of_the_disk(path):
+        torch.save(state, path)
+
+
 def _export(network: ResNet, plan: Plan, draft: Path) -> None:
-    reference = reference_crops(plan.dataset.val, plan.start.preprocessing)
+    preprocessing = plan.start.preprocessing
     try:
-        export_onnx(network, plan.dataset.labels, plan.start.preprocessing, draft / "model.onnx", reference)
-    except ExportError as error:
+        reference = crops_of(pick(plan.dataset.val, REFERENCE_IMAGES, plan.parameters.seed), preprocessing)
+        export_onnx(network, plan.dataset.labels, preprocessing, draft / "model.onnx", reference)
+    except (ExportError, ReadError) as error:
         plan.notes.append(f"model.onnx is left out: {error}")
 
 
-def reference_crops(samples: Sequence[Sample], preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """A few images, spread over the samples: N x H x W x 3, uint8."""
-    step = max(1, len(samples) // REFERENCE_IMAGES)
-    return np.stack([preprocessing.crop(read_image(sample.path)) for sample in samples[::step][:REFERENCE_IMAGES]])
+def _write_golden(network: ResNet, plan: Plan, draft: Path) -> None:
+    try:
+        golden = golden_set(network, plan.dataset.val, plan.start.preprocessing, plan.parameters.seed)
+    except (GoldenError, ReadError) as error:
+        plan.notes.append(f"{GOLDEN} is left out: {error}")
+        return
+    write_golden(draft, golden)
 
 
-def _sections(plan: Plan) -> dict[str, list[str]]:
+def _quantise(draft: Path, plan: Plan, findings: Findings, listener: Listener | None) -> Quantised | None:
+    if not plan.parameters.quantize:
+        return None
+    if listener is None:
+        plan.notes.append(f"stopped, and therefore not quantised; {LATER}")
+        return None
+    return quantise_trained(draft, plan, findings.logits, listener)
+
+
+def _sections(plan: Plan, int8: Quantised | None) -> dict[str, list[str]]:
+    """Heading → lines, for the report."""
     settings = [f"{key} = {value}" for key, value in plan.parameters.to_strings().items()]
-    return {"Notes": list(plan.notes), "Settings": settings}
+    return {"Accuracy in int8": _compared(int8) if int8 else [], "Notes": list(plan.notes), "Settings": settings}
 
 
-def _metrics(plan: Plan, findings: Findings) -> dict[str, Any]:
+def _compared(int8: Quantised) -> list[str]:
+    verdict = "The int8 network is kept" if int8.kept else "The int8 network is not kept"
+    return [
+        f"{verdict}: its top-1 accuracy may be lower by {100 * int8.max_drop:.4g} points.",
+        f"fp32 = {100 * int8.fp32_accuracy:.2f} %",
+        f"int8 = {100 * int8.int8_accuracy:.2f} %",
+        f"images = {int8.images}",
+    ]
+
+
+def _metrics(plan: Plan, findings: Findings, int8: Quantised | None) -> dict[str, Any]:
     return {
         "format_version": METRICS_VERSION,
         "validation": findings.evaluation.to_dict(),
         "history": [dict(row) for row in findings.history],
+        "int8": asdict(int8) if int8 else None,
         "dataset": {
             "fingerprint": plan.dataset.fingerprint,
             "train": len(plan.dataset.train),

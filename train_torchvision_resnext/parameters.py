@@ -1,4 +1,4 @@
-"""What can be set on the training task."""
+"""What can be set on the training task: the network and the recipe, and here the images, the device and the results."""
 
 import re
 from collections.abc import Mapping
@@ -6,231 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from .resnext.architecture import Architecture
+from .network_parameters import NetworkParameters
+from .recipe_parameters import RecipeParameters
 from .resnext.form import InForm, When
-from .resnext.schema import ParameterError, ParameterSchema
-from .resnext.weight_files import PUBLISHED_WEIGHTS
-
-NO_WEIGHTS = "none"
-
-WEIGHT_FILES = "Weights (*.safetensors *.pth *.pt);;All files (*)"
-
-NAMED_MODEL = When(
-    "torchvision's weights are of the named model: set weights to none or to your own",
-    weights=r"[A-Z0-9_]+",
-    use_pretrained="True",
-)
+from .resnext.quantisation import MAX_DROP
+from .resnext.schema import ParameterError
 
 
-class Parameters(ParameterSchema):
+# pydantic takes the fields of the last base first.
+class Parameters(RecipeParameters, NetworkParameters):
     """Parameters of `train_torchvision_resnext`."""
 
-    model_name: Annotated[
-        Literal["resnext50", "resnext50_32x4d", "resnext101", "resnext101_32x8d", "resnext101_64x4d"],
-        Field(
-            title="Model",
-            description="Architecture. `resnext50` is `resnext50_32x4d`, `resnext101` is `resnext101_32x8d`; "
-            "`layers`, `cardinality` and `bottleneck_width` make another one of it.",
-        ),
-        InForm(first=True),
-    ] = "resnext50"
-    weights: Annotated[
-        str,
-        Field(
-            title="Weights",
-            description="What to start from: torchvision's ImageNet weights, `DEFAULT` being the best published; "
-            "weights of your own; or `none`, random ones.",
-            json_schema_extra={
-                "allowed": "DEFAULT, IMAGENET1K_V1, IMAGENET1K_V2, none, or the path of a model folder, a "
-                ".safetensors or a .pth state dict"
-            },
-        ),
-        InForm(
-            first=True,
-            suggestions=("DEFAULT", "IMAGENET1K_V1", "IMAGENET1K_V2", "none"),
-            picker="file or folder",
-            files=WEIGHT_FILES,
-            ruled_out={
-                "IMAGENET1K_V2": When(
-                    "torchvision publishes only IMAGENET1K_V1 for resnext101_64x4d", model_name="resnext101_64x4d"
-                )
-            },
-        ),
-    ] = "DEFAULT"
-    use_pretrained: Annotated[
-        bool,
-        Field(title="Use pretrained weights", description="False is the same as `weights=none`."),
-        InForm(group="Model"),
-    ] = True
-    feature_extract: Annotated[
-        bool,
-        Field(
-            title="Train the classifier only",
-            description="The backbone stays as it is, with its batch-norm statistics. Without augmentation, mixup, "
-            "cutmix and erasing its features are computed once.",
-        ),
-        InForm(
-            group="Model",
-            idle=(
-                When("a random backbone would stay random", use_pretrained="False"),
-                When("a random backbone would stay random", weights="none"),
-            ),
-        ),
-    ] = False
-    layers: Annotated[
-        str,
-        Field(
-            title="Layers",
-            description="Blocks in each stage; empty = the model's own.",
-            json_schema_extra={"allowed": "one to four integers such as 1,1,1,1"},
-        ),
-        InForm(group="Model", idle=(NAMED_MODEL,)),
-    ] = ""
-    cardinality: Annotated[
-        int,
-        Field(ge=0, le=256, title="Cardinality", description="Parallel paths of a block; 0 = the model's own."),
-        InForm(group="Model", minimum_means="the model's own", idle=(NAMED_MODEL,)),
-    ] = 0
-    bottleneck_width: Annotated[
-        int,
-        Field(
-            ge=0,
-            le=256,
-            title="Bottleneck width",
-            description="Channels of one path in the first stage; 0 = the model's own.",
-        ),
-        InForm(group="Model", minimum_means="the model's own", idle=(NAMED_MODEL,)),
-    ] = 0
-    input_size: Annotated[
-        int,
-        Field(ge=16, le=4096, title="Input size", description="Side of the square the network sees, in pixels."),
-        InForm(group="Model"),
-    ] = 224
-    epochs: Annotated[
-        int,
-        Field(ge=1, le=100_000, title="Epochs", description="Passes over the training images."),
-        InForm(first=True),
-    ] = 15
-    batch_size: Annotated[
-        int,
-        Field(ge=1, le=65_536, title="Batch size", description="Images per step."),
-        InForm(first=True),
-    ] = 32
-    gradient_accumulation: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=1024,
-            title="Gradient accumulation",
-            description="Batches whose gradients are summed up before the weights change.",
-        ),
-        InForm(group="Optimisation", minimum_means="off"),
-    ] = 1
-    optimizer: Annotated[
-        Literal["sgd", "adamw"],
-        Field(
-            title="Optimizer",
-            description="SGD with Nesterov momentum, or AdamW, which wants about a tenth of its learning rate.",
-        ),
-        InForm(group="Optimisation"),
-    ] = "sgd"
-    learning_rate: Annotated[
-        float,
-        Field(ge=0, le=100, title="Learning rate", description="The highest of the schedule."),
-        InForm(group="Optimisation"),
-    ] = 0.01
-    momentum: Annotated[
-        float,
-        Field(ge=0, le=0.9999, title="Momentum", description="Of SGD."),
-        InForm(group="Optimisation", idle=(When("AdamW has its own momentum", optimizer="adamw"),)),
-    ] = 0.9
-    weight_decay: Annotated[
-        float,
-        Field(ge=0, le=10, title="Weight decay", description="Not applied to biases and batch norms."),
-        InForm(group="Optimisation"),
-    ] = 0.0001
-    scheduler: Annotated[
-        Literal["cosine", "none"],
-        Field(title="Schedule", description="How the learning rate falls after the warm-up: to 0, or not at all."),
-        InForm(group="Optimisation"),
-    ] = "cosine"
-    warmup_epochs: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=1000,
-            title="Warm-up epochs",
-            description="The learning rate rises linearly for so long; never for more than half of the training.",
-        ),
-        InForm(group="Optimisation"),
-    ] = 0.5
-    label_smoothing: Annotated[
-        float,
-        Field(ge=0, le=0.9, title="Label smoothing", description="Probability given to the other classes."),
-        InForm(group="Regularisation"),
-    ] = 0.1
-    augmentation: Annotated[
-        Literal["none", "light", "trivial", "rand"],
-        Field(
-            title="Augmentation",
-            description="`light`: random framing and mirroring; `trivial`, `rand`: TrivialAugment or RandAugment on "
-            "top of it.",
-        ),
-        InForm(group="Regularisation"),
-    ] = "light"
-    horizontal_flip: Annotated[
-        bool,
-        Field(
-            title="Mirror",
-            description="Augmentation may mirror left and right: not for text and digits.",
-        ),
-        InForm(group="Regularisation", idle=(When("nothing is augmented", augmentation="none"),)),
-    ] = True
-    random_erasing: Annotated[
-        float,
-        Field(ge=0, le=1, title="Random erasing", description="Probability of painting over a random rectangle."),
-        InForm(group="Regularisation"),
-    ] = 0.0
-    mixup: Annotated[
-        float,
-        Field(ge=0, le=10, title="Mixup", description="Alpha of the blend of two images; 0 = off."),
-        InForm(group="Regularisation"),
-    ] = 0.0
-    cutmix: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=10,
-            title="CutMix",
-            description="Alpha of the patch taken from another image; 0 = off. With mixup, each batch gets one of "
-            "the two.",
-        ),
-        InForm(group="Regularisation"),
-    ] = 0.0
-    class_balance: Annotated[
-        Literal["none", "weighted", "sampler"],
-        Field(
-            title="Class balance",
-            description="Rare classes count as much as common ones: by a weighted loss, or by drawing their images "
-            "more often.",
-        ),
-        InForm(group="Regularisation"),
-    ] = "none"
-    ema_decay: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=0.99999,
-            title="EMA decay",
-            description="A running average of the weights is evaluated and kept instead of the weights; 0 = off.",
-        ),
-        InForm(group="Regularisation"),
-    ] = 0.0
-    early_stopping_patience: Annotated[
-        int,
-        Field(ge=0, le=100_000, title="Patience", description="Epochs without a better one before it ends; 0 = off."),
-        InForm(group="Regularisation", minimum_means="off"),
-    ] = 0
     val_fraction: Annotated[
         float,
         Field(
@@ -297,6 +83,26 @@ class Parameters(ParameterSchema):
         Field(title="Export ONNX", description="Also write `model.onnx`, compared with the model before."),
         InForm(group="Export"),
     ] = False
+    quantize: Annotated[
+        bool,
+        Field(
+            title="Quantise to int8",
+            description="Also write an int8 network, which inference runs with `precision=int8`: calibrated on up to "
+            "300 training images, kept within `quantize_max_drop`. Needs the packages nncf and openvino.",
+        ),
+        InForm(group="Export"),
+    ] = False
+    quantize_max_drop: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            title="Largest drop",
+            description="How much lower the accuracy of the int8 network on the validation images may be, as a "
+            "fraction: 0.01 is one point of a hundred. Beyond it, it is not kept.",
+        ),
+        InForm(group="Export", idle=(When("nothing is quantised", quantize="False"),)),
+    ] = MAX_DROP
     output_folder: Annotated[
         str,
         Field(
@@ -317,20 +123,12 @@ class Parameters(ParameterSchema):
         InForm(group="Reproducing", suggestions=("", "auto"), picker="folder"),
     ] = ""
 
-    @field_validator("weights", "output_folder")
+    @field_validator("output_folder")
     @classmethod
-    def _given(cls, value: str) -> str:
+    def _output_folder_is_given(cls, value: str) -> str:
         if not value:
             raise ValueError("must not be empty")
         return value
-
-    @field_validator("layers")
-    @classmethod
-    def _stages(cls, layers: str) -> str:
-        numbers = re.fullmatch(r"\s*\d{1,3}(\s*,\s*\d{1,3}){0,3}\s*", layers)
-        if layers and (not numbers or min(_integers(layers)) < 1):
-            raise ValueError(f"must be {cls.allowed('layers')}, each at least 1, or empty")
-        return ",".join(map(str, _integers(layers))) if layers else ""
 
     @field_validator("device")
     @classmethod
@@ -340,26 +138,6 @@ class Parameters(ParameterSchema):
         return device
 
     @property
-    def architecture(self) -> Architecture:
-        """What is trained: the named model, with what is given in its place."""
-        named = Architecture.from_name(self.model_name)
-        return Architecture(
-            _integers(self.layers) or named.layers,
-            self.cardinality or named.cardinality,
-            self.bottleneck_width or named.bottleneck_width,
-        )
-
-    @property
-    def start(self) -> str:
-        """What training starts from: `weights`, or `none`."""
-        return self.weights if self.use_pretrained else NO_WEIGHTS
-
-    @property
-    def starts_published(self) -> bool:
-        """Whether it starts from torchvision's weights."""
-        return re.fullmatch(r"[A-Z0-9_]+", self.start) is not None
-
-    @property
     def caches_features(self) -> bool:
         """Whether every epoch shows the backbone the same pixels, so that its features need computing only once."""
         changes = self.augmentation != "none" or self.random_erasing or self.mixup or self.cutmix
@@ -367,29 +145,7 @@ class Parameters(ParameterSchema):
 
     def contradictions(self) -> list[str]:
         """A sentence for each pair of values that cannot both be meant."""
-        problems = []
-        if not self.use_pretrained and self.weights not in ("DEFAULT", NO_WEIGHTS):
-            problems.append(
-                f"weights = {self.weights!r} and use_pretrained = False contradict each other: give weights only"
-            )
-        if self.feature_extract and self.start == NO_WEIGHTS:
-            problems.append(
-                "feature_extract = True without weights to start from: a random backbone would stay random; set "
-                "weights, or feature_extract to False"
-            )
-        if self.starts_published:
-            name = self.architecture.name
-            published = PUBLISHED_WEIGHTS.get(name, ()) if str(self.architecture) == name else ()
-            if not published:
-                problems.append(
-                    f"weights = {self.weights!r}: none are published for {self.architecture}; set weights to none or "
-                    "to your own"
-                )
-            elif self.start not in ("DEFAULT", *published):
-                problems.append(
-                    f"weights = {self.weights!r}: published for {name} are {', '.join(published)}; others are "
-                    f"{self.allowed('weights')}"
-                )
+        problems = super().contradictions()
         if self.batch_size == 1 and not self.feature_extract:
             problems.append("batch_size = 1: batch normalisation needs at least 2 images to train")
         return problems
@@ -405,7 +161,3 @@ def read_host_map(values: Mapping[str, object]) -> Parameters:
     if problems := parameters.contradictions():
         raise ParameterError(problems)
     return parameters
-
-
-def _integers(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split(",") if number.strip())

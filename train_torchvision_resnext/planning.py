@@ -11,18 +11,25 @@ import torch
 
 from .audit import Cache, audit
 from .dataset import Dataset, assemble, images_of
-from .devices import DeviceError, resolve_device, resolve_precision
 from .epochs import Listener
 from .folders import DatasetError, find_folders
 from .initial_weights import Start, StartError, start_network
 from .loading import worker_count
 from .parameters import Parameters
+from .resnext.devices import DeviceError, resolve_device, resolve_precision
+from .resnext.quantisation import QuantisationError, require_packages
 from .run_folder import RunFolderError, room_for, writable
 
 logger = logging.getLogger(__name__)
 
+QUICK = ("bf16", "fp16")
+"""What training takes under `auto`: bf16 needs no loss scaling."""
+
 AUDITED = 0.05
 """Share of the progress bar at which the images are checked."""
+
+TRAINED = 0.95
+"""Share of the progress bar at which the epochs are over."""
 
 
 class TrainingError(RuntimeError):
@@ -66,7 +73,10 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener) -> Plan:
     output_folder = Path(parameters.output_folder).expanduser()
     with _collected(problems):
         device = resolve_device(parameters.device)
-        precision = resolve_precision(parameters.precision, device)
+        precision = resolve_precision(parameters.precision, device, QUICK)
+    if parameters.quantize:
+        with _collected(problems):
+            require_packages()
     if output_folder.resolve().is_relative_to(folder.resolve()):
         # Its pictures would be taken for images of a class.
         problems.append(f"output_folder = {str(output_folder)!r} lies within the dataset {str(folder)!r}: move it out")
@@ -77,8 +87,9 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener) -> Plan:
         dataset = _look_at(folder, output_folder, parameters, listener)
     with _collected(problems):
         # Without a dataset two labels are enough to try the weights.
-        start = start_network(parameters, dataset.labels if dataset else ("0", "1"))
-        if output_folder.is_dir():
+        if not parameters.architecture_problems():
+            start = start_network(parameters, dataset.labels if dataset else ("0", "1"))
+        if start and output_folder.is_dir():
             room_for(start.network, output_folder)
     if problems or dataset is None or start is None:
         raise TrainingError(problems)
@@ -115,5 +126,7 @@ def _collected(problems: list[str]) -> Iterator[None]:
         yield
     except DatasetError as error:
         problems += error.problems
+    except QuantisationError as error:
+        problems.append(f"quantize = True: {error}, or set quantize to False")
     except (DeviceError, StartError, RunFolderError) as error:
         problems.append(str(error))

@@ -1,20 +1,22 @@
 """One training is one folder: what it was told, where it stands, and in the end the model.
 
-`run.json` says what is trained on what; `checkpoints/` holds the state after the last whole epoch and the best
-network so far, while training lasts; `model/` is the model folder. Nothing in it is ever unpickled but tensors.
+`run.json` says what is trained on what; `epochs/` holds all figures of each epoch; `checkpoints/` the state after the
+last whole epoch and the best network so far, while training lasts; `model/` is the model folder. Nothing in it is
+ever unpickled but tensors.
 """
 
 import json
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from .parameters import Parameters
+from .resnext.weight_files import errors_of_the_disk
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +33,8 @@ FREE_TO_CHANGE = {
     "device",
     "export_pth",
     "export_onnx",
+    "quantize",
+    "quantize_max_drop",
     "max_broken",
     "use_pretrained",
 }
@@ -54,6 +58,14 @@ class RunFolder:
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
+
+    def note_epoch(self, number: int, figures: Mapping[str, Any]) -> None:
+        """Write all that is known of an epoch, counted from 1; one repeated after an interruption is replaced."""
+        path = self.path / "epochs" / f"{number:04}.json"
+        with errors_of_the_disk(path):
+            path.parent.mkdir(exist_ok=True)
+            # Without blanks: with a thousand classes the confusion matrix alone takes two megabytes.
+            path.write_text(json.dumps(figures, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
 
     @property
     def last(self) -> Path:

@@ -15,21 +15,19 @@ from lightning.pytorch.plugins.environments import LightningEnvironment  # type:
 from numpy.typing import NDArray
 from torch import nn
 
-from .devices import kept_memory
 from .epochs import Bar, EpochKeeper, Listener, Row, StopRequestedError, Watch, load_best
 from .evaluation import Evaluation, evaluate
 from .features import Runner
 from .lightning_module import ClassificationModule, NotFiniteError
 from .loading import ReadError
+from .memory import kept_memory
 from .outcome import Findings, write_outcome
 from .parameters import Parameters
-from .planning import Plan, TrainingError, make_plan
+from .planning import TRAINED, Plan, TrainingError, make_plan
+from .resnext.devices import full_fp32, is_out_of_memory
 from .resnext.threads import fixed_threads
 from .run_folder import RunFolder, RunFolderError, open_run
 from .subject import Subject, make_subject, validation_images
-
-TRAINED = 0.95
-"""Share of the progress bar at which the epochs are over."""
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 """Lightning's names."""
@@ -102,7 +100,7 @@ def _train_in(run: RunFolder, plan: Plan, listener: Listener) -> Result:
         return _nothing([*plan.notes, "stopped before the first epoch was over: there is no model to keep"])
     if stopped:
         plan.notes.append(f"stopped by the user in epoch {len(keeper.history) + 1} of {plan.parameters.epochs}")
-    evaluation = _write_best(run, plan, keeper, in_a_hurry=stopped)
+    evaluation = _write_best(run, plan, keeper, listener, in_a_hurry=stopped)
     if diverged:
         raise TrainingError([f"{diverged}. The model of epoch {keeper.best_epoch} is kept in {run.model}"])
     if not stopped:
@@ -163,11 +161,12 @@ def _state_to_resume(run: RunFolder) -> Path | None:
     return run.last
 
 
-def _write_best(run: RunFolder, plan: Plan, keeper: EpochKeeper, in_a_hurry: bool) -> Evaluation:
+def _write_best(run: RunFolder, plan: Plan, keeper: EpochKeeper, listener: Listener, in_a_hurry: bool) -> Evaluation:
     """Evaluate the best network as inference will run it, and write the model folder.
 
     Args:
-        in_a_hurry: take the answers of its own epoch, though they may come from a lower precision.
+        in_a_hurry: take the answers of its own epoch, though they may come from a lower precision, and quantise
+            nothing.
     """
     state, logits = load_best(run.best)
     if plan.parameters.caches_features:
@@ -182,25 +181,17 @@ def _write_best(run: RunFolder, plan: Plan, keeper: EpochKeeper, in_a_hurry: boo
     targets = np.array([sample.target for sample in plan.dataset.val], np.int64)
     evaluation = evaluate(logits, targets, plan.dataset.labels)
     plan.notes.append(f"the model is that of epoch {keeper.best_epoch} of {len(keeper.history)}")
-    write_outcome(run.model, plan, network.cpu(), Findings(evaluation, logits, tuple(keeper.history)))
+    findings = Findings(evaluation, logits, tuple(keeper.history))
+    write_outcome(run.model, plan, network.cpu(), findings, None if in_a_hurry else listener)
     return evaluation
 
 
 def _exact_logits(network: nn.Module, plan: Plan) -> NDArray[np.float32]:
     """The network's answers in full fp32, which is how a model folder is run unless told otherwise."""
-    tf32 = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
+    with full_fp32():
         images = validation_images(plan)
         logits, _ = Runner(plan.start.preprocessing, plan.device, "fp32").run(network, images, "Final evaluation")
-    finally:
-        torch.backends.cudnn.allow_tf32 = tf32
     return np.asarray(logits.numpy())
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch ran out of memory: on a GPU by its own error, on the CPU by the allocator's words."""
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate" in str(error)
 
 
 def _memory_problem(parameters: Parameters) -> str:

@@ -1,7 +1,7 @@
 """The golden set of a model folder: crops and the logits that training saw for them.
 
 `golden.safetensors` holds `images`, uint8 N x S x S x 3, RGB, as `Preprocessing.crop` gives them, and `logits`,
-float32 N x C, of the network in fp32. Training writes 16 to 32 validation images; inference measures on them what a
+float32 N x C, of the network in fp32. Training writes up to 32 validation images; inference measures on them what a
 faster configuration costs, and refuses a folder whose logits it cannot reproduce.
 """
 
@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .weight_files import errors_of_the_disk
 
 GOLDEN = "golden.safetensors"
 
@@ -46,7 +48,8 @@ def write_golden(folder: Path, golden: Golden) -> None:
     from safetensors.numpy import save_file
 
     tensors: dict[str, NDArray[Any]] = {"images": golden.images, "logits": golden.logits}
-    save_file({key: np.ascontiguousarray(values) for key, values in tensors.items()}, folder / GOLDEN)
+    with errors_of_the_disk(folder / GOLDEN):
+        save_file({key: np.ascontiguousarray(values) for key, values in tensors.items()}, folder / GOLDEN)
 
 
 def read_golden(folder: Path) -> Golden | None:
@@ -59,7 +62,8 @@ def read_golden(folder: Path) -> Golden | None:
     remedy = "train the model again, or delete the file to go without the check"
     try:
         tensors = load_file(path)
-        return Golden(tensors["images"], tensors["logits"])
+        # Copies, because torch warns of arrays that it may not write to.
+        return Golden(tensors["images"].copy(), tensors["logits"].copy())
     except GoldenError as error:
         raise GoldenError(f"{path}: {error}; {remedy}") from error
     except Exception as error:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from typing_extensions import Self
 
-from .architecture import Architecture, class_count
+from .architecture import Architecture, Stem, class_count
 from .preprocessing import Preprocessing
+from .weight_files import errors_of_the_disk
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +27,7 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 CLASSES = "classes.txt"
 
-TIMM_NAMES = ("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d")
+TIMM_NAMES = ("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "resnet50", "resnet101", "resnet152")
 """Architectures that timm and torchvision know by the same name."""
 
 _Triple = tuple[float, float, float]
@@ -55,6 +56,8 @@ class _ResNeXtConfig(BaseModel):
     layers: tuple[int, ...]
     cardinality: int
     bottleneck_width: int
+    # Folders of before there was another have none.
+    stem: Stem = "imagenet"
     resize_size: int
     crop_size: int
 
@@ -99,6 +102,7 @@ class ModelConfig(BaseModel):
                 layers=architecture.layers,
                 cardinality=architecture.cardinality,
                 bottleneck_width=architecture.bottleneck_width,
+                stem=architecture.stem,
                 resize_size=preprocessing.resize_size,
                 crop_size=preprocessing.crop_size,
             ),
@@ -107,7 +111,7 @@ class ModelConfig(BaseModel):
     @property
     def network(self) -> Architecture:
         ours = self.resnext
-        return Architecture(ours.layers, ours.cardinality, ours.bottleneck_width)
+        return Architecture(ours.layers, ours.cardinality, ours.bottleneck_width, ours.stem)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -170,13 +174,15 @@ def write_model_folder(
     draft = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
     draft.mkdir()
     try:
-        save_file(tensors, draft / WEIGHTS, metadata={"format": "pt"})
+        with errors_of_the_disk(draft / WEIGHTS):
+            save_file(tensors, draft / WEIGHTS, metadata={"format": "pt"})
         (draft / CONFIG).write_text(json.dumps(config.model_dump(), indent=2, ensure_ascii=False), encoding="utf-8")
         (draft / CLASSES).write_text("".join(f"{label}\n" for label in config.label_names), encoding="utf-8")
-        # safetensors writes for the owner's eyes only.
-        (draft / WEIGHTS).chmod((draft / CONFIG).stat().st_mode)
         if complete:
             complete(draft)
+        # safetensors writes for the owner's eyes only.
+        for file in draft.glob("*.safetensors"):
+            file.chmod((draft / CONFIG).stat().st_mode)
         _replace(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -198,11 +204,11 @@ def _replace(draft: Path, folder: Path) -> None:
 
 
 def _timm_model(architecture: Architecture) -> tuple[str, dict[str, Any]]:
-    """Name and arguments in timm; our own name where timm has none, with fewer than four stages."""
+    """Name and arguments in timm; our own name where timm has none: fewer stages, CIFAR stem."""
     for name in TIMM_NAMES:
         if architecture == Architecture.from_name(name):
             return name, {}
-    if len(architecture.layers) < 4:
+    if len(architecture.layers) < 4 or architecture.stem != "imagenet":
         return architecture.name, {}
     return TIMM_NAMES[0], {
         "layers": list(architecture.layers),

@@ -5,7 +5,6 @@ later process maps it into memory and needs neither torch nor the weights. (A co
 to load than this, and would be one for each precision and version.)
 """
 
-import functools
 import json
 import logging
 from pathlib import Path
@@ -16,6 +15,8 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from ..cache import Cache, key_of
+from ..resnext.openvino_network import HINTS, OpenVINONetwork, core
+from ..resnext.quantisation import INT8_GRAPH, INT8_REPORT
 from ..weights import Model
 from .runtime import DeviceError
 
@@ -24,24 +25,13 @@ logger = logging.getLogger(__name__)
 GRAPH_VERSION = 1
 """Raised when `openvino_graph.py` changes what it builds, so that graphs in caches are built anew."""
 
-HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
-"""Precision → OpenVINO's hint. Always given: without it, OpenVINO takes bf16 wherever the processor has it. What is
-left of an int8 network in floating point stays in fp32."""
-
-CHUNK = 8
-"""Images per inference. More are no faster on a CPU, and every new number of images is set up anew; so batches are
-cut into 8, 4, 2 and 1."""
-
-INT8_FILE, INT8_REPORT = "openvino/int8.xml", "openvino/int8.json"
-"""In a model folder, written by `quantize`."""
-
 
 class OpenVINORuntime:
     """A network in OpenVINO."""
 
-    def __init__(self, compiled: ov.CompiledModel, precision: str) -> None:
+    def __init__(self, network: OpenVINONetwork, precision: str) -> None:
         self.precision = precision
-        self._request = compiled.create_infer_request()
+        self._network = network
 
     @classmethod
     def load(cls, model: Model, precision: str, threads: int, cache: Cache) -> "OpenVINORuntime":
@@ -63,7 +53,7 @@ class OpenVINORuntime:
         key = key_of(GRAPH_VERSION, cache.digest(model.file), model.preprocessing.mean, model.preprocessing.std)
 
         def fill(folder: Path) -> None:
-            from .openvino_graph import build_graph
+            from ..resnext.openvino_graph import build_graph
 
             graph = build_graph(model.architecture, model.arrays(), model.preprocessing)
             ov.save_model(graph, folder / "model.xml", compress_to_fp16=False)
@@ -79,15 +69,11 @@ class OpenVINORuntime:
     @classmethod
     def of_file(cls, file: Path, precision: str, threads: int) -> "OpenVINORuntime":
         """Compile a graph in OpenVINO's own format. Raises: RuntimeError."""
-        return cls(_compile(file, precision, threads), precision)
+        return cls(OpenVINONetwork(file, precision, threads), precision)
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """N x S x S x 3 uint8, any N and S → N x C logits in float32."""
-        answers = []
-        for chunk in chunks(len(crops)):
-            self._request.infer([np.ascontiguousarray(crops[chunk])], share_inputs=True)
-            answers.append(self._request.get_output_tensor(0).data.copy())
-        return np.concatenate(answers)
+        return self._network.run(crops)
 
     def describe(self) -> dict[str, Any]:
         """For output and logs."""
@@ -103,42 +89,15 @@ class OpenVINORuntime:
 
 def has_native_bf16() -> bool:
     """Whether the processor computes in bf16 itself."""
-    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
-def chunks(count: int) -> list[slice]:
-    """Cut a batch into parts of 8, then of 4, 2 and 1."""
-    parts, start, size = [], 0, CHUNK
-    while start < count:
-        while size > count - start:
-            size //= 2
-        parts.append(slice(start, start + size))
-        start += size
-    return parts
-
-
-@functools.cache
-def _core() -> ov.Core:
-    return ov.Core()
-
-
-def _compile(file: Path, precision: str, threads: int) -> ov.CompiledModel:
-    config: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": HINTS[precision],
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": 1,
-    }
-    if threads:
-        config["INFERENCE_NUM_THREADS"] = threads
-    return _core().compile_model(file, "CPU", config)
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _int8_file(model: Model, cache: Cache) -> Path:
     remedy = "with python -m infer_torchvision_resnext.quantize MODEL_FOLDER IMAGES, or set precision to auto"
-    file = model.folder / INT8_FILE if model.folder else None
+    file = model.folder / INT8_GRAPH if model.folder else None
     if model.folder is None or file is None or not file.is_file():
         raise DeviceError(
-            f"precision = 'int8': {model.source} holds no calibrated model ({INT8_FILE} of a model folder); make one "
+            f"precision = 'int8': {model.source} holds no calibrated model ({INT8_GRAPH} of a model folder); make one "
             f"{remedy}"
         )
     try:

@@ -26,7 +26,14 @@ def test_the_defaults_are_the_documented_ones():
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
-        ({"model_name": "resnet50"}, "model_name = 'resnet50': must be one of resnext50, resnext50_32x4d, resnext101"),
+        (
+            {"model_name": "resnet18"},
+            "model_name = 'resnet18': 'resnet18' names no member of the family: expected resnext<d",
+        ),
+        (
+            {"model_name": "resnext26_8x16d", "weights": "DEFAULT"},
+            "weights = 'DEFAULT': torchvision publishes none for resnext26_8x16d: set the path of your own",
+        ),
         ({"weights": ""}, "weights = '': must be DEFAULT, IMAGENET1K_V1"),
         (
             {"weights": "IMAGENET1K_V3"},
@@ -63,6 +70,16 @@ def test_all_fields_can_be_wrong_at_once():
     assert [problem.split()[0] for problem in caught.value.problems] == [
         key for key in Parameters.model_fields if key != "class_file"
     ]
+
+
+@pytest.mark.parametrize("name", ["resnet50", "resnet101", "resnet152"])
+def test_resnets_have_published_weights_too(name):
+    for weights in ("DEFAULT", "IMAGENET1K_V1", "IMAGENET1K_V2"):
+        assert read_host_map({"model_name": name, "weights": weights}).weights == weights
+
+
+def test_any_member_of_the_family_can_be_a_bare_file():
+    assert read_host_map({"model_name": "resnext29_8x64d", "weights": "own.pth"}).model_name == "resnext29_8x64d"
 
 
 def test_paths_of_models_pass():

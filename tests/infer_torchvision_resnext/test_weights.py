@@ -63,6 +63,28 @@ def test_published_weights_come_from_torch_hubs_cache(imagenet_cache, name, reso
     assert all(torch.equal(model.state[key], stored[key]) for key in stored)
 
 
+def test_a_resnets_published_weights_are_loaded_as_the_others(resnet_cache):
+    model = load("IMAGENET1K_V1", model_name="resnet50")
+    assert model.architecture == Architecture((3, 4, 6, 3), 1, 64)
+    assert (len(model.labels), model.preprocessing) == (1000, Preprocessing(256, 224))
+    stored = torch.load(resnet_cache, weights_only=True)
+    assert all(torch.equal(model.state[key], stored[key]) for key in stored)
+
+
+def test_a_member_without_published_weights_is_refused():
+    with pytest.raises(WeightsError, match="torchvision publishes none for resnext26_8x16d: set the path of your own"):
+        load_model(Parameters(model_name="resnext26_8x16d"), Cache())
+
+
+def test_a_bare_file_of_the_cifar_form_is_loaded(tmp_path):
+    state = Architecture.from_name("resnext11_2x4d").build(2).state_dict()
+    save_file(state, tmp_path / "model.safetensors")
+    (tmp_path / "classes.txt").write_text("ant\nbee\n")
+    assert load(tmp_path / "model.safetensors", model_name="resnext11_2x4d").architecture.stem == "cifar"
+    with pytest.raises(WeightsError, match=r"holds resnext11_2x4d, but resnext20_2x4d was asked for: set model_name"):
+        load(tmp_path / "model.safetensors", model_name="resnext20_2x4d")
+
+
 def test_without_connection_and_cache_the_error_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(WeightsError) as caught:

@@ -25,6 +25,20 @@ def network():
     return network
 
 
+@pytest.mark.parametrize("architecture", [Architecture((1, 1, 1), 2, 4, "cifar"), Architecture((1, 1), 1, 8)], ids=str)
+def test_both_stems_and_resnets_are_exported(tmp_path, architecture):
+    torch.manual_seed(0)
+    network = architecture.build(len(LABELS))
+    network(torch.rand(8, 3, 32, 32))
+    nn.init.normal_(network.fc.weight)
+    path = tmp_path / "model.onnx"
+    assert 0 <= export_onnx(network, LABELS, PREPROCESSING, path, crops(4)) < 1e-4
+    images = crops(3)
+    pixels = PREPROCESSING.normalise(torch.from_numpy(images)).numpy()
+    (logits,) = onnxruntime.InferenceSession(str(path)).run(["logits"], {"pixels": pixels})
+    np.testing.assert_allclose(logits, eager(network, images), atol=1e-4)
+
+
 def crops(count, side=32):
     return np.random.default_rng(count).integers(0, 256, (count, side, side, 3), np.uint8)
 

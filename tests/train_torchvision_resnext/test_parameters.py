@@ -2,6 +2,7 @@ import pytest
 
 from train_torchvision_resnext.parameters import Parameters, read_host_map
 from train_torchvision_resnext.resnext.architecture import Architecture
+from train_torchvision_resnext.resnext.form import Form
 from train_torchvision_resnext.resnext.schema import ParameterError
 
 OLD_WORKFLOW = {
@@ -40,6 +41,24 @@ OLD_WORKFLOW = {
         ({"cardinality": "8"}, "none are published for resnext50_8x4d"),
         ({"weights": "IMAGENET1K_V9"}, "published for resnext50_32x4d are IMAGENET1K_V1, IMAGENET1K_V2"),
         ({"model_name": "resnext101_64x4d", "weights": "IMAGENET1K_V2"}, "are IMAGENET1K_V1; others"),
+        ({"quantize_max_drop": "5"}, "quantize_max_drop = '5': must be a number from 0 to 1"),
+        (
+            {"model_name": "resnet18"},
+            "model_name = 'resnet18': 'resnet18' names no member of the family: expected resnext<",
+        ),
+        ({"model_name": "resnet50_2x40d"}, "a ResNet has cardinality 1, a ResNeXt more; write resnext50_2x40d"),
+        ({"model_name": "resnext26_8x16d"}, "'DEFAULT': none are published for resnext26_8x16d; set weights to none"),
+        ({"model_name": "resnext29_8x64d"}, "'DEFAULT': none are published for resnext29_8x64d; set weights to none"),
+        ({"stem": "cifar"}, r"none are published for resnext50_32x4d \(layers 3,4,6,3, cifar stem\)"),
+        (
+            {"model_name": "resnet50", "weights": "IMAGENET1K_V3"},
+            "published for resnet50 are IMAGENET1K_V1, IMAGENET1K_V2",
+        ),
+        ({"weights": "none", "stem": "tiny"}, "stem = 'tiny': must be one of auto, imagenet, cifar"),
+        (
+            {"weights": "none", "cardinality": "256", "bottleneck_width": "256"},
+            "cardinality = 256, bottleneck_width = 256: their product is the channels .* at most 4096",
+        ),
         ({"batch_size": "1"}, "batch normalisation needs at least 2 images"),
     ],
 )
@@ -73,10 +92,35 @@ def test_strings_are_read_back_as_they_were_written():
         ({"model_name": "resnext101"}, Architecture((3, 4, 23, 3), 32, 8)),
         ({"layers": "1,1,1,1", "cardinality": "8"}, Architecture((1, 1, 1, 1), 8, 4)),
         ({"bottleneck_width": "2"}, Architecture((3, 4, 6, 3), 32, 2)),
+        ({"model_name": "resnet50"}, Architecture((3, 4, 6, 3), 1, 64)),
+        ({"model_name": "resnext26_8x16d"}, Architecture((2, 2, 2, 2), 8, 16)),
+        ({"model_name": "resnext29_8x64d"}, Architecture((3, 3, 3), 8, 64, "cifar")),
+        ({"model_name": "resnext29_8x64d", "stem": "imagenet"}, Architecture((3, 3, 3), 8, 64)),
+        ({"model_name": "resnet50", "layers": "1,1", "stem": "cifar"}, Architecture((1, 1), 1, 64, "cifar")),
     ],
 )
 def test_own_dimensions_take_the_place_of_the_named_ones(values, architecture):
     assert read_host_map({"weights": "none", **values}).architecture == architecture
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("resnet50", True),
+        ("resnet50_1x64d", True),
+        ("resnet101", True),
+        ("resnext50", True),
+        ("resnext101_64x4d", True),
+        ("resnet50_1x40d", False),
+        ("resnet29", False),
+    ],
+)
+def test_weights_are_published_for_some_and_the_form_knows_which(name, published):
+    form = Form(Parameters, read_host_map)
+    values = form.defaults() | {"model_name": name}
+    assert (form.problems(values) == []) is published
+    assert ("DEFAULT" not in form.ruled_out("weights", values)) is published
+    assert Parameters(model_name=name).contradictions() == [] or not published
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,14 @@ from train_torchvision_resnext import outcome
 from train_torchvision_resnext.epochs import Listener
 from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.planning import TrainingError
+from train_torchvision_resnext.resnext.architecture import Architecture
+from train_torchvision_resnext.resnext.golden import read_golden
 from train_torchvision_resnext.resnext.image_files import read_image
 from train_torchvision_resnext.resnext.model_folder import read_config
 from train_torchvision_resnext.training import train
 
 REPOSITORY = Path(__file__).parents[2]
-ALWAYS = {"classes.txt", "config.json", "metrics.json", "model.safetensors"}
+ALWAYS = {"classes.txt", "config.json", "golden.safetensors", "metrics.json", "model.safetensors"}
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +86,7 @@ def test_exactly_these_files_are_left(trained):
     assert run.parent == output
     assert files_in(result.model_folder) == ALWAYS | {"resnext8_4x4d.pth", "model.onnx"}
     assert (result.model_folder / "report" / "report.html").is_file()
-    assert {path.name for path in run.iterdir()} == {"model", "run.json"}
+    assert {path.name for path in run.iterdir()} == {"epochs", "model", "run.json"}
 
 
 def test_progress_only_rises_and_ends_at_the_end(trained):
@@ -104,6 +106,21 @@ def test_a_row_an_epoch(trained):
     )
 
 
+def test_every_epoch_keeps_its_figures_by_class_and_its_confusion_matrix(trained):
+    result, _, rows, _ = trained
+    files = sorted((result.model_folder.parent / "epochs").iterdir())
+    assert [file.name for file in files] == [f"{number:04}.json" for number in range(1, 9)]
+    for file, row in zip(files, rows, strict=True):
+        figures = json.loads(file.read_text(encoding="utf-8"))
+        assert {key: figures[key] for key in row} == row
+        validation = figures["validation"]
+        confusion = np.array(validation["confusion"])
+        assert confusion.sum() == validation["count"] == result.evaluation.count
+        assert np.trace(confusion) / confusion.sum() == pytest.approx(row["val_top1"])
+        recalls = np.diag(confusion) / confusion.sum(axis=1)
+        assert [of_class["recall"] for of_class in validation["per_class"]] == pytest.approx(recalls)
+
+
 def test_the_folder_answers_as_the_evaluation_says(trained, digits):
     result, *_ = trained
     paths = sorted((digits / "val").rglob("*.png"), key=lambda path: (path.parent.name, path))
@@ -114,6 +131,29 @@ def test_the_folder_answers_as_the_evaluation_says(trained, digits):
     assert (logits.argmax(1) == targets).mean() == pytest.approx(result.evaluation.top1)
     loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets))
     assert float(loss) == pytest.approx(result.evaluation.loss, abs=1e-5)
+
+
+def test_the_golden_set_holds_what_the_saved_network_says_of_validation_images(trained, digits):
+    result, *_ = trained
+    golden = read_golden(result.model_folder)
+    paths = sorted((digits / "val").rglob("*.png"), key=lambda path: (path.parent.name, path))
+    crop = read_config(result.model_folder).preprocessing.crop
+    # There are 15 validation images: all are taken.
+    np.testing.assert_array_equal(golden.images, [crop(read_image(path)) for path in paths])
+    np.testing.assert_allclose(golden.logits, logits_of(result.model_folder, paths), atol=1e-5)
+    assert len({path.stat().st_mode for path in result.model_folder.iterdir() if path.is_file()}) == 1
+
+
+def test_an_image_that_vanishes_costs_the_golden_set_and_not_the_model(tmp_path):
+    root = write_digits(tmp_path / "data", {"train": 8, "val": 2})
+
+    def remove(row):
+        next((root / "val" / "0").iterdir()).unlink(missing_ok=True)
+
+    result = train(root, settings(tmp_path / "runs", epochs=1, export_onnx=True), Listener(epoch=remove))
+    assert files_in(result.model_folder) == (ALWAYS | {"resnext8_4x4d.pth"}) - {"golden.safetensors"}
+    for left_out in ("golden.safetensors", "model.onnx"):
+        assert any(note.startswith(f"{left_out} is left out: ") and "now cannot" in note for note in result.notes)
 
 
 def test_the_state_dict_and_the_metrics_say_the_same(trained):
@@ -303,6 +343,41 @@ def test_published_weights_come_from_torch_hubs_cache(digits, imagenet_cache, tm
     assert any("starts from IMAGENET1K_V1, which knows 1000 classes" in note for note in result.notes)
 
 
+def test_a_resnet_starts_from_its_published_weights(digits, resnet_cache, tmp_path):
+    values = {key: TINY[key] for key in ("batch_size", "precision", "device", "input_size")}
+    values |= {"feature_extract": True, "augmentation": "none", "epochs": 1, "output_folder": tmp_path}
+    result = train(digits, read_host_map({**values, "model_name": "resnet50", "weights": "IMAGENET1K_V1"}))
+    before, after = torch.load(resnet_cache, weights_only=True), weights(result.model_folder)
+    assert same(_backbone(before), _backbone(after))
+    assert read_config(result.model_folder).network == Architecture((3, 4, 6, 3), 1, 64)
+
+
+@pytest.mark.parametrize(
+    ("values", "architecture"),
+    [
+        ({"model_name": "resnext11_2x4d"}, Architecture((1, 1, 1), 2, 4, "cifar")),
+        ({"layers": "1,1", "stem": "cifar", "cardinality": 1}, Architecture((1, 1), 1, 4, "cifar")),
+    ],
+    ids=["by name", "by dimensions"],
+)
+def test_the_cifar_form_is_trained_and_the_folder_answers_the_same(values, architecture, digits, tmp_path):
+    own = {"layers": "", "cardinality": 0, "bottleneck_width": 0} if "model_name" in values else {}
+    result = train(digits, settings(tmp_path, **own, **values, epochs=1, export_onnx=True))
+    assert read_config(result.model_folder).network == architecture
+    assert (result.model_folder / "model.onnx").is_file()
+    images = sorted((digits / "val").rglob("*.png"), key=lambda path: (path.parent.name, path))
+    logits = logits_of(result.model_folder, images)
+    right = [row.argmax() == int(path.parent.name) for row, path in zip(logits, images, strict=True)]
+    assert result.evaluation.top1 == pytest.approx(np.mean(right))
+
+
+def test_a_network_that_cannot_be_built_is_a_problem_among_others(digits, tmp_path):
+    wide = settings(tmp_path).model_copy(update={"cardinality": 256, "bottleneck_width": 256, "device": "cuda:9"})
+    with pytest.raises(TrainingError, match="at most 4096") as caught:
+        train(digits, wide)
+    assert len(caught.value.problems) == 2
+
+
 def _backbone(state):
     return {key: tensor for key, tensor in state.items() if not key.startswith("fc.")}
 
@@ -368,10 +443,53 @@ def test_a_full_disk_leaves_no_half_model_and_the_run_can_go_on(digits, tmp_path
         with pytest.raises(TrainingError, match=r"the disk is full.*make room.*resume=auto then goes on"):
             train(digits, settings(tmp_path))
     (run,) = tmp_path.glob("*/run.json")
-    assert {path.name for path in run.parent.iterdir()} == {"checkpoints", "run.json"}
+    assert {path.name for path in run.parent.iterdir()} == {"checkpoints", "epochs", "run.json"}
     result = train(digits, settings(tmp_path, resume="auto"))
     assert result.model_folder.parent == run.parent
     assert len(result.history) == 3
+
+
+REFUSED = """
+import resource, signal, sys
+from pathlib import Path
+import ikomia
+from train_torchvision_resnext.epochs import Listener
+from train_torchvision_resnext.parameters import read_host_map
+from train_torchvision_resnext.planning import TrainingError
+from train_torchvision_resnext.training import train
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+folder, *settings = sys.argv[1:]
+parameters = read_host_map(dict(setting.split("=", 1) for setting in settings))
+
+def refuse(row):
+    # From now on the system refuses to write any file as large as the weights.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+
+try:
+    train(Path(folder), parameters, Listener(epoch=refuse))
+except TrainingError as error:
+    print("refused:", error)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="the system has no limit of file sizes")
+# Without learning no epoch is better than the first: then the trainer's state is the first file that is too large.
+@pytest.mark.parametrize(("learning_rate", "file"), [(0.01, "best"), (0, "last")])
+def test_a_disk_that_refuses_to_be_written_is_a_clear_error_and_the_run_can_go_on(
+    learning_rate, file, digits, tmp_path
+):
+    parameters = settings(tmp_path, learning_rate=learning_rate, ema_decay=0)
+    command = [sys.executable, "-c", REFUSED, str(digits)]
+    command += [f"{key}={value}" for key, value in parameters.to_strings().items()]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
+    assert f"refused: reading or writing failed ({next(tmp_path.glob('*/checkpoints'))}/{file}" in ended.stdout, (
+        ended.stdout + ended.stderr
+    )
+    assert "File too large" in ended.stdout
+    assert not list(tmp_path.glob("*/model"))
+    assert len(train(digits, parameters.updated({"resume": "auto"})).history) == 3
 
 
 def test_bf16_is_close_to_fp32(digits, tmp_path):

@@ -3,15 +3,22 @@
 Only tensors are ever loaded: safetensors, or pickles restricted to tensors (`weights_only=True`).
 """
 
+import errno
+import hashlib
 import os
 import re
+import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .architecture import Architecture
+import numpy as np
+from numpy.typing import NDArray
+
+from .architecture import ALIASES, Architecture
 
 if TYPE_CHECKING:
     import torch
@@ -22,8 +29,24 @@ PUBLISHED_WEIGHTS = {
     "resnext50_32x4d": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
     "resnext101_32x8d": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
     "resnext101_64x4d": ("IMAGENET1K_V1",),
+    "resnet50": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
+    "resnet101": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
+    "resnet152": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
 }
 """torchvision's ImageNet weights by the architecture's full name, the best last."""
+
+
+def published_for(architecture: Architecture) -> tuple[str, ...]:
+    """Names of torchvision's weights for an architecture, the best last; empty if it publishes none."""
+    return PUBLISHED_WEIGHTS.get(str(architecture), ())
+
+
+def names_without(weights: str) -> str:
+    """A regular expression for the model names that torchvision publishes no weights of this name for."""
+    having = [name for name, published in PUBLISHED_WEIGHTS.items() if weights in published or weights == "DEFAULT"]
+    having += [alias for alias, name in ALIASES.items() if name in having]
+    having += [f"{name}_1x64d" for name in having if name.startswith("resnet")]
+    return rf"(?!(?:{'|'.join(having)})$).*"
 
 
 class WeightFileError(ValueError):
@@ -106,6 +129,54 @@ def read_state(path: Path, expected: Architecture | None = None) -> "State":
             ) from error
         raise _damaged(path, expected, error) from error
     return _state_within(content, path)
+
+
+def read_arrays(path: Path, expected: Architecture | None = None) -> dict[str, NDArray[np.float32]]:
+    """The weights of a `.safetensors` file in fp32, without torch where that can be. Raises: WeightFileError."""
+    from safetensors.numpy import load_file
+
+    arrays: dict[str, NDArray[Any]]
+    try:
+        arrays = load_file(path)
+    except Exception:
+        # numpy alone has no bfloat16.
+        arrays = {key: tensor.float().numpy() for key, tensor in read_state(path, expected).items()}
+    return {
+        key: array.astype(np.float32, copy=False)
+        for key, array in arrays.items()
+        if not key.endswith("num_batches_tracked")
+    }
+
+
+@contextmanager
+def errors_of_the_disk(path: Path) -> Iterator[None]:
+    """Around a writer of tensors: what the disk refuses is an OSError that names the file, as everywhere else.
+
+    safetensors and torch raise errors of their own; safetensors tells the system's number in the text, torch nothing.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    except Exception as error:
+        if number := re.search(r"\(os error (\d+)\)", str(error)):
+            # The last one counts on Windows, whose numbers are others.
+            raise OSError(int(number[1]), str(error), str(path), int(number[1])) from error
+        if "PytorchStreamWriter" not in str(error) and "inline_container" not in str(error):
+            raise
+        full = shutil.disk_usage(path.parent).free < 2**20
+        raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from error
+
+
+def sha256_of(path: Path) -> str:
+    """Of the file's content, in hexadecimal digits. Raises: OSError."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def read_shapes(path: Path, expected: Architecture | None = None) -> dict[str, TensorShape]:

@@ -38,7 +38,9 @@ def test_what_was_written_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "architecture", [SMALL, Architecture.from_name("resnext50")], ids=["own dimensions", "a known name"]
+    "architecture",
+    [SMALL, Architecture((1, 1, 1, 1), 1, 64), Architecture.from_name("resnext50"), Architecture.from_name("resnet50")],
+    ids=str,
 )
 def test_timm_opens_it_with_the_same_answers(tmp_path, architecture):
     import timm
@@ -85,6 +87,10 @@ def test_a_failure_leaves_the_old_model_and_no_trace(tmp_path):
         ({"resnext": {"format_version": 99}}, "format_version 99, this plugin reads up to 1: update the plugin"),
         ({"resnext": {"format_version": 1}}, r"resnext\.layers: Field required"),
         ({"resnext": None}, "no configuration of a ResNeXt model folder"),
+        (
+            {"resnext": {**config_of().resnext.model_dump(), "stem": "tiny"}},
+            r"resnext\.stem: Input should be 'imagenet' or 'cifar'",
+        ),
         ({"pretrained_cfg": {}}, r"pretrained_cfg\.mean: Field required"),
     ],
 )
@@ -104,6 +110,23 @@ def test_unknown_keys_are_ignored(tmp_path):
     content["later"] = content["resnext"]["temperature"] = 1.5
     path.write_text(json.dumps(content))
     assert read_config(tmp_path / "model").network == SMALL
+
+
+def test_the_stem_is_kept_and_folders_of_before_it_are_read(tmp_path):
+    small = Architecture((1, 1), 2, 4, "cifar")
+    write_model_folder(tmp_path / "model", config_of(architecture=small), small.build(2).state_dict())
+    path = tmp_path / "model" / "config.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    # timm has no such network: our own name, which it does not open by mistake.
+    assert (content["architecture"], content["resnext"]["stem"]) == ("resnext8_2x4d", "cifar")
+    assert read_config(tmp_path / "model").network == small
+    del content["resnext"]["stem"]
+    path.write_text(json.dumps(content))
+    assert read_config(tmp_path / "model").network == Architecture((1, 1), 2, 4)
+
+
+def test_a_resnet_has_torchvisions_name():
+    assert config_of(architecture=Architecture.from_name("resnet50")).architecture == "resnet50"
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "{", '{"resnext": 3}'])

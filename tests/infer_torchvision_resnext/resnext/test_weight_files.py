@@ -1,17 +1,22 @@
+import errno
 import hashlib
 import http.server
 import os
 import pickle
+import re
 import threading
 
 import pytest
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torchvision.models import get_model_weights
 
 from infer_torchvision_resnext.resnext.weight_files import (
     PUBLISHED_WEIGHTS,
     WeightFileError,
     cached_file,
+    errors_of_the_disk,
     read_state,
 )
 
@@ -99,3 +104,27 @@ def test_files_that_hold_no_weights_are_refused(tmp_path, content):
     (tmp_path / "x.pth").write_bytes(content)
     with pytest.raises(WeightFileError, match=r"cut short|holds no state dict"):
         read_state(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize(
+    ("raised", "number"),
+    [
+        (SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"), errno.ENOSPC),
+        (OSError(errno.ENOSPC, "No space left on device"), errno.ENOSPC),
+        (RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 640 vs 534"), errno.EIO),
+    ],
+)
+def test_what_the_disk_refuses_is_an_oserror_that_names_the_file(raised, number, tmp_path):
+    with pytest.raises(OSError, match=re.escape(str(tmp_path / "x"))) as caught, errors_of_the_disk(tmp_path / "x"):
+        raise raised
+    assert (caught.value.errno, caught.value.__cause__) == (number, raised)
+
+
+def test_other_errors_of_writers_stay_what_they_are(tmp_path):
+    with pytest.raises(RuntimeError, match="no matter of the disk"), errors_of_the_disk(tmp_path / "x"):
+        raise RuntimeError("no matter of the disk")
+
+
+def test_writing_where_there_is_no_folder_is_an_oserror(tmp_path):
+    with pytest.raises(FileNotFoundError), errors_of_the_disk(tmp_path / "no" / "x"):
+        save_file({"a": torch.zeros(1)}, tmp_path / "no" / "x")

@@ -15,7 +15,8 @@ from infer_torchvision_resnext.weights import load_model
 
 pytest.importorskip("openvino")
 
-from infer_torchvision_resnext.runtimes.openvino_runtime import OpenVINORuntime, chunks
+from infer_torchvision_resnext.resnext.openvino_network import chunks
+from infer_torchvision_resnext.runtimes.openvino_runtime import OpenVINORuntime
 
 
 @pytest.fixture
@@ -39,6 +40,8 @@ def crops(count, side):
         Architecture((2, 1, 1), 8, 4),
         Architecture((1, 1, 2, 1), 2, 8),
         Architecture((1, 1, 1, 1), 1, 8),
+        Architecture((1, 1, 1), 4, 4, "cifar"),
+        Architecture((1, 1), 1, 16, "cifar"),
     ],
     ids=str,
 )

@@ -12,8 +12,8 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13 as op
 
-from ..resnext.architecture import Architecture
-from ..resnext.preprocessing import Preprocessing
+from .architecture import Architecture
+from .preprocessing import Preprocessing
 
 EPSILON = 1e-5
 """Added to a batch normalisation's variance; torchvision's default, which no state dict carries."""
@@ -42,8 +42,10 @@ def build_graph(architecture: Architecture, arrays: Arrays, preprocessing: Prepr
     factor = 1 / (255 * np.asarray(preprocessing.std, np.float64).reshape(1, 3, 1, 1))
     pixels = op.multiply(op.subtract(pixels, _constant(mean)), _constant(factor))
     network = _Layers(arrays)
-    features = op.relu(network.convolution(pixels, "conv1", "bn1", stride=2))
-    features = op.max_pool(features, [2, 2], [1, 1], [1, 1], [1, 1], [3, 3], "floor", "explicit").output(0)
+    large = architecture.stem == "imagenet"
+    features = op.relu(network.convolution(pixels, "conv1", "bn1", stride=2 if large else 1))
+    if large:
+        features = op.max_pool(features, [2, 2], [1, 1], [1, 1], [1, 1], [3, 3], "floor", "explicit").output(0)
     for stage, blocks in enumerate(architecture.layers, start=1):
         for block in range(blocks):
             first_stride = 2 if block == 0 and stage > 1 else 1

@@ -1,0 +1,143 @@
+"""Accuracy against cost, and against cardinality at constant cost, as in the paper's comparison.
+
+A dot is one training, the mark their mean, the bar their standard deviation. Orange is ResNet, cardinality 1; blue is
+ResNeXt, the darker the more paths.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from comparison.summary import Row, families
+from train_torchvision_resnext.charts import GRID, INK, MUTED, WRONG, new_figure, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COST_PLOT = "accuracy_against_cost.png"
+CARDINALITY_PLOT = "accuracy_against_cardinality.png"
+MARKS = "oDs^vP*X"
+"""One for each depth."""
+
+
+def accuracy_against_cost(rows: Sequence[Row], folder: Path) -> Path | None:
+    """Beside the multiply-adds, the time of a forward pass where it was measured; None without a training."""
+    rows = [row for row in rows if row.cells]
+    if not rows:
+        return None
+    panels: list[tuple[str, Callable[[Row], float]]] = [
+        ("million multiply-adds per image", lambda row: row.cost.multiply_adds / 1e6)
+    ]
+    for runtime, name in (("torch", "torch"), ("openvino", "OpenVINO")):
+        if all((runtime, 32) in row.timings for row in rows):
+            panels.append(
+                (f"ms per image, {name}, 32 at once", lambda row, runtime=runtime: row.timings[runtime, 32].median / 32)
+            )
+    figure = new_figure(3 + 3.4 * len(panels), 4.4)
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    marks = _marks(rows)
+    for axes, (title, cost_of) in zip(grid, panels, strict=True):
+        for row in rows:
+            _draw(axes, cost_of(row), row, marks[row.architecture.depth])
+        # One scale for what differs by a tenth and by ten times.
+        axes.set_xlim(left=0)
+        axes.margins(x=0.12)
+        axes.set_xlabel(title, color=MUTED)
+        _style(axes)
+    grid[0].set_ylabel("validation top-1", color=MUTED)
+    handles, names = grid[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside right center", frameon=False, fontsize=9, labelcolor=INK)
+    figure.suptitle("Accuracy against cost", x=0.01, ha="left", fontweight="bold", fontsize=11, color=INK)
+    return save(figure, folder / COST_PLOT)
+
+
+def accuracy_against_cardinality(rows: Sequence[Row], folder: Path) -> Path | None:
+    """A line for each set of equally costly architectures; None where there is none."""
+    sets = families([row for row in rows if row.cells])
+    if not sets:
+        return None
+    figure = new_figure(7.2, 4.4)
+    axes = figure.subplots()
+    shades = ("#1f5fbf", "#0d9488", "#7c3aed", "#66788a")
+    for number, family in enumerate(sets):
+        colour = shades[number % len(shades)]
+        places = [math.log2(row.architecture.cardinality) for row in family]
+        costs = sorted(row.cost.multiply_adds / 1e6 for row in family)
+        name = f"{family[0].architecture.depth} layers, {costs[0]:.0f} to {costs[-1]:.0f} M multiply-adds"
+        axes.errorbar(
+            places,
+            [row.accuracy or 0 for row in family],
+            yerr=[row.deviation or 0 for row in family],
+            color=colour,
+            marker="o",
+            markersize=7,
+            linewidth=2,
+            elinewidth=1,
+            capsize=4,
+            label=name,
+        )
+        for place, row in zip(places, family, strict=True):
+            _dots(axes, place, row, colour)
+            note = f"{row.architecture.cardinality}x{row.architecture.bottleneck_width}d"
+            axes.annotate(
+                note,
+                (place, row.accuracy or 0),
+                (7, -13),
+                textcoords="offset points",
+                fontsize=9,
+                color=colour,
+            )
+    ticks = sorted({row.architecture.cardinality for family in sets for row in family})
+    axes.set_xticks([math.log2(tick) for tick in ticks], [str(tick) for tick in ticks])
+    axes.margins(x=0.1)
+    axes.set_xlabel("cardinality; 1 is ResNet", color=MUTED)
+    axes.set_ylabel("validation top-1", color=MUTED)
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="best")
+    _style(axes)
+    axes.set_title("Cardinality at constant cost", loc="left", fontweight="bold", fontsize=11, color=INK)
+    return save(figure, folder / CARDINALITY_PLOT)
+
+
+def _draw(axes: "Axes", place: float, row: Row, mark: str) -> None:
+    colour = _colour(row)
+    _dots(axes, place, row, colour)
+    axes.errorbar(
+        [place],
+        [row.accuracy or 0],
+        yerr=[row.deviation or 0],
+        color=colour,
+        marker=mark,
+        markersize=7,
+        linestyle="",
+        elinewidth=1,
+        capsize=3,
+        label=str(row.architecture),
+    )
+
+
+def _dots(axes: "Axes", place: float, row: Row, colour: str) -> None:
+    axes.plot([place] * len(row.cells), row.accuracies, ".", color=colour, alpha=0.45, markersize=5, zorder=1)
+
+
+def _colour(row: Row) -> str:
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    cardinality = row.architecture.cardinality
+    if cardinality == 1:
+        return WRONG
+    return to_hex(colormaps["Blues"](min(1.0, 0.35 + 0.13 * math.log2(cardinality))))
+
+
+def _marks(rows: Sequence[Row]) -> dict[int, str]:
+    depths = sorted({row.architecture.depth for row in rows})
+    return {depth: MARKS[number % len(MARKS)] for number, depth in enumerate(depths)}
+
+
+def _style(axes: "Axes") -> None:
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelcolor=INK, labelsize=9)
+    axes.grid(color=GRID)
+    axes.set_axisbelow(True)
+    axes.yaxis.set_major_formatter("{x:.1%}")

@@ -1,0 +1,55 @@
+"""The inference task in real workflows of the real Ikomia: a whole image and its answer."""
+
+import pytest
+
+from infer_torchvision_resnext.annotation import colour_of
+from tests.inference_output import result
+
+
+def test_the_readmes_main_job(workflow, imagenet_cache, photo_path):
+    wf, task = workflow
+    task.set_parameters({"model_name": "resnext50", "input_size": "224"})
+    wf.run_on(path=photo_path)
+    rows = task.get_whole_image_results()
+    assert len(rows) == 5
+    values = [float(value) for _, value in rows]
+    assert values == sorted(values, reverse=True)
+    assert task.get_image_with_graphics().shape == (427, 640, 3)
+    output = result(task)
+    assert output["model"] == {
+        "architecture": "resnext50_32x4d",
+        "weights": "IMAGENET1K_V2",
+        "num_classes": 1000,
+        "resize_size": 232,
+        "crop_size": 224,
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+    }
+    assert output["image"] == {"width": 640, "height": 427}
+    (prediction,) = output["predictions"]
+    assert prediction["answer"] == rows[0][0] == prediction["top_k"][0]["label"]
+    assert [row["label"] for row in prediction["top_k"]] == [label for label, _ in rows]
+    assert prediction["probability"] == pytest.approx(values[0], rel=1e-3)
+    assert output["timings_ms"].keys() == {"load", "preprocess", "forward", "total"}
+    assert all(value >= 0 for value in output["timings_ms"].values())
+
+
+def test_the_picture_carries_the_answer_and_its_colour(tiny, photo_path):
+    wf, task = tiny
+    wf.run_on(path=photo_path)
+    (prediction,) = result(task)["predictions"]
+    (text,) = task.get_output(2).get_items()
+    assert text.text == f"{prediction['answer']} {100 * prediction['probability']:.1f} %"
+    picture = task.get_image_with_graphics()
+    colour = colour_of(prediction["top_k"][0]["index"])
+    assert (picture == colour).all(axis=2).sum() > 1000
+
+
+def test_results_of_earlier_runs_stay_whole(tiny, photos):
+    wf, task = tiny
+    kept = []
+    for photo in photos:
+        wf.run_on(array=photo)
+        kept.append(task.get_output(4).data)
+    assert len(kept[0]["predictions"]) == len(kept[1]["predictions"]) == 1
+    assert kept[0]["predictions"] != kept[1]["predictions"]

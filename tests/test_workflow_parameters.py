@@ -1,0 +1,166 @@
+"""Parameters of the inference task in real workflows: set, refused, saved, loaded, and those of the earlier plugin."""
+
+import json
+
+import pytest
+import torch
+from ikomia import core, dataprocess
+from ikomia.dataprocess.workflow import Workflow
+
+from infer_torchvision_resnext.annotation import colour_of
+from infer_torchvision_resnext.resnext.architecture import Architecture
+from infer_torchvision_resnext.resnext.schema import ParameterError
+from tests.inference_output import NAME, result, table
+
+
+def test_parameters_are_merged_and_take_effect_in_the_next_run(tiny, photos):
+    wf, task = tiny
+    wf.run_on(array=photos[0])
+    assert len(task.get_whole_image_results()) == 3
+    task.set_parameters({"top_k": 1})
+    task.set_parameters({"input_size": "64"})
+    wf.run_on(array=photos[0])
+    assert len(task.get_whole_image_results()) == 1
+    assert result(task)["model"]["crop_size"] == 64
+    wf.set_parameters({"confidence_threshold": 1, "top_k": 2}, task_name=NAME)
+    wf.run_on(array=photos[0])
+    (answer, shown), *candidates = task.get_whole_image_results()
+    assert answer == "unknown"
+    assert float(shown) == pytest.approx(result(task)["predictions"][0]["probability"], rel=1e-3)
+    assert [label for label, _ in candidates] == list(table(result(task)["predictions"][0]))
+    assert len(candidates) == 2
+    assert "unknown" in task.get_output(2).get_items()[0].text
+
+
+def test_misspelt_keys_and_wrong_values_are_refused_all_at_once_and_change_nothing(tiny):
+    wf, task = tiny
+    before = task.get_parameters()
+    for set_parameters in (task.set_parameters, lambda values: wf.set_parameters(values, task_name=NAME)):
+        with pytest.raises(ParameterError) as caught:
+            set_parameters({"modl_name": "resnext50", "top_k": "-1", "precision": "int4"})
+        assert list(caught.value.problems) == [
+            "'modl_name' is not a parameter: did you mean 'model_name'?",
+            "top_k = '-1': must be an integer from 0 to 100000",
+            "precision = 'int4': must be one of auto, fp32, bf16, fp16, int8",
+        ]
+    assert task.get_parameters() == before
+
+
+def test_parameters_can_be_given_at_creation(tiny_folder, photos):
+    wf = Workflow()
+    task = wf.add_task(name=NAME, params={"weights": str(tiny_folder), "top_k": "2"}, auto_connect=True)
+    wf.run_on(array=photos[0])
+    assert len(task.get_whole_image_results()) == 2
+    with pytest.raises(RuntimeError, match="top_k = 'many': must be an integer from 0"):
+        wf.add_task(name=NAME, params={"top_k": "many"})
+
+
+def test_our_workflow_files_survive_save_load_run(tiny, photos, tmp_path):
+    wf, task = tiny
+    task.set_parameters({"top_k": "2", "confidence_threshold": "0.25", "input_size": "48"})
+    wf.run_on(array=photos[0])
+    expected = result(task)
+    wf.save(str(tmp_path / "wf.json"))
+    loaded = Workflow()
+    loaded.load(str(tmp_path / "wf.json"))
+    again = loaded.find_task(NAME, 0)
+    assert again.get_parameters() == task.get_parameters()
+    loaded.run_on(array=photos[0])
+    assert result(again)["predictions"] == expected["predictions"]
+    assert result(again)["model"] == expected["model"]
+
+
+def old_workflow_file(path, parameters):
+    """A workflow as STUDIO saves it with the HUB's earlier plugin, written from that plugin's documented keys."""
+    task = {
+        "task_id": 0,
+        "task_data": {
+            "name": NAME,
+            "language": 1,
+            "inputs": [{"name": "IODataType.IMAGE"}, {"name": "IODataType.INPUT_GRAPHICS"}],
+            "outputs": [
+                {"name": "IODataType.IMAGE"},
+                {"name": "IODataType.OBJECT_DETECTION"},
+                {"name": "IODataType.OUTPUT_GRAPHICS"},
+                {"name": "IODataType.NUMERIC_VALUES"},
+            ],
+            "parameters": [{"name": name, "value": value} for name, value in parameters.items()],
+        },
+    }
+    edge = {"source_id": -1, "source_index": 0, "target_id": 0, "target_index": 0}
+    content = {"metadata": {"name": "old"}, "tasks": [task], "connections": [edge]}
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+def test_workflows_of_the_earlier_plugin_with_imagenet_run(tmp_path, imagenet_cache, photos):
+    keys = {
+        "model_name": "resnext50",
+        "dataset": "ImageNet",
+        "model_path": "",
+        "class_file": "/home/someone/Ikomia/Plugins/Python/infer_torchvision_resnext/models/imagenet_classes.txt",
+        "input_size": "224",
+    }
+    wf = Workflow()
+    wf.load(old_workflow_file(tmp_path / "old.json", keys))
+    wf.run_on(array=photos[0])
+    task = wf.find_task(NAME, 0)
+    assert len(task.get_whole_image_results()) == 1000
+    assert result(task)["model"]["weights"] == "IMAGENET1K_V1"
+    wf.save(str(tmp_path / "new.json"))
+    again = Workflow()
+    again.load(str(tmp_path / "new.json"))
+    again.run_on(array=photos[0])
+    assert again.find_task(NAME, 0).get_whole_image_results() == task.get_whole_image_results()
+
+
+def test_workflows_of_the_earlier_plugin_with_a_custom_model_run(tmp_path, photos):
+    torch.manual_seed(0)
+    torch.save(Architecture.from_name("resnext50").build(2).state_dict(), tmp_path / "resnext50.pth")
+    (tmp_path / "classes.txt").write_bytes(b"ant\r\nbee\r\n")
+    keys = {
+        "model_name": "resnext50",
+        "dataset": "Custom",
+        "model_path": str(tmp_path / "resnext50.pth"),
+        "class_file": str(tmp_path / "classes.txt"),
+        "input_size": "64",
+    }
+    wf = Workflow()
+    wf.load(old_workflow_file(tmp_path / "old.json", keys))
+    wf.run_on(array=photos[0])
+    task = wf.find_task(NAME, 0)
+    assert {label for label, _ in task.get_whole_image_results()} == {"ant", "bee"}
+    assert result(task)["model"]["crop_size"] == 64
+
+
+def test_init_long_process_loads_so_that_the_run_need_not(tiny, photos):
+    wf, task = tiny
+    wf.init_long_process()
+    assert task._classifier.labels == ("ant", "bee", "cat")
+    runtime = task._classifier._runtime
+    wf.run_on(array=photos[0])
+    assert task._classifier._runtime is runtime
+
+
+def test_names_and_colours_follow_the_model(tiny, imagenet_cache, photos, tiny_folder):
+    wf, task = tiny
+    for weights, count in ((str(tiny_folder), 3), ("IMAGENET1K_V1", 1000), (str(tiny_folder), 3)):
+        task.set_parameters({"weights": weights})
+        wf.run_on(array=photos[0])
+        assert len(task.get_names()) == count
+        index = result(task)["predictions"][0]["top_k"][0]["index"]
+        assert tuple(task.get_output(2).get_items()[0].property.color[:3]) == colour_of(index)
+        # The host's own way to add an object reads its colour table.
+        box = core.CGraphicsRectangle(1.0, 1.0, 9.0, 9.0)
+        task.add_object(box, count - 1, 0.5)
+        assert tuple(task.get_output(1).get_objects()[-1].color[:3]) == colour_of(count - 1)
+
+
+def test_a_model_folder_comes_in_through_the_third_input(workflow, tiny_folder, photos):
+    wf, task = workflow
+    task.set_parameters({"device": "cpu"})
+    wf.set_image_input(array=photos[0], index=0)
+    wf.add_input(dataprocess.CPathIO(core.IODataType.FOLDER_PATH, str(tiny_folder)))
+    wf.connect_tasks(wf.root(), task, [(1, 2)])
+    wf.run()
+    assert {label for label, _ in task.get_whole_image_results()} == {"ant", "bee", "cat"}
