@@ -330,6 +330,14 @@ def test_a_workflow_of_the_earlier_plugin_trains(digits, tmp_path, imagenet_cach
     assert again.find_task("train_torchvision_resnext", 0).get_parameters() == values
 
 
+def test_a_workflow_of_the_earlier_plugin_keeps_its_values(tmp_path):
+    keys = {"model_name": "resnext101", "epochs": "15", "learning_rate": "0.001", "use_pretrained": "True"}
+    workflow = Workflow()
+    workflow.load(old_workflow_file(tmp_path / "old.json", keys))
+    loaded = workflow.find_task("train_torchvision_resnext", 0).get_parameters()
+    assert {key: loaded[key] for key in keys} == keys
+
+
 def test_the_hosts_progress_moves_with_the_batches(digits, tmp_path):
     workflow, train = training_workflow(digits, tmp_path)
     steps = []
