@@ -12,6 +12,9 @@ from comparison.summary import Row, percent, standard_error, table
 
 PAGE = "comparison.html"
 
+SCREEN_SCALE = 0.62
+"""CSS pixels for a pixel of a picture: the same for all, so that their letters are of one size."""
+
 CAPTIONS = {
     COST_PLOT: "Dots are single trainings, marks their mean, bars one standard deviation over the seeds.",
     CARDINALITY_PLOT: "The same multiply-adds, spent on more and narrower paths from left to right.",
@@ -47,7 +50,7 @@ def sentences(experiment: Experiment, rows: Sequence[Row]) -> list[str]:
             f"Every architecture was trained alike, {epochs} epochs for each of {experiment.seeds} seeds, and judged "
             f"after the last epoch on {images:,} validation images. One image is {percent(1 / images)}; the choice of "
             f"these images alone gives such an accuracy a standard error of {percent(error)}, beside the spread over "
-            "the seeds. Differences of that size say nothing."
+            "the seeds. Read nothing into smaller differences."
         )
     missing = [str(row.architecture) for row in rows if experiment.dataset and len(row.cells) < experiment.seeds]
     if missing:
@@ -67,10 +70,14 @@ def _table(lines: Sequence[Mapping[str, str]]) -> str:
 
 
 def _picture(picture: Path) -> str:
-    data = base64.b64encode(picture.read_bytes()).decode("ascii")
+    content = picture.read_bytes()
+    # The fifth 32-bit word of a PNG is its width.
+    width = round(int.from_bytes(content[16:20], "big") * SCREEN_SCALE)
+    data = base64.b64encode(content).decode("ascii")
     caption = CAPTIONS.get(picture.name, "")
     return (
-        f'<figure><img alt="{escape(picture.stem.replace("_", " "))}" src="data:image/png;base64,{data}">'
+        f'<figure><img width="{width}" alt="{escape(picture.stem.replace("_", " "))}" '
+        f'src="data:image/png;base64,{data}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 

@@ -36,7 +36,7 @@ def accuracy_against_cost(rows: Sequence[Row], folder: Path) -> Path | None:
         if all((runtime, BATCHES[-1]) in row.timings for row in rows)
     ]
     figure = new_figure(3 + 3.4 * len(panels), 4.4)
-    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False, gridspec_kw={"wspace": 0.08})[0]
     marks = _marks(rows)
     for axes, (title, cost_of) in zip(grid, panels, strict=True):
         for row in rows:

@@ -164,7 +164,6 @@ def _accuracies(row: Row) -> dict[str, str]:
     return {
         "training, processor s/epoch": "" if seconds is None else f"{seconds:.1f}",
         "top-1, mean ± s.d.": "" if row.accuracy is None else f"{percent(row.accuracy)}{spread}",
-        "top-1 of each seed": ", ".join(f"{100 * value:.1f}" for value in row.accuracies),
     }
 
 

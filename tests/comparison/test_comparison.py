@@ -252,7 +252,6 @@ def test_a_row_says_mean_spread_and_speed():
     assert (line["parameters, M"], line["multiply-adds, M"]) == ("1.98", "321")
     # A standard deviation of a sample of two is the difference by the root of two.
     assert line["top-1, mean ± s.d."] == "92.0 % ± 2.8"
-    assert line["top-1 of each seed"] == "90.0, 94.0"
     assert line["training, processor s/epoch"] == "1.2"
     assert line["eager, ms (quartiles)"] == "2.0 (2.0 to 51.0)"
     assert line["OpenVINO, images/s"] == "500"
