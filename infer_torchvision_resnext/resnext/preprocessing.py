@@ -33,7 +33,7 @@ LARGE_PIXELS = 4_000_000
 LARGE_SCALE = 8
 """An image is large if it has as many pixels, and its short side is as many times `resize_size`."""
 
-BAND = 8
+BAND = 4
 """Rows of the result that are computed together: the input of more would leave the processor's cache."""
 
 

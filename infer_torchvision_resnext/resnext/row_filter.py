@@ -4,12 +4,16 @@ PIL copies an image into four bytes a pixel and then filters it along the rows f
 a large photo. Filtering down the columns first reads the frame where it lies, and leaves PIL a small picture.
 """
 
+import threading
+
 import numpy as np
 from numpy.typing import NDArray
 
 SMALL_PRODUCT = 2**18
 """Multiplications in one matrix product. OpenBLAS computes products up to here in the calling thread; its own threads
 would spin beside those of the forward pass."""
+
+_scratch = threading.local()
 
 
 def resize_rows(image: NDArray[np.uint8], start: float, stop: float, count: int) -> NDArray[np.uint8]:
@@ -26,14 +30,32 @@ def resize_rows(image: NDArray[np.uint8], start: float, stop: float, count: int)
         come out a level off in the end.
     """
     weights = _triangle_weights(len(image), start, stop, count)
-    rows = image.reshape(len(image), -1).astype(np.float32)
-    mean = np.empty((count, rows.shape[1]), np.float32)
+    rows = image.reshape(len(image), -1)
+    height, length = rows.shape
     width = max(64, SMALL_PRODUCT // weights.size)
-    for left in range(0, rows.shape[1], width):
-        columns = slice(left, left + width)
-        np.matmul(weights, rows[:, columns], out=mean[:, columns])
+    parts = -(-length // width)
+    # One call multiplies all parts, one by one: threads would fight for Python's lock in between.
+    source = _reused("source", height, parts * width)
+    source[:, :length] = rows
+    source[:, length:] = 0
+    mean = _reused("mean", count, parts * width)
+    np.matmul(weights, _side_by_side(source, width), out=_side_by_side(mean, width))
     mean += 0.5  # the conversion to bytes cuts off
-    return mean.astype(np.uint8).reshape(count, *image.shape[1:])
+    return mean[:, :length].astype(np.uint8).reshape(count, *image.shape[1:])
+
+
+def _side_by_side(matrix: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """A view of a matrix's columns in parts of `width`: H x W → W / width x H x width."""
+    return matrix.reshape(len(matrix), -1, width).transpose(1, 0, 2)
+
+
+def _reused(name: str, height: int, width: int) -> NDArray[np.float32]:
+    """Memory of this thread's own. New memory is fetched page by page, which takes longer than the filter."""
+    memory: NDArray[np.float32] | None = getattr(_scratch, name, None)
+    if memory is None or memory.size < height * width:
+        memory = np.empty(height * width, np.float32)
+        setattr(_scratch, name, memory)
+    return memory[: height * width].reshape(height, width)
 
 
 def _triangle_weights(length: int, start: float, stop: float, count: int) -> NDArray[np.float32]:
