@@ -39,10 +39,15 @@ class Timing:
 
 
 def time_in_turns(ways: Mapping[str, Callable[[], object]], rounds: int, warm: int = 2) -> dict[str, Timing]:
-    """Call each way once a round, `warm` rounds of which do not count."""
+    """Time each way once a round, `warm` rounds of which do not count.
+
+    Each is called just before as well: threads of the way before may still spin for a while, and the caches hold what
+    was its own.
+    """
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for index in range(warm + rounds):
         for name, way in ways.items():
+            way()
             start = time.perf_counter()
             way()
             if index >= warm:

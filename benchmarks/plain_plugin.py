@@ -1,18 +1,27 @@
 """What most would write: a plugin that squashes with OpenCV and runs eager PyTorch in fp32, object by object."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ikomia import dataprocess
 
+from infer_torchvision_resnext.resnext.threads import fixed_threads
+
 
 class PlainPlugin(dataprocess.CClassificationTask):
-    """Classifies the whole image, or every object that came in, one after the other."""
+    """Classifies the whole image, or every object that came in, one after the other.
 
-    def __init__(self, model_name: str, weights: Path, labels: list[str]) -> None:
+    Args:
+        all_threads: keep Ikomia from having OpenMP choose the number of threads by the machine's load, which leaves
+            torch one of two cores as soon as there is any.
+    """
+
+    def __init__(self, model_name: str, weights: Path, labels: list[str], all_threads: bool = False) -> None:
         dataprocess.CClassificationTask.__init__(self, "plain_plugin")
         self.model_name, self.weights, self.labels = model_name, weights, labels
+        self.threads = fixed_threads if all_threads else contextlib.nullcontext
         self.network: Any = None
 
     def run(self) -> None:
@@ -47,7 +56,7 @@ class PlainPlugin(dataprocess.CClassificationTask):
 
         small = cv2.resize(image, (224, 224))
         pixels = functional.normalize(functional.to_tensor(small), [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-        with torch.no_grad():
+        with torch.no_grad(), self.threads():
             return self.network(pixels[None]).softmax(1)[0].numpy()
 
 

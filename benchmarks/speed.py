@@ -5,7 +5,7 @@ Run alone with `python -m benchmarks speed`. Everything in a table is timed in t
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ MAIN, SHORT = "resnext50_32x4d", ("resnext101_32x8d", "resnext101_64x4d")
 ONE_MEGAPIXEL, TWELVE_MEGAPIXELS = (1000, 1000), (3000, 4000)
 HD = (720, 1280)
 EAGER = "torch eager, forward"
+AS_IT_COMES, ALL_THREADS = "/ plain plugin", "/ the same, all threads"
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,13 @@ class Way:
     Attributes:
         precision: of its multiplications, for the floor that it is held against.
         images: how many it classifies at once.
-        beside: the way it is compared with; empty = the table's own.
+        beside: heading of a column → the way it is compared with there; empty = the table's own.
     """
 
     precision: str
     run: Callable[[], object]
     images: int = 1
-    beside: str = ""
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 def frame(height: int, width: int) -> np.ndarray:
@@ -87,14 +88,16 @@ def our_workflow(folder: Path, found: list[Any] | None = None, **parameters: Any
     return workflow, task
 
 
-def plain_run(name: str, folder: Path, image: np.ndarray, found: list[Any] | None = None) -> Callable[[], object]:
+def plain_run(
+    name: str, folder: Path, image: np.ndarray, found: list[Any] | None = None, all_threads: bool = False
+) -> Callable[[], object]:
     """A run of the plain plugin; its objects one by one, without the host's own drawing."""
     from ikomia.dataprocess.workflow import Workflow
 
     from benchmarks.plain_plugin import PlainPlugin
 
     workflow = Workflow("plain")
-    task = PlainPlugin(name, folder / f"{name}.pth", list(LABELS))
+    task = PlainPlugin(name, folder / f"{name}.pth", list(LABELS), all_threads)
     workflow.add_task(task=task, auto_connect=True)
     if found is None:
         return lambda: workflow.run_on(array=image)
@@ -154,11 +157,13 @@ def graph_file(folder: Path) -> Path:
     return file
 
 
-def table(name: str, ways: Mapping[str, Way], rounds: int, beside: str, *, warm: int = 2) -> list[dict[str, Any]]:
+def table(
+    name: str, ways: Mapping[str, Way], rounds: int, beside: Mapping[str, str], *, warm: int = 2
+) -> list[dict[str, Any]]:
     """Time the ways in turns, the machine's best matrix products among them.
 
     Args:
-        beside: the way that all others are compared with, if they do not name another.
+        beside: heading of a column → the way that all are compared with there, if they do not name another.
     """
     products = {precision: product for precision, (product, _) in best_products().items()}
     limits = {f"limit {precision}": product.multiply for precision, product in products.items()}
@@ -169,13 +174,9 @@ def table(name: str, ways: Mapping[str, Way], rounds: int, beside: str, *, warm:
         floor = timings[f"limit {way.precision}"].over(timings[key])
         share = floor * way.images * gflop(name) / products[way.precision].gflop
         row = {"model": name, "what": key, "ms, median (quartiles)": str(timings[key])}
-        other = way.beside or beside
-        row |= {
-            "times": f"{timings[key].over(timings[other]):.2f}",
-            "as long as": other,
-            "of the floor": f"{share:.0%}",
-        }
-        rows.append(row)
+        compared = {column: timings[key].over(timings[other]) for column, other in (way.beside or beside).items()}
+        row |= {column: f"{ratio:.2f}" for column, ratio in compared.items()}
+        rows.append({**row, "floor / time": f"{share:.0%}"})
     return rows
 
 
@@ -185,23 +186,29 @@ def latency(name: str, rounds: int, complete: bool) -> list[dict[str, Any]]:
     ways: dict[str, Way] = {}
     sizes = {"1 MP": ONE_MEGAPIXEL, "12 MP": TWELVE_MEGAPIXELS} if complete else {"1 MP": ONE_MEGAPIXEL}
     for size, shape in sizes.items():
-        image, plain = frame(*shape), f"plain plugin, whole host, {size}"
-        ways[plain] = Way("fp32", plain_run(name, folder, image), beside=plain)
+        image, beside = frame(*shape), _plain(f"whole host, {size}")
+        for column, key in beside.items():
+            ways[key] = Way("fp32", plain_run(name, folder, image, all_threads=column == ALL_THREADS), beside=beside)
         for precision in precisions(folder):
             run = our_run(folder, image, runtime="openvino", precision=precision)
-            ways[f"this plugin {precision}, whole host, {size}"] = Way(precision, run, beside=plain)
+            ways[f"this plugin {precision}, whole host, {size}"] = Way(precision, run, beside=beside)
     for runtime in ("onnxruntime", "torch") if complete else ():
         run = our_run(folder, frame(*ONE_MEGAPIXEL), runtime=runtime, precision="fp32")
         ways[f"this plugin fp32 in {runtime}, whole host, 1 MP"] = Way("fp32", run)
     ways |= forwards(name, folder, 1) if complete else bare_forwards(folder, 1)
-    return table(name, ways, rounds, "plain plugin, whole host, 1 MP")
+    return table(name, ways, rounds, _plain("whole host, 1 MP"))
+
+
+def _plain(what: str) -> dict[str, str]:
+    """The plain plugin as it runs in Ikomia, and with all threads."""
+    return {AS_IT_COMES: f"plain plugin, {what}", ALL_THREADS: f"plain plugin with all threads, {what}"}
 
 
 def batches(name: str, rounds: int) -> list[dict[str, Any]]:
     """Forward passes of 32 images."""
     folder = model_folder(name, int8=True)
     ways = {key: replace(way, images=32) for key, way in forwards(name, folder, 32).items()}
-    return table(name, ways, rounds, EAGER, warm=1)
+    return table(name, ways, rounds, {"/ torch eager": EAGER}, warm=1)
 
 
 def compiled(name: str, rounds: int) -> list[dict[str, Any]]:
@@ -216,7 +223,7 @@ def compiled(name: str, rounds: int) -> list[dict[str, Any]]:
         "torch.compile fp32, forward": Way("fp32", contenders.torch_compiled(name, folder, 1)),
         "torch.compile bf16, forward": Way("bf16", contenders.torch_compiled(name, folder, 1, torch.bfloat16)),
     }
-    return table(name, ways | bare_forwards(folder, 1), rounds, EAGER)
+    return table(name, ways | bare_forwards(folder, 1), rounds, {"/ torch eager": EAGER})
 
 
 def objects(name: str, rounds: int) -> list[dict[str, Any]]:
@@ -224,12 +231,15 @@ def objects(name: str, rounds: int) -> list[dict[str, Any]]:
     folder, rows = model_folder(name, int8=True), []
     for count, shape, times in ((16, HD, rounds), (100, TWELVE_MEGAPIXELS, max(1, rounds // 3))):
         image, found = frame(*shape), boxes(count, *shape)
-        plain = f"{count} objects, plain plugin's classify, one by one"
-        ways = {plain: Way("fp32", plain_run(name, folder, image, found), images=count)}
+        beside = _plain(f"one by one, {count} objects")
+        ways = {
+            key: Way("fp32", plain_run(name, folder, image, found, column == ALL_THREADS), images=count)
+            for column, key in beside.items()
+        }
         for precision in precisions(folder):
             run = our_run(folder, image, found, runtime="openvino", precision=precision)
-            ways[f"{count} objects, this plugin {precision}, whole host"] = Way(precision, run, images=count)
-        rows += table(name, ways, times, plain, warm=1)
+            ways[f"this plugin {precision}, whole host, {count} objects"] = Way(precision, run, images=count)
+        rows += table(name, ways, times, beside, warm=1)
     return rows
 
 
