@@ -1,8 +1,10 @@
 """Every test runs in a scratch home, without a network, on the real Ikomia."""
 
+import ctypes
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from pathlib import Path
 
@@ -37,12 +39,35 @@ from benchmarks.random_weights import decided_network, write_stand_in  # noqa: E
 from infer_torchvision_resnext.resnext.architecture import Architecture  # noqa: E402
 from infer_torchvision_resnext.resnext.model_folder import ModelConfig, write_model_folder  # noqa: E402
 from infer_torchvision_resnext.resnext.preprocessing import Preprocessing  # noqa: E402
+from infer_torchvision_resnext.resnext.threads import fixed_threads  # noqa: E402
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(HOME, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def steady_torch():
+    """Tests call torch themselves, which on a busy machine hangs or gives wrong numbers beside Ikomia: see threads.py.
+
+    That the plugins guard themselves is tested in both `test_threads.py`.
+    """
+    with fixed_threads():
+        yield
+
+
+@pytest.fixture
+def openmp_adjusts():
+    """OpenMP's dynamic adjustment, on as after the import of Ikomia; the fixture's value tells whether it is."""
+    if sys.platform != "linux":
+        pytest.skip("GNU's OpenMP is loaded on Linux only")
+    openmp = ctypes.CDLL("libgomp.so.1")
+    before = openmp.omp_get_dynamic()
+    openmp.omp_set_dynamic(1)
+    yield openmp.omp_get_dynamic
+    openmp.omp_set_dynamic(before)
 
 
 @pytest.fixture(autouse=True)

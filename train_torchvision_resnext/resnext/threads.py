@@ -1,8 +1,8 @@
 """Keep OpenMP's teams of threads at the size that torch's kernels count on.
 
 Importing Ikomia (0.16.1) loads a library that turns on OpenMP's dynamic adjustment: on a machine under load, parallel
-regions then get fewer threads than asked for. oneDNN's kernels divide their work beforehand and wait for threads that
-never come, so that a forward or backward pass hangs for ever.
+regions then get fewer threads than asked for. oneDNN's kernels divide their work beforehand: parts of it are left
+undone, which gives wrong numbers, or threads that never come are waited for, and the pass hangs for ever.
 """
 
 import ctypes

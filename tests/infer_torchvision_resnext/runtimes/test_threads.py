@@ -1,10 +1,13 @@
 """One setting of threads, for preprocessing and for every runtime."""
 
+import numpy as np
 import pytest
 import torch
 
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.resnext.preprocessing import Preprocessing
+from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
 
 
 def of_torch(runtime):
@@ -55,3 +58,13 @@ def test_torch_gets_back_what_it_began_with(tiny_folder):
         counts.append(torch.get_num_threads())
     assert counts[1] == 3
     assert counts[0] == counts[2]
+
+
+def test_torch_runs_without_openmps_adjustment(openmp_adjusts):
+    seen = []
+    network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    network.register_forward_hook(lambda *_: seen.append(openmp_adjusts()))
+    runtime = TorchRuntime(network.eval(), Preprocessing(16, 16), torch.device("cpu"), "fp32")
+    runtime.run(np.zeros((1, 16, 16, 3), np.uint8))
+    assert seen == [0]
+    assert openmp_adjusts() == 1
