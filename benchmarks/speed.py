@@ -204,10 +204,14 @@ def _plain(what: str) -> dict[str, str]:
     return {AS_IT_COMES: f"plain plugin, {what}", ALL_THREADS: f"plain plugin with all threads, {what}"}
 
 
-def batches(name: str, rounds: int) -> list[dict[str, Any]]:
-    """Forward passes of 32 images."""
-    folder = model_folder(name, int8=True)
-    ways = {key: replace(way, images=32) for key, way in forwards(name, folder, 32).items()}
+def batches(name: str, rounds: int, complete: bool) -> list[dict[str, Any]]:
+    """Forward passes of 32 images; by all contenders where `complete`, else by PyTorch and OpenVINO."""
+    from benchmarks import contenders
+
+    folder = model_folder(name, int8=complete)
+    eager = {EAGER: Way("fp32", contenders.torch_eager(name, folder, 32))}
+    ways = forwards(name, folder, 32) if complete else eager | bare_forwards(folder, 32)
+    ways = {key: replace(way, images=32) for key, way in ways.items()}
     return table(name, ways, rounds, {"/ torch eager": EAGER}, warm=1)
 
 
@@ -276,4 +280,6 @@ def main(section: str = "latency", plots: Path | None = None) -> list[dict[str, 
         return rows
     if section == "compiled":
         return compiled(MAIN, 15)
-    return batches(MAIN, 3) if section == "batches" else objects(MAIN, 6)
+    if section == "batches":
+        return [*batches(MAIN, 3, complete=True), *(line for name in SHORT for line in batches(name, 2, False))]
+    return objects(MAIN, 6)
