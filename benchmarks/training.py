@@ -16,10 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from benchmarks.table import markdown
-from examples.digits import Digits, training_and_held_out
+from examples.digits import training_and_held_out, write_class_folders
 from examples.ikomia_home import REPOSITORY
 
 BATCH_SIZE = 32
@@ -48,15 +46,8 @@ def main(photos: Path | None = None) -> list[dict[str, Any]]:
 
 def write_digits(folder: Path) -> Path:
     for part, digits in zip(("train", "val"), training_and_held_out(), strict=True):
-        _write(folder / part, digits)
+        write_class_folders(digits, folder / part)
     return folder
-
-
-def _write(folder: Path, digits: Digits) -> None:
-    for number, (pixels, label) in enumerate(zip(digits.images, digits.digits, strict=True)):
-        place = folder / str(label)
-        place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(place / f"{number}.png")
 
 
 def compare(name: str, dataset: Path, input_size: int, epochs: int, frozen: bool = False) -> list[dict[str, Any]]:

@@ -1,13 +1,10 @@
 """Comparisons that are ready-made: the handwritten digits that come with scikit-learn, at 16 pixels."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
-from examples.digits import Digits, training_and_held_out
+from examples.digits import training_and_held_out, write_class_folders
 
 
 @dataclass(frozen=True)
@@ -29,20 +26,8 @@ class Preset:
         """`train/` and `val/` of class folders; files that are there stay as they are. Returns: the folder."""
         parts = training_and_held_out()
         for name, digits in zip(("train", "val"), parts[::-1] if self.turned else parts, strict=True):
-            _write(folder / name, digits)
+            write_class_folders(digits, folder / name)
         return folder
-
-
-def _write(folder: Path, digits: Digits) -> None:
-    for number, (pixels, label) in enumerate(zip(digits.images, digits.digits, strict=True)):
-        file = folder / str(label) / f"{number}.png"
-        if file.is_file():
-            continue
-        file.parent.mkdir(parents=True, exist_ok=True)
-        # Renamed into place, for another process may be reading.
-        draft = file.with_name(f".{file.name}-{os.getpid()}")
-        Image.fromarray(pixels).save(draft, format="png")
-        draft.replace(file)
 
 
 SETTINGS = {

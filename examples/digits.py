@@ -1,6 +1,8 @@
 """Real handwritten digits that come with scikit-learn: 1,797 grey images of 8 x 8 pixels."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +34,23 @@ def training_and_held_out() -> tuple[Digits, Digits]:
         np.arange(len(images)), test_size=HELD_OUT, stratify=data.target, random_state=0
     )
     return Digits(images[training], data.target[training]), Digits(images[held_out], data.target[held_out])
+
+
+def write_class_folders(digits: Digits, folder: Path, places: int = 1) -> None:
+    """Write `folder/<digit>/<number>.png`; files that are there stay as they are, and none is ever seen half written.
+
+    Args:
+        places: of the number in the name, filled up with zeros. Names are sorted as texts.
+    """
+    for number, (pixels, digit) in enumerate(zip(digits.images, digits.digits, strict=True)):
+        file = folder / str(digit) / f"{number:0{places}}.png"
+        if file.is_file():
+            continue
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # Renamed into place, for another process may be reading.
+        draft = file.with_name(f".{file.name}-{os.getpid()}")
+        Image.fromarray(pixels).save(draft, format="png")
+        draft.replace(file)
 
 
 def sheet_of(held_out: Digits, rows: int, columns: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from examples.digits import LABELS, Digits, training_and_held_out
+from examples.digits import Digits, training_and_held_out, write_class_folders
 from examples.ikomia_home import DEMO, use_own_home
 
 use_own_home()
@@ -47,10 +46,7 @@ IMAGES, PHOTO = 0, 1
 def write_images(folder: Path, digits: Digits) -> None:
     """The training part, as PNG files in a folder for each class; the task itself sets a tenth aside to validate."""
     shutil.rmtree(folder, ignore_errors=True)
-    for label in LABELS:
-        (folder / label).mkdir(parents=True)
-    for index, (image, digit) in enumerate(zip(digits.images, digits.digits, strict=True)):
-        Image.fromarray(image).save(folder / LABELS[digit] / f"{index:04}.png")
+    write_class_folders(digits, folder, places=4)
 
 
 def build(images: Path) -> tuple[Workflow, Any, Any]:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from .cache import Cache
 from .parameters import Parameters
-from .predictions import Prediction, softmax, top_k
+from .predictions import Prediction, top_k
 from .resnext.architecture import Architecture
 from .resnext.images import RGBImage
 from .resnext.preprocessing import Preprocessing
+from .resnext.probabilities import softmax
 from .runtimes.runtime import Crops, CropsItself, Runtime, core_count
 from .runtimes.selection import Choice, choose
 from .weights import fingerprint, load_model

@@ -7,25 +7,9 @@ import pytest
 from ikomia import dataprocess
 from ikomia.dataprocess.workflow import Workflow
 
+from benchmarks.plain_plugin import Detector
+
 BOXES = [(20.0 * index, 15.0 * index, 60.0, 50.0) for index in range(10)]
-
-
-class Detector(dataprocess.C2dImageTask):
-    """Finds the boxes it is told to."""
-
-    def __init__(self, boxes):
-        dataprocess.C2dImageTask.__init__(self, "detector")
-        self.boxes = boxes
-        self.add_output(dataprocess.CObjectDetectionIO())
-
-    def run(self):
-        self.begin_task_run()
-        self.forward_input_image(0, 0)
-        output = self.get_output(1)
-        output.init("detector", 0)
-        for index, box in enumerate(self.boxes):
-            output.add_object(index, "thing", 0.5, *box, [255, 0, 0])
-        self.end_task_run()
 
 
 class Downstream(dataprocess.C2dImageTask):

@@ -13,9 +13,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from PIL import Image
-
-from examples.digits import Digits, training_and_held_out
+from examples.digits import Digits, training_and_held_out, write_class_folders
 from tools.package import REPOSITORY, package
 
 PREPARE = """
@@ -84,7 +82,8 @@ class Trial:
 
     def run(self) -> None:
         """Add the task to a workflow and run it. Raises: CalledProcessError."""
-        write_digits(self._pictures, training_and_held_out()[1], count=60)
+        held_out = training_and_held_out()[1]
+        write_class_folders(Digits(held_out.images[:60], held_out.digits[:60]), self._pictures)
         model = REPOSITORY / "examples" / "models" / "digits"
         environment = {
             **{key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
@@ -98,14 +97,6 @@ class Trial:
     def _pip(self, *arguments: str) -> None:
         print(f"$ pip {' '.join(arguments).replace(str(self._home), '~')}", flush=True)
         subprocess.run([str(self._python), "-m", "pip", *arguments], check=True)
-
-
-def write_digits(folder: Path, digits: Digits, count: int) -> None:
-    """The first digits as `folder/<digit>/<number>.png`."""
-    for index in range(count):
-        place = folder / str(digits.digits[index])
-        place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(digits.images[index]).save(place / f"{index:02}.png")
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from .charts import INK, MUTED, RIGHT, WRONG, label_style, new_figure, short
 from .resnext.image_files import read_image
 from .resnext.images import ImageError
+from .resnext.probabilities import softmax
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,8 +65,7 @@ def answers(
     """
     if len(files) != len(logits):
         raise ValueError(f"{len(files)} files, but logits of {len(logits)} images: expected as many of each")
-    exponents = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    probabilities = exponents / exponents.sum(axis=1, keepdims=True)
+    probabilities = softmax(logits)
     predicted = logits.argmax(axis=1)
     rows = np.arange(len(logits))
     best = probabilities[rows, predicted]

@@ -23,6 +23,7 @@ from .quantising import LATER, quantise_trained
 from .report import write_report
 from .resnext.golden import GOLDEN, GoldenError, write_golden
 from .resnext.model_folder import ModelConfig, write_model_folder
+from .resnext.probabilities import softmax
 from .resnext.quantisation import Quantised
 from .resnext.weight_files import errors_of_the_disk
 
@@ -161,12 +162,10 @@ def _metrics(plan: Plan, findings: Findings, int8: Quantised | None) -> dict[str
 def _write_answers(path: Path, plan: Plan, logits: NDArray[np.float32]) -> None:
     """A row for each validation image: what it is, and what the model says."""
     labels, root = plan.dataset.labels, plan.dataset.root
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    probabilities = shifted / shifted.sum(axis=1, keepdims=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(["file", "true", "predicted", "probability", "probability_of_true"])
-        for sample, row in zip(plan.dataset.val, probabilities, strict=True):
+        for sample, row in zip(plan.dataset.val, softmax(logits), strict=True):
             best = int(row.argmax())
             name = sample.path.relative_to(root).as_posix()
             table.writerow([name, labels[sample.target], labels[best], row[best], row[sample.target]])

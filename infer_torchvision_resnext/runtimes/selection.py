@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ..cache import Cache, key_of
 from ..parameters import Parameters
-from ..predictions import softmax
 from ..resnext.devices import DeviceError, cpu_computes_bf16, resolve_device, resolve_precision
+from ..resnext.probabilities import softmax
 from ..weights import Model, WeightsError
 from . import machine
 from .agreement import Agreement, generated_images

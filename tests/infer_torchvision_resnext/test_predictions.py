@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from infer_torchvision_resnext.predictions import UNKNOWN, Prediction, softmax, top_k
+from infer_torchvision_resnext.predictions import UNKNOWN, Prediction, top_k
+from infer_torchvision_resnext.resnext.probabilities import softmax
 
 LABELS = ("ant", "bee", "cat")
 
