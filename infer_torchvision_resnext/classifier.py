@@ -142,7 +142,7 @@ class Classifier:
                 self._note("out of memory on the GPU while resizing: resized on the CPU")
         workers = self._workers()
         if len(images) == 1:
-            return self._preprocessing.crop(images[0], workers.map)[None]
+            return self._preprocessing.crop(images[0], parallel=core_count(self._parameters.threads) > 1)[None]
         return np.stack(list(workers.map(self._preprocessing.crop, images)))
 
     def _workers(self) -> ThreadPoolExecutor:

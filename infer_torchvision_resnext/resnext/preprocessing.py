@@ -4,21 +4,21 @@ The short side is resized to `resize_size` with an antialiased bilinear filter, 
 out, pixels are scaled to [0, 1] and normalised: torchvision's classification preset, pixel for pixel.
 
 Two kinds of images are computed differently, and come out a level off in some pixels. Of a long strip only the square
-is computed, so that 1 x 4000 costs no more than a photo. Of a large photo (`LARGE_PIXELS`, `LARGE_SCALE`) too, and
-down the columns first, in bands that may run in parallel; the mean difference is below a tenth of a level.
+is computed, so that 1 x 4000 costs no more than a photo. Of a large photo (`LARGE_PIXELS`, `LARGE_SCALE`) too, from
+means of its pixels; the mean difference is below a tenth of a level.
 """
 
 import math
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from . import large_photo
 from .images import RGBImage
-from .row_filter import resize_rows
+from .large_photo import Stretch
 
 if TYPE_CHECKING:
     import torch
@@ -32,15 +32,6 @@ MAX_ASPECT = 4
 LARGE_PIXELS = 4_000_000
 LARGE_SCALE = 8
 """An image is large if it has as many pixels, and its short side is as many times `resize_size`."""
-
-BAND = 4
-"""Rows of the result that are computed together: the input of more would leave the processor's cache."""
-
-
-class Map(Protocol):
-    """Calls a function on every item, as the built-in `map` or an executor's."""
-
-    def __call__(self, function: Callable[[int], Any], items: Iterable[int], /) -> Iterable[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -66,22 +57,25 @@ class Preprocessing:
             return self
         return replace(self, resize_size=round(self.resize_size * input_size / self.crop_size), crop_size=input_size)
 
-    def crop(self, image: RGBImage, parallel: Map = map) -> NDArray[np.uint8]:
+    def crop(self, image: RGBImage, parallel: bool = False) -> NDArray[np.uint8]:
         """Resize and centre-crop. The result does not depend on `parallel`.
 
         Args:
             image: RGB, uint8, H x W x 3, any size from 1 x 1, contiguous or not.
-            parallel: how the bands of a large image are gone through.
+            parallel: whether OpenCV's threads may help with a large image.
 
         Returns:
             RGB, uint8, crop_size x crop_size x 3.
+
+        Raises:
+            ImportError: there is no OpenCV, and the image is large.
         """
         height, width = image.shape[:2]
         short_side = min(height, width)
-        if height * width >= LARGE_PIXELS and short_side >= LARGE_SCALE * self.resize_size:
-            return self._crop_large(image, parallel)
         rows = Axis.of(height, short_side, self)
         columns = Axis.of(width, short_side, self)
+        if height * width >= LARGE_PIXELS and short_side >= LARGE_SCALE * self.resize_size:
+            return large_photo.resize(image, rows.shown(self.crop_size), columns.shown(self.crop_size), parallel)
         needed = np.ascontiguousarray(image[rows.first : rows.last, columns.first : columns.last])
         resized = Image.fromarray(needed).resize(
             (columns.resized, rows.resized),
@@ -90,24 +84,6 @@ class Preprocessing:
         )
         top, left = rows.offset, columns.offset
         return np.asarray(resized)[top : top + self.crop_size, left : left + self.crop_size]
-
-    def _crop_large(self, image: RGBImage, parallel: Map) -> NDArray[np.uint8]:
-        """Only what the square shows: down the columns in bands of rows, then along the rows by PIL."""
-        height, width = image.shape[:2]
-        columns = Axis.of(width, min(height, width), self, whole=False)
-        side = self.crop_size
-        squeezed = np.empty((side, columns.last - columns.first, 3), np.uint8)
-
-        def squeeze(top: int) -> None:
-            bottom = min(top + BAND, side)
-            rows = Axis.of(height, min(height, width), self, whole=False, part=(top, bottom))
-            needed = image[rows.first : rows.last, columns.first : columns.last]
-            squeezed[top:bottom] = resize_rows(needed, rows.start, rows.stop, bottom - top)
-
-        for _ in parallel(squeeze, range(0, side, BAND)):
-            pass
-        box = (columns.start, 0, columns.stop, side)
-        return np.asarray(Image.fromarray(squeezed).resize((side, side), Image.Resampling.BILINEAR, box=box))
 
     def normalise(self, batch: "torch.Tensor") -> "torch.Tensor":
         """N x H x W x 3 uint8, on any device → N x 3 x H x W float32, normalised."""
@@ -142,33 +118,26 @@ class Axis:
     offset: int
 
     @classmethod
-    def of(
-        cls,
-        length: int,
-        short_side: int,
-        preprocessing: Preprocessing,
-        whole: bool = True,
-        part: tuple[int, int] | None = None,
-    ) -> "Axis":
-        """How an axis of `length` pixels is resized.
-
-        Args:
-            whole: resize all of it, unless it is a long strip; otherwise what the crop shows.
-            part: of the crop, from and to which pixel; None = all of it.
-        """
+    def of(cls, length: int, short_side: int, preprocessing: Preprocessing) -> "Axis":
+        """How an axis of `length` pixels is resized: all of it, or of a long strip what the crop shows."""
         crop = preprocessing.crop_size
         # Sizes and offsets are cut and rounded as torchvision cuts and rounds them.
         resized = preprocessing.resize_size * length // short_side
         offset = round((resized - crop) / 2.0)
-        if whole and resized <= MAX_ASPECT * preprocessing.resize_size:
+        if resized <= MAX_ASPECT * preprocessing.resize_size:
             return cls(0, length, 0, length, resized, offset)
         # Resize only what the crop shows. PIL keeps box coordinates in float32, so that a few pixels may differ by
         # one level from those of the whole.
-        begin, end = part or (0, crop)
         scale = length / resized
-        start, stop = (offset + begin) * scale, (offset + end) * scale
+        start, stop = offset * scale, (offset + crop) * scale
         # A triangle filter reaches one output pixel to each side when it shrinks, one input pixel when it enlarges.
         reach = max(scale, 1.0) + 1
         first = max(0, math.floor(start - reach))
         last = min(length, math.ceil(stop + reach))
-        return cls(first, last, start - first, stop - first, end - begin, 0)
+        return cls(first, last, start - first, stop - first, crop, 0)
+
+    def shown(self, crop_size: int) -> Stretch:
+        """What the crop shows, in pixels of the whole axis."""
+        scale = (self.stop - self.start) / self.resized
+        start = self.first + self.start + self.offset * scale
+        return Stretch(start, start + crop_size * scale, crop_size)

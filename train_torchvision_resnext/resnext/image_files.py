@@ -4,13 +4,12 @@ Ikomia decodes with OpenCV, keeping depth and alpha and applying EXIF orientatio
 that grey, palette, 16-bit, CMYK and rotated pictures mean the same in training as they will in inference.
 """
 
-import importlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from .images import ImageError, RGBImage, to_rgb
+from .opencv import opencv
 
 _COMMON = (".bmp", ".dib", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _RARE = (".exr", ".hdr", ".jp2", ".pbm", ".pgm", ".pic", ".pnm", ".ppm", ".pxm", ".ras", ".sr")
@@ -30,7 +29,8 @@ def decode(content: bytes) -> RGBImage:
         ImageError: it is no image, or damaged.
         ImportError: there is no OpenCV.
     """
-    cv2 = _opencv()
+    # Its absence is of the machine, not of the image: no ImageError, by which an image would be held to be broken.
+    cv2 = opencv()
     if not content:
         raise ImageError("the file is empty")
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
@@ -54,14 +54,3 @@ def cut_short(content: bytes) -> bool:
     if content.startswith(b"\x89PNG"):
         return b"IEND" not in content[-4096:]
     return False
-
-
-def _opencv() -> Any:
-    try:
-        return importlib.import_module("cv2")
-    except ImportError as error:
-        # Of the machine, not of the image: no ImageError, by which an image would be held to be broken.
-        raise ImportError(
-            "OpenCV is missing, with which images are decoded as Ikomia does: import ikomia first, which brings its "
-            "own, or install opencv-python-headless where there is no Ikomia"
-        ) from error

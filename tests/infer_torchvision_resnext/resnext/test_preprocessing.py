@@ -1,4 +1,7 @@
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,12 +71,67 @@ def test_a_large_photo_is_the_same_however_it_lies_and_in_how_many_threads(photo
     photo = large_photo(photos[1], 2100, 2050)
     preprocessing = Preprocessing(256, 224)
     expected = preprocessing.crop(photo)
+    assert np.array_equal(preprocessing.crop(photo, parallel=True), expected)
     with ThreadPoolExecutor(3) as pool:
-        assert np.array_equal(preprocessing.crop(photo, pool.map), expected)
+        for crop in pool.map(preprocessing.crop, [photo] * 6):
+            assert np.array_equal(crop, expected)
     assert np.array_equal(preprocessing.crop(np.asfortranarray(photo)), expected)
-    assert np.array_equal(preprocessing.crop(photo[::-1][::-1]), expected)
+    upside_down = photo[::-1, :, ::-1].copy()
+    assert np.array_equal(preprocessing.crop(upside_down[::-1, :, ::-1]), expected)
     photo.setflags(write=False)
     assert np.array_equal(preprocessing.crop(photo), expected)
+
+
+@pytest.mark.parametrize("level", [0, 1, 137, 255])
+def test_a_large_photo_of_one_level_keeps_it(level):
+    assert (Preprocessing(256, 224).crop(np.full((2200, 2100, 3), level, np.uint8)) == level).all()
+
+
+def test_a_large_photo_of_black_and_white_stays_within_a_level_of_torchvision():
+    """Weights below zero would overshoot here."""
+    photo = np.zeros((2400, 2300, 3), np.uint8)
+    photo[:, 1150:] = photo[1201:, :] = 255
+    expected = np.asarray(Image.fromarray(photo).resize((256, 267), Image.Resampling.BILINEAR))[22:246, 16:240]
+    assert np.abs(Preprocessing(256, 224).crop(photo) - expected.astype(int)).max() <= 1
+
+
+def test_one_after_another_large_photos_of_different_sizes_come_out_as_alone(photos):
+    """Memory is used again."""
+    sizes = [(2100, 2050), (4200, 4100), (2050, 2100), (2100, 2050)]
+    crops = [Preprocessing(256, 224).crop(large_photo(photos[0], *size)) for size in sizes]
+    assert np.array_equal(crops[0], crops[3])
+    for size, crop in zip(sizes, crops, strict=True):
+        with ThreadPoolExecutor(1) as fresh:
+            alone = fresh.submit(Preprocessing(256, 224).crop, large_photo(photos[0], *size)).result()
+        assert np.array_equal(crop, alone)
+
+
+THREADS = """
+from pathlib import Path
+import ikomia
+import cv2, numpy as np
+from infer_torchvision_resnext.resnext.preprocessing import Preprocessing
+
+def threads():
+    return len(list(Path("/proc/self/task").iterdir()))
+
+cv2.setNumThreads(4)
+photo = np.zeros((5000, 6000, 3), np.uint8)
+before = threads()
+Preprocessing(256, 224).crop(photo)
+alone = threads()
+Preprocessing(256, 224).crop(photo, parallel=True)
+print(alone - before, threads() - alone)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads as Linux does")
+def test_a_large_photo_starts_no_threads_unless_they_are_asked_for():
+    """A process forked from one with threads, as a data loader's, may wait for them for ever."""
+    done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, check=True)
+    alone, parallel = map(int, done.stdout.split()[-2:])
+    assert alone == 0
+    assert parallel > 0
 
 
 @pytest.mark.parametrize("shape", [(1, 4000), (4000, 1), (2, 100_000)])
