@@ -13,9 +13,9 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .resnext.weight_files import sha256_of
 
@@ -25,6 +25,8 @@ MAX_BYTES = 4 * 2**30
 """Bound of the folder's size: about six of the largest models, in each of their forms."""
 
 DRAFT = ".draft-"
+
+T = TypeVar("T")
 
 
 class Cache:
@@ -83,6 +85,33 @@ class Cache:
             shutil.rmtree(draft, ignore_errors=True)
         self._prune(place)
         return place
+
+    def opened(
+        self,
+        kind: str,
+        key: str,
+        fill: Callable[[Path], None],
+        open_entry: Callable[[Path], T],
+        derived: Iterable[tuple[str, str]] = (),
+    ) -> T:
+        """What `open_entry` makes of an entry's folder.
+
+        One that cannot be opened, because it is damaged or another process removed it since, is filled anew, once.
+
+        Args:
+            derived: kind and key of entries that were made from this one, and are forgotten with it.
+
+        Raises:
+            RuntimeError: what `open_entry` raised of the new entry.
+            OSError: the cache cannot be written.
+        """
+        try:
+            return open_entry(self.entry(kind, key, fill))
+        except RuntimeError as error:
+            logger.warning("%s in the cache cannot be used, it is made anew: %s", kind, error)
+        for damaged in ((kind, key), *derived):
+            self.forget(*damaged)
+        return open_entry(self.entry(kind, key, fill))
 
     def forget(self, kind: str, key: str) -> None:
         """Remove an entry that turned out to be damaged."""

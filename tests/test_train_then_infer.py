@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.image_folders import TINY, write_digits
+from tests.old_workflows import write_old_workflow
 
 MODEL_FOLDER, RESULTS = 0, 1
 ANSWER = 4
@@ -278,24 +279,6 @@ def test_parameters_survive_a_workflow_file(digits, tmp_path):
     assert loaded.find_task("train_torchvision_resnext", 0).get_parameters() == train.get_parameters()
 
 
-def old_workflow_file(path, parameters):
-    """A workflow as STUDIO saves it with the HUB's earlier plugin, written from that plugin's documented keys."""
-    task = {
-        "task_id": 0,
-        "task_data": {
-            "name": "train_torchvision_resnext",
-            "language": 1,
-            "inputs": [{"name": "IODataType.FOLDER_PATH"}],
-            "outputs": [],
-            "parameters": [{"name": name, "value": value} for name, value in parameters.items()],
-        },
-    }
-    edge = {"source_id": -1, "source_index": 0, "target_id": 0, "target_index": 0}
-    content = {"metadata": {"name": "old"}, "tasks": [task], "connections": [edge]}
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return str(path)
-
-
 def test_a_workflow_of_the_earlier_plugin_trains(digits, tmp_path, imagenet_cache):
     keys = {
         "model_name": "resnext50",
@@ -313,7 +296,7 @@ def test_a_workflow_of_the_earlier_plugin_trains(digits, tmp_path, imagenet_cach
         "output_folder": str(tmp_path / "models"),
     }
     workflow = Workflow()
-    workflow.load(old_workflow_file(tmp_path / "old.json", keys))
+    workflow.load(write_old_workflow(tmp_path / "old.json", "train_torchvision_resnext", keys, ["FOLDER_PATH"]))
     workflow.set_directory_input(folder=str(digits))
     workflow.run()
     train = workflow.find_task("train_torchvision_resnext", 0)
@@ -333,7 +316,7 @@ def test_a_workflow_of_the_earlier_plugin_trains(digits, tmp_path, imagenet_cach
 def test_a_workflow_of_the_earlier_plugin_keeps_its_values(tmp_path):
     keys = {"model_name": "resnext101", "epochs": "15", "learning_rate": "0.001", "use_pretrained": "True"}
     workflow = Workflow()
-    workflow.load(old_workflow_file(tmp_path / "old.json", keys))
+    workflow.load(write_old_workflow(tmp_path / "old.json", "train_torchvision_resnext", keys, ["FOLDER_PATH"]))
     loaded = workflow.find_task("train_torchvision_resnext", 0).get_parameters()
     assert {key: loaded[key] for key in keys} == keys
 

@@ -1,7 +1,5 @@
 """Parameters of the inference task in real workflows: set, refused, saved, loaded, and those of the earlier plugin."""
 
-import json
-
 import pytest
 import torch
 from ikomia import core, dataprocess
@@ -11,6 +9,7 @@ from infer_torchvision_resnext.annotation import colour_of
 from infer_torchvision_resnext.resnext.architecture import Architecture
 from infer_torchvision_resnext.resnext.schema import ParameterError
 from tests.inference_output import NAME, result, table
+from tests.old_workflows import write_old_workflow
 
 
 def test_parameters_are_merged_and_take_effect_in_the_next_run(tiny, photos):
@@ -71,26 +70,8 @@ def test_our_workflow_files_survive_save_load_run(tiny, photos, tmp_path):
 
 
 def old_workflow_file(path, parameters):
-    """A workflow as STUDIO saves it with the HUB's earlier plugin, written from that plugin's documented keys."""
-    task = {
-        "task_id": 0,
-        "task_data": {
-            "name": NAME,
-            "language": 1,
-            "inputs": [{"name": "IODataType.IMAGE"}, {"name": "IODataType.INPUT_GRAPHICS"}],
-            "outputs": [
-                {"name": "IODataType.IMAGE"},
-                {"name": "IODataType.OBJECT_DETECTION"},
-                {"name": "IODataType.OUTPUT_GRAPHICS"},
-                {"name": "IODataType.NUMERIC_VALUES"},
-            ],
-            "parameters": [{"name": name, "value": value} for name, value in parameters.items()],
-        },
-    }
-    edge = {"source_id": -1, "source_index": 0, "target_id": 0, "target_index": 0}
-    content = {"metadata": {"name": "old"}, "tasks": [task], "connections": [edge]}
-    path.write_text(json.dumps(content))
-    return str(path)
+    inputs, outputs = ["IMAGE", "INPUT_GRAPHICS"], ["IMAGE", "OBJECT_DETECTION", "OUTPUT_GRAPHICS", "NUMERIC_VALUES"]
+    return write_old_workflow(path, NAME, parameters, inputs, outputs)
 
 
 def test_workflows_of_the_earlier_plugin_with_imagenet_run(tmp_path, imagenet_cache, photos):

@@ -4,7 +4,6 @@ The graph is built once from the weights and kept in the cache, one for each pre
 TensorRT makes of it.
 """
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,6 @@ from ..resnext.chunking import chunks
 from ..resnext.devices import DeviceError, gpu_index
 from ..weights import Model
 from .runtime import core_count
-
-logger = logging.getLogger(__name__)
 
 GRAPH_VERSION = 1
 """Raised when `onnx_graph.py` changes what it builds, so that graphs in caches are built anew."""
@@ -62,19 +59,12 @@ class OnnxRuntime:
 
             onnx.save(build_graph(model.architecture, model.arrays(), model.preprocessing, precision), folder / GRAPH)
 
-        def from_cache() -> "OnnxRuntime":
+        def open_graph(folder: Path) -> "OnnxRuntime":
             providers = [(CPU, {})] if device == "cpu" else _on_gpu(device, precision, cache, engines)
-            session = _session(cache.entry("onnx", key, fill) / GRAPH, providers, threads)
-            return cls(session, device, precision)
+            return cls(_session(folder / GRAPH, providers, threads), device, precision)
 
-        try:
-            runtime = from_cache()
-        except RuntimeError as error:
-            # Damaged, or removed by another process since: the second attempt says what is really wrong.
-            logger.warning("building the ONNX graph anew: %s", error)
-            cache.forget("onnx", key)
-            cache.forget("tensorrt", engines)
-            runtime = from_cache()
+        # TensorRT's engines are made from the graph.
+        runtime = cache.opened("onnx", key, fill, open_graph, derived=[("tensorrt", engines)])
         if device != "cpu" and runtime.provider == CPU:
             raise DeviceError(
                 f"device = {device!r}: ONNX Runtime cannot start its CUDA provider; install the versions of CUDA and "

@@ -6,7 +6,6 @@ to load than this, and would be one for each precision and version.)
 """
 
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,6 @@ from ..resnext.devices import DeviceError
 from ..resnext.openvino_network import HINTS, OpenVINONetwork
 from ..resnext.quantisation import INT8_GRAPH, INT8_REPORT
 from ..weights import Model
-
-logger = logging.getLogger(__name__)
 
 GRAPH_VERSION = 1
 """Raised when `openvino_graph.py` changes what it builds, so that graphs in caches are built anew."""
@@ -58,13 +55,10 @@ class OpenVINORuntime:
             graph = build_graph(model.architecture, model.arrays(), model.preprocessing)
             ov.save_model(graph, folder / "model.xml", compress_to_fp16=False)
 
-        try:
-            return cls.of_file(cache.entry("openvino", key, fill) / "model.xml", precision, threads)
-        except RuntimeError as error:
-            # Damaged, or removed by another process since: the second attempt says what is really wrong.
-            logger.warning("building the OpenVINO graph anew: %s", error)
-            cache.forget("openvino", key)
-            return cls.of_file(cache.entry("openvino", key, fill) / "model.xml", precision, threads)
+        def open_graph(folder: Path) -> "OpenVINORuntime":
+            return cls.of_file(folder / "model.xml", precision, threads)
+
+        return cache.opened("openvino", key, fill, open_graph)
 
     @classmethod
     def of_file(cls, file: Path, precision: str, threads: int) -> "OpenVINORuntime":

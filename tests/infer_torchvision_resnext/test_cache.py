@@ -12,6 +12,10 @@ def write(content):
     return lambda folder: (folder / "file").write_bytes(content)
 
 
+def refuse(folder):
+    raise RuntimeError("no such operator")
+
+
 def test_an_entry_is_filled_once(tmp_path):
     cache = Cache(tmp_path)
     place = cache.entry("models", "a", write(b"first"))
@@ -29,6 +33,32 @@ def test_what_fails_leaves_no_entry(tmp_path):
     with pytest.raises(RuntimeError, match="no"):
         Cache(tmp_path).entry("models", "a", fail)
     assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_an_entry_that_cannot_be_opened_is_made_anew_with_what_was_made_from_it(tmp_path, caplog):
+    cache = Cache(tmp_path)
+    contents = iter([b"whole", b"whole"])
+
+    def fill(folder):
+        (folder / "file").write_bytes(next(contents))
+
+    def read(folder):
+        content = (folder / "file").read_bytes()
+        if content != b"whole":
+            raise RuntimeError("half a file")
+        return content
+
+    assert cache.opened("models", "a", fill, read) == b"whole"
+    derived = cache.entry("engines", "a", write(b"engine"))
+    (cache.entry("models", "a", fill) / "file").write_bytes(b"wh")
+    assert cache.opened("models", "a", fill, read, derived=[("engines", "a")]) == b"whole"
+    assert "models in the cache cannot be used, it is made anew: half a file" in caplog.text
+    assert not derived.exists()
+
+
+def test_an_entry_that_cannot_be_opened_even_anew_is_an_error(tmp_path):
+    with pytest.raises(RuntimeError, match="no such operator"):
+        Cache(tmp_path).opened("models", "a", write(b""), refuse)
 
 
 def test_facts_are_remembered_and_damaged_ones_forgotten(tmp_path):
