@@ -39,7 +39,7 @@ def main() -> list[dict[str, Any]]:
         ways = {
             PIL: lambda image=image: reference(image),
             "this plugin, one thread": lambda image=image: preprocessing.crop(image),
-            "this plugin": lambda image=image: preprocessing.crop(image, workers.map),
+            "this plugin": lambda image=image: preprocessing.crop(image, workers),
             "cv2.resize to the square": lambda image=image: cv2.resize(image, (224, 224)),
         }
         expected = reference(image).astype(float)

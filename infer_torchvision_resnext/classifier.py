@@ -131,7 +131,7 @@ class Classifier:
         return logits
 
     def _crops(self, runtime: Runtime, images: Sequence[RGBImage]) -> Crops:
-        """N x S x S x 3, where the runtime resizes, or else here: of one large image its bands in parallel, or each."""
+        """N x S x S x 3, where the runtime resizes, or else here: one image in two threads, or several in all."""
         if isinstance(runtime, CropsItself):
             try:
                 return runtime.crop(images, self._preprocessing)
@@ -142,7 +142,7 @@ class Classifier:
                 self._note("out of memory on the GPU while resizing: resized on the CPU")
         workers = self._workers()
         if len(images) == 1:
-            return self._preprocessing.crop(images[0], parallel=core_count(self._parameters.threads) > 1)[None]
+            return self._preprocessing.crop(images[0], workers if self._pool_size > 1 else None)[None]
         return np.stack(list(workers.map(self._preprocessing.crop, images)))
 
     def _workers(self) -> ThreadPoolExecutor:

@@ -69,6 +69,7 @@ class InferResNeXt(dataprocess.CClassificationTask):
         self.add_output(Results())
         self._classifier = Classifier(Path(config.main_cfg["data"]["path"]) / NAME)
         self._annotations = []
+        self._named = ()
         self._stop = threading.Event()
 
     def get_progress_steps(self):
@@ -157,11 +158,11 @@ class InferResNeXt(dataprocess.CClassificationTask):
             raise ImageError(f"{source}: {error}" if source else str(error)) from error
 
     def _name_classes(self):
-        labels = list(self._classifier.labels)
-        if self.get_names() != labels:
+        if self._named != self._classifier.labels:
+            self._named = self._classifier.labels
             # The host makes colours only once; without ours it would read past its table after a larger model.
-            self.set_names(labels)
-            self.set_colors(colours_of(labels))
+            self.set_names(list(self._named))
+            self.set_colors(colours_of(self._named))
 
     def _looks_at_objects(self):
         region = self._parameters().region

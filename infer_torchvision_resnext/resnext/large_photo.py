@@ -7,8 +7,6 @@ PIL's own rounding.
 """
 
 import math
-import threading
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .opencv import opencv
+from .triangle_filter import Stretch, product, reused, turned, weights
 
 SMALLEST_SCALE = 4
 """Halving stops before a pixel of the result is made of fewer pixels than this in a row, where weights matter."""
@@ -25,45 +24,6 @@ HALVING_BIAS = 1 / 8
 
 HALVED_AT_ONCE = 2**16
 """Pixels. OpenCV halves up to so many in the calling thread, and more in threads of its own."""
-
-BAND = 8
-"""Rows that one product computes. The input of more would leave the processor's cache; that of fewer overlaps more."""
-
-SMALL_PRODUCT = 2**18
-"""Multiplications in one matrix product. OpenBLAS computes products up to here in the calling thread; its own threads
-would spin beside those of the forward pass."""
-
-KEPT_BYTES = 2**23
-"""Memory of this size at most is kept for the next photo: what 12 megapixels take."""
-
-_scratch = threading.local()
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """The part of an axis, `start` to `stop` in source pixels, that becomes `count` pixels; `count` is far smaller."""
-
-    start: float
-    stop: float
-    count: int
-
-    @property
-    def scale(self) -> float:
-        """Source pixels in a row that become one."""
-        return (self.stop - self.start) / self.count
-
-    def part(self, begin: int, end: int) -> "Stretch":
-        """Of the result, the pixels from `begin` to `end`."""
-        return Stretch(self.start + begin * self.scale, self.start + end * self.scale, end - begin)
-
-    def shifted(self, by: int) -> "Stretch":
-        """The same, counted from the source pixel `by`."""
-        return Stretch(self.start - by, self.stop - by, self.count)
-
-    def reach(self, length: int, step: int) -> tuple[int, int]:
-        """The first source pixel that counts and the one behind the last, both rounded outwards to whole steps."""
-        first, last = max(0.0, self.start - self.scale), min(length, self.stop + self.scale)
-        return math.floor(first / step) * step, math.ceil(last / step) * step
 
 
 def resize(image: NDArray[np.uint8], rows: Stretch, columns: Stretch, parallel: bool = False) -> NDArray[np.uint8]:
@@ -82,27 +42,27 @@ def resize(image: NDArray[np.uint8], rows: Stretch, columns: Stretch, parallel: 
     Raises:
         ImportError: there is no OpenCV.
     """
-    factor = 2 ** math.floor(math.log2(min(rows.scale, columns.scale) / SMALLEST_SCALE))
+    factor = 2 ** max(0, math.floor(math.log2(min(rows.scale, columns.scale) / SMALLEST_SCALE)))
     height, width = image.shape[:2]
     while rows.reach(height, factor)[1] > height or columns.reach(width, factor)[1] > width:
         factor //= 2  # a mean would need pixels beyond the border
     top, bottom = rows.reach(height, factor)
     left, right = columns.reach(width, factor)
-    squeezed = image[top:bottom, left:right]
+    means = image[top:bottom, left:right]
     halvings = factor.bit_length() - 1
     for halving in range(halvings):
-        squeezed = _halve(squeezed, f"halved {halving}", parallel)
-    for stretch in (rows.shifted(top), columns.shifted(left)):
-        squeezed = _turn(_filter_down(squeezed, stretch, factor))
+        means = _halve(means, f"halved {halving}", parallel)
+    squeezed = turned(_filtered(means, rows, top, factor))
+    levels = turned(_filtered(squeezed, columns, left, factor))
     # The conversion to bytes cuts off.
-    return np.clip(squeezed + (0.5 - halvings * HALVING_BIAS), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(levels + (0.5 - halvings * HALVING_BIAS), 0, 255), np.uint8)
 
 
 def _halve(image: NDArray[np.uint8], name: str, parallel: bool) -> NDArray[np.uint8]:
     """Means of 2 x 2 pixels, in the memory of this name; H and W must be even."""
     cv2 = opencv()
     height, width = len(image) // 2, image.shape[1] // 2
-    halved: NDArray[np.uint8] = _reused(name, (height, width, 3), np.uint8)
+    halved: NDArray[np.uint8] = reused(name, (height, width, 3), np.uint8)
     count = height if parallel else max(1, HALVED_AT_ONCE // width)
     for begin in range(0, height, count):
         part = halved[begin : begin + count]
@@ -111,68 +71,28 @@ def _halve(image: NDArray[np.uint8], name: str, parallel: bool) -> NDArray[np.ui
     return halved
 
 
-def _turn(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """H x W x 3 → W x H x 3."""
+def _filtered(image: NDArray[Any], rows: Stretch, start: int, factor: int) -> NDArray[np.float32]:
+    """H x W x 3 → rows.count x W x 3; `factor` source rows, from `start` on, became a row of the image."""
     height, width = image.shape[:2]
-    turned: NDArray[np.float32] = _reused("turned", (width, height, 3), np.float32)
-    opencv().transpose(image, dst=turned)
-    return turned
-
-
-def _filter_down(image: NDArray[Any], rows: Stretch, factor: int) -> NDArray[np.float32]:
-    """H x W x 3 → rows.count x W x 3; `rows` are counted in pixels of which `factor` became one row of the image."""
-    height, width = image.shape[:2]
-    result: NDArray[np.float32] = _reused("filtered", (rows.count, width, 3), np.float32)
-    for begin in range(0, rows.count, BAND):
-        part = rows.part(begin, min(begin + BAND, rows.count))
-        first, last = part.reach(height * factor, factor)
-        weights = _weights(last - first, part.shifted(first), factor)
-        result[begin : begin + BAND] = _product(weights, image[first // factor : last // factor])
+    result: NDArray[np.float32] = reused("filtered float32", (rows.count, width, 3), np.float32)
+    for band in rows.bands():
+        first, last = band.reach(start + height * factor, factor)
+        rows_of_image = slice((first - start) // factor, (last - start) // factor)
+        done = band.begin - rows.begin
+        result[done : done + band.count] = product(_weights_of_means(band, first, last, factor), image[rows_of_image])
     return result
 
 
-def _product(weights: NDArray[np.float32], image: NDArray[Any]) -> NDArray[np.float32]:
-    """M x H times H x W x 3 → M x W x 3."""
-    height, width = image.shape[:2]
-    part = max(16, SMALL_PRODUCT // (3 * weights.size))
-    padded = -(-width // part) * part
-    source: NDArray[np.float32] = _reused("source", (height, padded, 3), np.float32)
-    source[:, :width] = image
-    source[:, width:] = 0
-    result: NDArray[np.float32] = _reused("product", (len(weights), padded, 3), np.float32)
-    # One call multiplies all parts, one by one.
-    np.matmul(weights, _side_by_side(source, part), out=_side_by_side(result, part))
-    return result[:, :width]
-
-
-def _side_by_side(image: NDArray[np.float32], width: int) -> NDArray[np.float32]:
-    """A view of an image's columns in parts of `width`: H x W x 3 → W / width x H x 3 width."""
-    return image.reshape(len(image), -1, 3 * width).transpose(1, 0, 2)
-
-
-def _reused(name: str, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
-    """Memory of this thread's own, uninitialised. New memory comes page by page, which takes longer than the filter."""
-    size = math.prod(shape)
-    memory: NDArray[Any] | None = getattr(_scratch, name, None)
-    if memory is None or memory.size < size:
-        memory = np.empty(size, dtype)
-        if memory.nbytes <= KEPT_BYTES:
-            setattr(_scratch, name, memory)
-    return memory[:size].reshape(shape)
-
-
 @lru_cache(maxsize=1024)
-def _weights(length: int, rows: Stretch, factor: int) -> NDArray[np.float32]:
-    """What the means of `factor` neighbours, of `length` source pixels, count for in each pixel of `rows`.
+def _weights_of_means(band: Stretch, first: int, last: int, factor: int) -> NDArray[np.float32]:
+    """What the means of `factor` source pixels, from `first` to `last`, count for in each pixel of the band.
 
     Returns:
-        float32, rows.count x length / factor, each row adding up to 1. To be read only.
+        float32, band.count x (last - first) / factor, each row adding up to 1. To be read only.
     """
-    centres = rows.start + (np.arange(rows.count) + 0.5) * rows.scale
-    distances = np.abs(np.arange(length) + 0.5 - centres[:, None]) / rows.scale
-    exact = np.clip(1 - distances, 0, None)
-    weights = np.diff(exact.cumsum(axis=1) @ _nearest_knots(length, factor), axis=1, prepend=0)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+    running_sums = weights(band, first, last).cumsum(axis=1) @ _nearest_knots(last - first, factor)
+    found = np.diff(running_sums, axis=1, prepend=0)
+    return np.asarray(found / found.sum(axis=1, keepdims=True), np.float32)
 
 
 @lru_cache(maxsize=64)

@@ -8,7 +8,7 @@ is computed, so that 1 x 4000 costs no more than a photo. Of a large photo (`LAR
 means of its pixels; the mean difference is below a tenth of a level.
 """
 
-import math
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from PIL import Image
 
 from . import large_photo
 from .images import RGBImage
-from .large_photo import Stretch
+from .triangle_filter import Stretch
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +28,10 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 MAX_ASPECT = 4
 """Up to this ratio of the sides the whole image is resized and then cropped, pixel for pixel as torchvision does."""
+
+SPLIT_PIXELS, SPLIT_ASPECT = 300_000, 1.5
+"""From so many pixels on two threads are faster than one. PIL filters down the columns first, and rounds between, where
+the height is more than about twice the width."""
 
 LARGE_PIXELS = 4_000_000
 LARGE_SCALE = 8
@@ -57,33 +61,84 @@ class Preprocessing:
             return self
         return replace(self, resize_size=round(self.resize_size * input_size / self.crop_size), crop_size=input_size)
 
-    def crop(self, image: RGBImage, parallel: bool = False) -> NDArray[np.uint8]:
-        """Resize and centre-crop. The result does not depend on `parallel`.
+    def crop(self, image: RGBImage, helper: Executor | None = None) -> NDArray[np.uint8]:
+        """Resize and centre-crop. The result does not depend on `helper`.
 
         Args:
             image: RGB, uint8, H x W x 3, any size from 1 x 1, contiguous or not.
-            parallel: whether OpenCV's threads may help with a large image.
+            helper: a thread that takes over half of the work, where that pays. None = all is done in the calling one.
 
         Returns:
             RGB, uint8, crop_size x crop_size x 3.
 
         Raises:
-            ImportError: there is no OpenCV, and the image is large.
+            ImportError: there is no OpenCV, which large photos need.
         """
         height, width = image.shape[:2]
-        short_side = min(height, width)
-        rows = Axis.of(height, short_side, self)
-        columns = Axis.of(width, short_side, self)
+        short_side, long_side = sorted((height, width))
+        rows, columns = self.shown(height, width)
         if height * width >= LARGE_PIXELS and short_side >= LARGE_SCALE * self.resize_size:
-            return large_photo.resize(image, rows.shown(self.crop_size), columns.shown(self.crop_size), parallel)
-        needed = np.ascontiguousarray(image[rows.first : rows.last, columns.first : columns.last])
-        resized = Image.fromarray(needed).resize(
-            (columns.resized, rows.resized),
-            Image.Resampling.BILINEAR,
-            box=(columns.start, rows.start, columns.stop, rows.stop),
-        )
-        top, left = rows.offset, columns.offset
-        return np.asarray(resized)[top : top + self.crop_size, left : left + self.crop_size]
+            return large_photo.resize(image, rows, columns, parallel=helper is not None)
+        if self.resize_size * long_side // short_side > MAX_ASPECT * self.resize_size:
+            return self._crop_strip(image, rows, columns)
+        if helper and height * width >= SPLIT_PIXELS and height <= SPLIT_ASPECT * width:
+            return self._crop_in_halves(image, rows, columns, helper)
+        resized = Image.fromarray(np.ascontiguousarray(image)).resize(self._whole(image), Image.Resampling.BILINEAR)
+        return np.asarray(resized)[rows.shown, columns.shown]
+
+    def _whole(self, image: RGBImage) -> tuple[int, int]:
+        """Width and height of the image when its short side is `resize_size`, cut as torchvision cuts them."""
+        height, width = image.shape[:2]
+        return self.resize_size * width // min(height, width), self.resize_size * height // min(height, width)
+
+    def shown(self, height: int, width: int) -> tuple[Stretch, Stretch]:
+        """What the crop shows of an image: rows and columns."""
+        short_side = min(height, width)
+
+        def stretch(length: int) -> Stretch:
+            # Sizes and offsets are cut and rounded as torchvision cuts and rounds them.
+            resized = self.resize_size * length // short_side
+            return Stretch(length / resized, round((resized - self.crop_size) / 2.0), self.crop_size)
+
+        return stretch(height), stretch(width)
+
+    def _crop_strip(self, image: RGBImage, rows: Stretch, columns: Stretch) -> NDArray[np.uint8]:
+        """Resize what the crop shows of the long side. PIL keeps where that begins and ends in float32."""
+        height, width = image.shape[:2]
+        if height > width:
+            top, bottom = rows.reach(height)
+            needed, size = image[top:bottom], (self.resize_size, self.crop_size)
+            box: tuple[float, float, float, float] = (0, rows.start - top, width, rows.stop - top)
+            shown = slice(None), columns.shown
+        else:
+            left, right = columns.reach(width)
+            needed, size = image[:, left:right], (self.crop_size, self.resize_size)
+            box = (columns.start - left, 0, columns.stop - left, height)
+            shown = rows.shown, slice(None)
+        whole = Image.fromarray(np.ascontiguousarray(needed))
+        return np.asarray(whole.resize(size, Image.Resampling.BILINEAR, box=box))[shown]
+
+    def _crop_in_halves(self, image: RGBImage, rows: Stretch, columns: Stretch, helper: Executor) -> NDArray[np.uint8]:
+        """As PIL does it in one: along the rows, rounded to bytes, then down the columns; each half in a thread."""
+        whole_width, whole_height = self._whole(image)
+        squeezed = np.empty((len(image), columns.count, 3), np.uint8)
+        crop = np.empty((rows.count, columns.count, 3), np.uint8)
+
+        def squeeze(part: slice) -> None:
+            pixels = Image.fromarray(np.ascontiguousarray(image[part]))
+            resized = pixels.resize((whole_width, pixels.height), Image.Resampling.BILINEAR)
+            squeezed[part] = np.asarray(resized)[:, columns.shown]
+
+        def shrink(part: slice) -> None:
+            pixels = Image.fromarray(np.ascontiguousarray(squeezed[:, part]))
+            resized = pixels.resize((pixels.width, whole_height), Image.Resampling.BILINEAR)
+            crop[:, part] = np.asarray(resized)[rows.shown]
+
+        for work, length in ((squeeze, len(image)), (shrink, columns.count)):
+            other_half = helper.submit(work, slice(length // 2, length))
+            work(slice(0, length // 2))
+            other_half.result()
+        return crop
 
     def normalise(self, batch: "torch.Tensor") -> "torch.Tensor":
         """N x H x W x 3 uint8, on any device → N x 3 x H x W float32, normalised."""
@@ -100,44 +155,3 @@ class Preprocessing:
             "mean": list(self.mean),
             "std": list(self.std),
         }
-
-
-@dataclass(frozen=True)
-class Axis:
-    """How one axis is resized and cropped.
-
-    Of the source pixels `first:last`, the stretch from `start` to `stop`, counted from `first`, becomes `resized`
-    pixels; the crop begins at the pixel `offset` of these.
-    """
-
-    first: int
-    last: int
-    start: float
-    stop: float
-    resized: int
-    offset: int
-
-    @classmethod
-    def of(cls, length: int, short_side: int, preprocessing: Preprocessing) -> "Axis":
-        """How an axis of `length` pixels is resized: all of it, or of a long strip what the crop shows."""
-        crop = preprocessing.crop_size
-        # Sizes and offsets are cut and rounded as torchvision cuts and rounds them.
-        resized = preprocessing.resize_size * length // short_side
-        offset = round((resized - crop) / 2.0)
-        if resized <= MAX_ASPECT * preprocessing.resize_size:
-            return cls(0, length, 0, length, resized, offset)
-        # Resize only what the crop shows. PIL keeps box coordinates in float32, so that a few pixels may differ by
-        # one level from those of the whole.
-        scale = length / resized
-        start, stop = offset * scale, (offset + crop) * scale
-        # A triangle filter reaches one output pixel to each side when it shrinks, one input pixel when it enlarges.
-        reach = max(scale, 1.0) + 1
-        first = max(0, math.floor(start - reach))
-        last = min(length, math.ceil(stop + reach))
-        return cls(first, last, start - first, stop - first, crop, 0)
-
-    def shown(self, crop_size: int) -> Stretch:
-        """What the crop shows, in pixels of the whole axis."""
-        scale = (self.stop - self.start) / self.resized
-        start = self.first + self.start + self.offset * scale
-        return Stretch(start, start + crop_size * scale, crop_size)

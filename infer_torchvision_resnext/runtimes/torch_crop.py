@@ -5,13 +5,15 @@ triangle filter, but for the part that the crop shows only; what PIL computes in
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ..resnext.images import RGBImage
-from ..resnext.preprocessing import Axis, Preprocessing
+from ..resnext.preprocessing import Preprocessing
+from ..resnext.triangle_filter import Stretch, weights
 
 Send = Callable[[NDArray[np.uint8]], torch.Tensor]
 """Copies pixels, possibly a view, to a device."""
@@ -26,13 +28,12 @@ def crop(image: RGBImage, preprocessing: Preprocessing, send: Send) -> torch.Ten
     Returns:
         RGB, uint8, crop_size x crop_size x 3, contiguous, on the device.
     """
-    height, width = image.shape[:2]
-    short_side = min(height, width)
-    rows, columns = (Axis.of(length, short_side, preprocessing, whole=False) for length in (height, width))
-    pixels = send(image[rows.first : rows.last, columns.first : columns.last])
+    rows, columns = preprocessing.shown(*image.shape[:2])
+    (top, bottom), (left, right) = rows.reach(image.shape[0]), columns.reach(image.shape[1])
+    pixels = send(image[top:bottom, left:right])
     planes = pixels.permute(2, 0, 1).float()
-    across = _rounded(planes @ _weights(columns, pixels.shape[1], pixels.device).T)
-    down = _rounded(_weights(rows, pixels.shape[0], pixels.device) @ across)
+    across = _rounded(planes @ _weights(columns, left, right, pixels.device).T)
+    down = _rounded(_weights(rows, top, bottom, pixels.device) @ across)
     return down.to(torch.uint8).permute(1, 2, 0).contiguous()
 
 
@@ -41,13 +42,7 @@ def _rounded(planes: torch.Tensor) -> torch.Tensor:
     return planes.add_(0.5).floor_().clamp_(0, 255)
 
 
-def _weights(axis: Axis, length: int, device: torch.device) -> torch.Tensor:
-    """What each of `length` source pixels counts for in each resized one; float32, each row adds up to 1."""
-    scale = (axis.stop - axis.start) / axis.resized
-    resized = torch.arange(axis.resized, device=device, dtype=torch.float64)
-    source = torch.arange(length, device=device, dtype=torch.float64)
-    centres = axis.start + (resized + 0.5) * scale
-    # A filter that shrinks is stretched to the source pixels of one resized pixel.
-    distances = (source + 0.5 - centres[:, None]).abs() / max(scale, 1.0)
-    weights = (1 - distances).clamp_(min=0)
-    return (weights / weights.sum(dim=1, keepdim=True)).float()
+@lru_cache(maxsize=16)
+def _weights(stretch: Stretch, first: int, last: int, device: torch.device) -> torch.Tensor:
+    """What the source pixels from `first` to `last` count for in each resized one, in float32, on the device."""
+    return torch.from_numpy(weights(stretch, first, last)).float().to(device)
