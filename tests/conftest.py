@@ -1,5 +1,6 @@
 """Every test runs in a scratch home, without a network, on the real Ikomia."""
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -30,6 +31,7 @@ for _plugin in PLUGINS:
 
 import ikomia  # noqa: E402, F401  (its OpenCV must come before any other)
 import numpy as np  # noqa: E402
+import psutil  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from ikomia.dataprocess.workflow import Workflow  # noqa: E402
@@ -45,7 +47,16 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def pytest_unconfigure() -> None:
+    end_servers()
     shutil.rmtree(HOME, ignore_errors=True)
+
+
+def end_servers() -> None:
+    """End what outlives a training on purpose, its MLflow and TensorBoard: whatever was started in this home."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # another user's, or gone meanwhile
+            if process.pid != os.getpid() and process.environ().get("HOME") == str(HOME):
+                process.kill()
 
 
 @pytest.fixture(autouse=True, scope="session")

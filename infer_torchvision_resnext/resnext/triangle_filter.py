@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .opencv import opencv
-
 BAND = 8
 """Rows that one product computes. The input of more would leave the processor's cache; that of fewer overlaps more."""
 
@@ -89,14 +87,6 @@ def product(matrix: NDArray[np.float32], image: NDArray[Any]) -> NDArray[np.floa
 def _side_by_side(image: NDArray[np.float32], width: int) -> NDArray[np.float32]:
     """A view of an image's columns in parts of `width`: H x W x 3 → W / width x H x 3 width."""
     return image.reshape(len(image), -1, 3 * width).transpose(1, 0, 2)
-
-
-def turned(image: NDArray[Any]) -> NDArray[Any]:
-    """H x W x 3 → W x H x 3, in memory that the next call of this thread uses again."""
-    height, width = image.shape[:2]
-    result = reused(f"turned {image.dtype}", (width, height, 3), image.dtype)
-    opencv().transpose(image, dst=result)
-    return result
 
 
 def reused(name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:

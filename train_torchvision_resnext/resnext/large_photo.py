@@ -8,13 +8,12 @@ PIL's own rounding.
 
 import math
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .opencv import opencv
-from .triangle_filter import Stretch, product, reused, turned, weights
+from .triangle_filter import SMALL_PRODUCT, Stretch, product, reused, weights
 
 SMALLEST_SCALE = 4
 """Halving stops before a pixel of the result is made of fewer pixels than this in a row, where weights matter."""
@@ -23,17 +22,17 @@ HALVING_BIAS = 1 / 8
 """OpenCV rounds a mean of four levels half up: 0, -1/4, 1/2 or 1/4, an eighth on average."""
 
 HALVED_AT_ONCE = 2**16
-"""Pixels. OpenCV halves up to so many in the calling thread, and more in threads of its own."""
+"""Pixels of the result. For more, OpenCV would start threads of its own, which gain little here: memory is the limit.
+In a process forked from one with threads, as a data loader's, it might wait for them for ever."""
 
 
-def resize(image: NDArray[np.uint8], rows: Stretch, columns: Stretch, parallel: bool = False) -> NDArray[np.uint8]:
+def resize(image: NDArray[np.uint8], rows: Stretch, columns: Stretch) -> NDArray[np.uint8]:
     """Shrink a part of a large photo.
 
     Args:
         image: uint8, H x W x 3, possibly a view.
         rows: what becomes the rows of the result, at a scale of at least `SMALLEST_SCALE`.
         columns: likewise.
-        parallel: whether OpenCV's threads may help. The result is the same.
 
     Returns:
         uint8, rows.count x columns.count x 3. From PIL's result, which is rounded after each axis, it differs by less
@@ -51,19 +50,18 @@ def resize(image: NDArray[np.uint8], rows: Stretch, columns: Stretch, parallel: 
     means = image[top:bottom, left:right]
     halvings = factor.bit_length() - 1
     for halving in range(halvings):
-        means = _halve(means, f"halved {halving}", parallel)
-    squeezed = turned(_filtered(means, rows, top, factor))
-    levels = turned(_filtered(squeezed, columns, left, factor))
+        means = _halve(means, f"halved {halving}")
+    levels = _filter_across(_filter_down(means, rows, top, factor), columns, left, factor)
     # The conversion to bytes cuts off.
     return np.asarray(np.clip(levels + (0.5 - halvings * HALVING_BIAS), 0, 255), np.uint8)
 
 
-def _halve(image: NDArray[np.uint8], name: str, parallel: bool) -> NDArray[np.uint8]:
+def _halve(image: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
     """Means of 2 x 2 pixels, in the memory of this name; H and W must be even."""
     cv2 = opencv()
     height, width = len(image) // 2, image.shape[1] // 2
     halved: NDArray[np.uint8] = reused(name, (height, width, 3), np.uint8)
-    count = height if parallel else max(1, HALVED_AT_ONCE // width)
+    count = max(1, HALVED_AT_ONCE // width)
     for begin in range(0, height, count):
         part = halved[begin : begin + count]
         source = image[2 * begin : 2 * (begin + len(part))]
@@ -71,16 +69,39 @@ def _halve(image: NDArray[np.uint8], name: str, parallel: bool) -> NDArray[np.ui
     return halved
 
 
-def _filtered(image: NDArray[Any], rows: Stretch, start: int, factor: int) -> NDArray[np.float32]:
+def _filter_down(image: NDArray[np.uint8], rows: Stretch, start: int, factor: int) -> NDArray[np.float32]:
     """H x W x 3 → rows.count x W x 3; `factor` source rows, from `start` on, became a row of the image."""
     height, width = image.shape[:2]
-    result: NDArray[np.float32] = reused("filtered float32", (rows.count, width, 3), np.float32)
+    result: NDArray[np.float32] = reused("filtered", (rows.count, width, 3), np.float32)
     for band in rows.bands():
         first, last = band.reach(start + height * factor, factor)
-        rows_of_image = slice((first - start) // factor, (last - start) // factor)
+        needed = image[(first - start) // factor : (last - start) // factor]
         done = band.begin - rows.begin
-        result[done : done + band.count] = product(_weights_of_means(band, first, last, factor), image[rows_of_image])
+        result[done : done + band.count] = product(_weights_of_means(band, first, last, factor), needed)
     return result
+
+
+def _filter_across(image: NDArray[np.float32], columns: Stretch, start: int, factor: int) -> NDArray[np.float32]:
+    """H x W x 3 → H x columns.count x 3, likewise."""
+    height, width = image.shape[:2]
+    result = np.empty((height, columns.count, 3), np.float32)
+    flat, flat_result = image.reshape(height, -1), result.reshape(height, -1)
+    for band in columns.bands():
+        first, last = band.reach(start + width * factor, factor)
+        weights_of_channels = _weights_of_channels(band, first, last, factor)
+        needed = flat[:, 3 * ((first - start) // factor) : 3 * ((last - start) // factor)]
+        done = flat_result[:, 3 * (band.begin - columns.begin) :][:, : 3 * band.count]
+        count = max(1, SMALL_PRODUCT // weights_of_channels.size)
+        for begin in range(0, height, count):
+            rows = slice(begin, begin + count)
+            np.matmul(needed[rows], weights_of_channels, out=done[rows])
+    return result
+
+
+@lru_cache(maxsize=1024)
+def _weights_of_channels(band: Stretch, first: int, last: int, factor: int) -> NDArray[np.float32]:
+    """The same weights for each of three channels in turn: 3 (last - first) / factor x 3 band.count."""
+    return np.kron(_weights_of_means(band, first, last, factor).T, np.eye(3, dtype=np.float32))
 
 
 @lru_cache(maxsize=1024)

@@ -78,7 +78,7 @@ class Preprocessing:
         short_side, long_side = sorted((height, width))
         rows, columns = self.shown(height, width)
         if height * width >= LARGE_PIXELS and short_side >= LARGE_SCALE * self.resize_size:
-            return large_photo.resize(image, rows, columns, parallel=helper is not None)
+            return large_photo.resize(image, rows, columns)
         if self.resize_size * long_side // short_side > MAX_ASPECT * self.resize_size:
             return self._crop_strip(image, rows, columns)
         if helper and height * width >= SPLIT_PIXELS and height <= SPLIT_ASPECT * width:
