@@ -257,7 +257,8 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     axes = figure.subplots()
     colours = ["tab:blue" if "this plugin" in line["what"] else "silver" for line in shown]
     bars = axes.barh([line["what"] for line in shown], times, color=colours)
-    axes.bar_label(bars, [f"{time:.0f}" for time in times], padding=3)
+    readable = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # across the lines of the floors
+    axes.bar_label(bars, [f"{time:.0f}" for time in times], padding=4, bbox=readable)
     for precision, style in (("fp32", "-"), ("bf16", "--"), ("int8", ":")):
         floor = 1000 * gflop(MAIN) / best_products()[precision][1]
         axes.axvline(floor, color="tab:red", linestyle=style, label=f"floor in {precision}")
