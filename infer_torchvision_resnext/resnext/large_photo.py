@@ -7,13 +7,15 @@ PIL's own rounding.
 """
 
 import math
+import threading
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .opencv import opencv
-from .triangle_filter import SMALL_PRODUCT, Stretch, product, reused, weights
+from .triangle_filter import Stretch, weights
 
 SMALLEST_SCALE = 4
 """Halving stops before a pixel of the result is made of fewer pixels than this in a row, where weights matter."""
@@ -24,6 +26,20 @@ HALVING_BIAS = 1 / 8
 HALVED_AT_ONCE = 2**16
 """Pixels of the result. For more, OpenCV would start threads of its own, which gain little here: memory is the limit.
 In a process forked from one with threads, as a data loader's, it might wait for them for ever."""
+
+
+BAND = 8
+"""Rows or columns that one product computes. The input of more would leave the processor's cache; that of fewer
+overlaps more."""
+
+SMALL_PRODUCT = 2**18
+"""Multiplications in one matrix product. OpenBLAS computes products up to here in the calling thread; its own threads
+would spin beside those of the forward pass."""
+
+KEPT_BYTES = 2**23
+"""Memory of this size at most is kept for the next image: what 12 megapixels take."""
+
+_scratch = threading.local()
 
 
 def resize(image: NDArray[np.uint8], rows: Stretch, columns: Stretch) -> NDArray[np.uint8]:
@@ -60,7 +76,7 @@ def _halve(image: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
     """Means of 2 x 2 pixels, in the memory of this name; H and W must be even."""
     cv2 = opencv()
     height, width = len(image) // 2, image.shape[1] // 2
-    halved: NDArray[np.uint8] = reused(name, (height, width, 3), np.uint8)
+    halved: NDArray[np.uint8] = _reused(name, (height, width, 3), np.uint8)
     count = max(1, HALVED_AT_ONCE // width)
     for begin in range(0, height, count):
         part = halved[begin : begin + count]
@@ -72,12 +88,12 @@ def _halve(image: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
 def _filter_down(image: NDArray[np.uint8], rows: Stretch, start: int, factor: int) -> NDArray[np.float32]:
     """H x W x 3 → rows.count x W x 3; `factor` source rows, from `start` on, became a row of the image."""
     height, width = image.shape[:2]
-    result: NDArray[np.float32] = reused("filtered", (rows.count, width, 3), np.float32)
-    for band in rows.bands():
+    result: NDArray[np.float32] = _reused("filtered", (rows.count, width, 3), np.float32)
+    for band in rows.parts(BAND):
         first, last = band.reach(start + height * factor, factor)
         needed = image[(first - start) // factor : (last - start) // factor]
         done = band.begin - rows.begin
-        result[done : done + band.count] = product(_weights_of_means(band, first, last, factor), needed)
+        result[done : done + band.count] = _product(_weights_of_means(band, first, last, factor), needed)
     return result
 
 
@@ -86,7 +102,7 @@ def _filter_across(image: NDArray[np.float32], columns: Stretch, start: int, fac
     height, width = image.shape[:2]
     result = np.empty((height, columns.count, 3), np.float32)
     flat, flat_result = image.reshape(height, -1), result.reshape(height, -1)
-    for band in columns.bands():
+    for band in columns.parts(BAND):
         first, last = band.reach(start + width * factor, factor)
         weights_of_channels = _weights_of_channels(band, first, last, factor)
         needed = flat[:, 3 * ((first - start) // factor) : 3 * ((last - start) // factor)]
@@ -127,3 +143,33 @@ def _nearest_knots(length: int, factor: int) -> NDArray[np.float64]:
     knots = np.arange(factor, length + 1, factor)
     lines = np.clip(1 - np.abs(np.arange(1, length + 1)[:, None] - knots) / factor, 0, None)
     return np.asarray(lines @ np.linalg.inv(lines.T @ lines))
+
+
+def _product(matrix: NDArray[np.float32], image: NDArray[Any]) -> NDArray[np.float32]:
+    """M x H times H x W x 3 → M x W x 3, in memory that the next product of this thread uses again."""
+    height, width = image.shape[:2]
+    part = max(16, SMALL_PRODUCT // (3 * matrix.size))
+    padded = -(-width // part) * part
+    source: NDArray[np.float32] = _reused("source", (height, padded, 3), np.float32)
+    source[:, :width] = image
+    source[:, width:] = 0
+    result: NDArray[np.float32] = _reused("product", (len(matrix), padded, 3), np.float32)
+    # One call multiplies all parts, one by one.
+    np.matmul(matrix, _side_by_side(source, part), out=_side_by_side(result, part))
+    return result[:, :width]
+
+
+def _side_by_side(image: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """A view of an image's columns in parts of `width`: H x W x 3 → W / width x H x 3 width."""
+    return image.reshape(len(image), -1, 3 * width).transpose(1, 0, 2)
+
+
+def _reused(name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """Memory of this thread's own, uninitialised. New memory comes page by page, which takes longer than the filter."""
+    size = math.prod(shape)
+    memory: NDArray[Any] | None = getattr(_scratch, name, None)
+    if memory is None or memory.size < size:
+        memory = np.empty(size, dtype)
+        if memory.nbytes <= KEPT_BYTES:
+            setattr(_scratch, name, memory)
+    return memory[:size].reshape(shape)

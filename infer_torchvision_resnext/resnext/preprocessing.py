@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from . import large_photo
 from .images import RGBImage
+from .pil_resize import resize_strip, resize_whole
 from .triangle_filter import Stretch
 
 if TYPE_CHECKING:
@@ -28,10 +28,6 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 MAX_ASPECT = 4
 """Up to this ratio of the sides the whole image is resized and then cropped, pixel for pixel as torchvision does."""
-
-SPLIT_PIXELS, SPLIT_ASPECT = 300_000, 1.5
-"""From so many pixels on two threads are faster than one. PIL filters down the columns first, and rounds between, where
-the height is more than about twice the width."""
 
 LARGE_PIXELS = 4_000_000
 LARGE_SCALE = 8
@@ -75,21 +71,14 @@ class Preprocessing:
             ImportError: there is no OpenCV, which large photos need.
         """
         height, width = image.shape[:2]
-        short_side, long_side = sorted((height, width))
+        short_side = min(height, width)
         rows, columns = self.shown(height, width)
         if height * width >= LARGE_PIXELS and short_side >= LARGE_SCALE * self.resize_size:
             return large_photo.resize(image, rows, columns)
-        if self.resize_size * long_side // short_side > MAX_ASPECT * self.resize_size:
-            return self._crop_strip(image, rows, columns)
-        if helper and height * width >= SPLIT_PIXELS and height <= SPLIT_ASPECT * width:
-            return self._crop_in_halves(image, rows, columns, helper)
-        resized = Image.fromarray(np.ascontiguousarray(image)).resize(self._whole(image), Image.Resampling.BILINEAR)
-        return np.asarray(resized)[rows.shown, columns.shown]
-
-    def _whole(self, image: RGBImage) -> tuple[int, int]:
-        """Width and height of the image when its short side is `resize_size`, cut as torchvision cuts them."""
-        height, width = image.shape[:2]
-        return self.resize_size * width // min(height, width), self.resize_size * height // min(height, width)
+        size = self.resize_size * width // short_side, self.resize_size * height // short_side
+        if max(size) > MAX_ASPECT * self.resize_size:
+            return resize_strip(image, size, rows, columns)
+        return resize_whole(image, size, rows, columns, helper)
 
     def shown(self, height: int, width: int) -> tuple[Stretch, Stretch]:
         """What the crop shows of an image: rows and columns."""
@@ -101,44 +90,6 @@ class Preprocessing:
             return Stretch(length / resized, round((resized - self.crop_size) / 2.0), self.crop_size)
 
         return stretch(height), stretch(width)
-
-    def _crop_strip(self, image: RGBImage, rows: Stretch, columns: Stretch) -> NDArray[np.uint8]:
-        """Resize what the crop shows of the long side. PIL keeps where that begins and ends in float32."""
-        height, width = image.shape[:2]
-        if height > width:
-            top, bottom = rows.reach(height)
-            needed, size = image[top:bottom], (self.resize_size, self.crop_size)
-            box: tuple[float, float, float, float] = (0, rows.start - top, width, rows.stop - top)
-            shown = slice(None), columns.shown
-        else:
-            left, right = columns.reach(width)
-            needed, size = image[:, left:right], (self.crop_size, self.resize_size)
-            box = (columns.start - left, 0, columns.stop - left, height)
-            shown = rows.shown, slice(None)
-        whole = Image.fromarray(np.ascontiguousarray(needed))
-        return np.asarray(whole.resize(size, Image.Resampling.BILINEAR, box=box))[shown]
-
-    def _crop_in_halves(self, image: RGBImage, rows: Stretch, columns: Stretch, helper: Executor) -> NDArray[np.uint8]:
-        """As PIL does it in one: along the rows, rounded to bytes, then down the columns; each half in a thread."""
-        whole_width, whole_height = self._whole(image)
-        squeezed = np.empty((len(image), columns.count, 3), np.uint8)
-        crop = np.empty((rows.count, columns.count, 3), np.uint8)
-
-        def squeeze(part: slice) -> None:
-            pixels = Image.fromarray(np.ascontiguousarray(image[part]))
-            resized = pixels.resize((whole_width, pixels.height), Image.Resampling.BILINEAR)
-            squeezed[part] = np.asarray(resized)[:, columns.shown]
-
-        def shrink(part: slice) -> None:
-            pixels = Image.fromarray(np.ascontiguousarray(squeezed[:, part]))
-            resized = pixels.resize((pixels.width, whole_height), Image.Resampling.BILINEAR)
-            crop[:, part] = np.asarray(resized)[rows.shown]
-
-        for work, length in ((squeeze, len(image)), (shrink, columns.count)):
-            other_half = helper.submit(work, slice(length // 2, length))
-            work(slice(0, length // 2))
-            other_half.result()
-        return crop
 
     def normalise(self, batch: "torch.Tensor") -> "torch.Tensor":
         """N x H x W x 3 uint8, on any device → N x 3 x H x W float32, normalised."""

@@ -1,24 +1,10 @@
-"""PIL's antialiased bilinear filter: what every source pixel counts for, and products of such weights with images."""
+"""PIL's antialiased bilinear filter: which source pixels a resized one is made of, and what each of them counts for."""
 
 import math
-import threading
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-BAND = 8
-"""Rows that one product computes. The input of more would leave the processor's cache; that of fewer overlaps more."""
-
-SMALL_PRODUCT = 2**18
-"""Multiplications in one matrix product. OpenBLAS computes products up to here in the calling thread; its own threads
-would spin beside those of the forward pass."""
-
-KEPT_BYTES = 2**23
-"""Memory of this size at most is kept for the next image: what 12 megapixels take."""
-
-_scratch = threading.local()
 
 
 @dataclass(frozen=True)
@@ -44,10 +30,10 @@ class Stretch:
         """Its pixels in the whole of the resized axis."""
         return slice(self.begin, self.begin + self.count)
 
-    def bands(self) -> list["Stretch"]:
-        """The same in parts of `BAND` pixels."""
-        ends = range(self.begin, self.begin + self.count, BAND)
-        return [Stretch(self.scale, begin, min(BAND, self.begin + self.count - begin)) for begin in ends]
+    def parts(self, count: int) -> list["Stretch"]:
+        """The same, cut into stretches of `count` pixels, the last perhaps shorter."""
+        end = self.begin + self.count
+        return [Stretch(self.scale, begin, min(count, end - begin)) for begin in range(self.begin, end, count)]
 
     def reach(self, length: int, step: int = 1) -> tuple[int, int]:
         """The first source pixel that counts and the one behind the last, both rounded outwards to whole steps."""
@@ -68,33 +54,3 @@ def weights(stretch: Stretch, first: int, last: int) -> NDArray[np.float64]:
     distances = (np.arange(first, last) - centres[:, None] + 0.5) * (1 / max(stretch.scale, 1.0))
     found = np.clip(1 - np.abs(distances), 0, None)
     return np.asarray(found / found.sum(axis=1, keepdims=True))
-
-
-def product(matrix: NDArray[np.float32], image: NDArray[Any]) -> NDArray[np.float32]:
-    """M x H times H x W x 3 → M x W x 3, in memory that the next product of this thread uses again."""
-    height, width = image.shape[:2]
-    part = max(16, SMALL_PRODUCT // (3 * matrix.size))
-    padded = -(-width // part) * part
-    source: NDArray[np.float32] = reused("source", (height, padded, 3), np.float32)
-    source[:, :width] = image
-    source[:, width:] = 0
-    result: NDArray[np.float32] = reused("product", (len(matrix), padded, 3), np.float32)
-    # One call multiplies all parts, one by one.
-    np.matmul(matrix, _side_by_side(source, part), out=_side_by_side(result, part))
-    return result[:, :width]
-
-
-def _side_by_side(image: NDArray[np.float32], width: int) -> NDArray[np.float32]:
-    """A view of an image's columns in parts of `width`: H x W x 3 → W / width x H x 3 width."""
-    return image.reshape(len(image), -1, 3 * width).transpose(1, 0, 2)
-
-
-def reused(name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """Memory of this thread's own, uninitialised. New memory comes page by page, which takes longer than the filter."""
-    size = math.prod(shape)
-    memory: NDArray[Any] | None = getattr(_scratch, name, None)
-    if memory is None or memory.size < size:
-        memory = np.empty(size, dtype)
-        if memory.nbytes <= KEPT_BYTES:
-            setattr(_scratch, name, memory)
-    return memory[:size].reshape(shape)
