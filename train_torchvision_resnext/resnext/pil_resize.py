@@ -58,9 +58,11 @@ def _resize_in_halves(
         source = squeezed[:, part]
         crop[:, part] = _resized(source, (source.shape[1], size[1]))[rows.shown]
 
-    for work, length in ((squeeze, len(image)), (shrink, columns.count)):
-        other_half = helper.submit(work, slice(length // 2, length))
-        work(slice(0, length // 2))
+    # Rows that the crop does not look at stay as they are: the whole height is only there for PIL to divide alike.
+    for work, (first, last) in ((squeeze, rows.reach(len(image))), (shrink, (0, columns.count))):
+        middle = (first + last) // 2
+        other_half = helper.submit(work, slice(middle, last))
+        work(slice(first, middle))
         other_half.result()
     return crop
 
