@@ -14,6 +14,6 @@ def model_of(folder: Path, cache: Cache) -> Model:
     return load_model(Parameters(weights=str(folder)), cache)
 
 
-def crops(count: int, side: int) -> NDArray[np.uint8]:
+def crops(count: int, side: int = 32) -> NDArray[np.uint8]:
     """Noise, the same in every call: count x side x side x 3."""
     return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)

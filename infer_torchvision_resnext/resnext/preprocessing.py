@@ -75,7 +75,7 @@ class Preprocessing:
         rows, columns = self.shown(height, width)
         if height * width >= LARGE_PIXELS and short_side >= LARGE_SCALE * self.resize_size:
             return large_photo.resize(image, rows, columns)
-        size = self.resize_size * width // short_side, self.resize_size * height // short_side
+        size = self._resized(width, short_side), self._resized(height, short_side)
         if max(size) > MAX_ASPECT * self.resize_size:
             return resize_strip(image, size, rows, columns)
         return resize_whole(image, size, rows, columns, helper)
@@ -85,11 +85,15 @@ class Preprocessing:
         short_side = min(height, width)
 
         def stretch(length: int) -> Stretch:
-            # Sizes and offsets are cut and rounded as torchvision cuts and rounds them.
-            resized = self.resize_size * length // short_side
+            resized = self._resized(length, short_side)
+            # Rounded as torchvision rounds it.
             return Stretch(length / resized, round((resized - self.crop_size) / 2.0), self.crop_size)
 
         return stretch(height), stretch(width)
+
+    def _resized(self, length: int, short_side: int) -> int:
+        """Of a side, when the short one is `resize_size`; cut as torchvision cuts it."""
+        return self.resize_size * length // short_side
 
     def normalise(self, batch: "torch.Tensor") -> "torch.Tensor":
         """N x H x W x 3 uint8, on any device → N x 3 x H x W float32, normalised."""

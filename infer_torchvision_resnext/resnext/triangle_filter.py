@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +50,13 @@ def weights(stretch: Stretch, first: int, last: int) -> NDArray[np.float64]:
     Returns:
         float64, stretch.count x (last - first), each row adding up to 1.
     """
-    centres = (stretch.begin + np.arange(stretch.count) + 0.5) * stretch.scale
+    resized = np.arange(stretch.begin, stretch.begin + stretch.count)
+    return np.asarray(triangle(np.arange(first, last), resized, stretch.scale))
+
+
+def triangle(source: Any, resized: Any, scale: float) -> Any:
+    """What each of the source pixels counts for in each of the resized; of arrays or of tensors, wherever they are."""
     # A filter that shrinks is stretched to the source pixels of one resized pixel.
-    distances = (np.arange(first, last) - centres[:, None] + 0.5) * (1 / max(stretch.scale, 1.0))
-    found = np.clip(1 - np.abs(distances), 0, None)
-    return np.asarray(found / found.sum(axis=1, keepdims=True))
+    distances = (source - ((resized + 0.5) * scale)[:, None] + 0.5) * (1 / max(scale, 1.0))
+    found = (1 - abs(distances)).clip(min=0)
+    return found / found.sum(1)[:, None]

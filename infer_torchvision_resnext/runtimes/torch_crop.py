@@ -5,7 +5,6 @@ triangle filter, but for the part that the crop shows only; what PIL computes in
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..resnext.images import RGBImage
 from ..resnext.preprocessing import Preprocessing
-from ..resnext.triangle_filter import Stretch, weights
+from ..resnext.triangle_filter import Stretch, triangle
 
 Send = Callable[[NDArray[np.uint8]], torch.Tensor]
 """Copies pixels, possibly a view, to a device."""
@@ -42,7 +41,10 @@ def _rounded(planes: torch.Tensor) -> torch.Tensor:
     return planes.add_(0.5).floor_().clamp_(0, 255)
 
 
-@lru_cache(maxsize=16)
 def _weights(stretch: Stretch, first: int, last: int, device: torch.device) -> torch.Tensor:
-    """What the source pixels from `first` to `last` count for in each resized one, in float32, on the device."""
-    return torch.from_numpy(weights(stretch, first, last)).float().to(device)
+    """What the source pixels from `first` to `last` count for in each resized one: float32, on the device."""
+    source = torch.arange(first, last, device=device, dtype=torch.float64)
+    end = stretch.begin + stretch.count
+    resized = torch.arange(stretch.begin, end, device=device, dtype=torch.float64)
+    weights: torch.Tensor = triangle(source, resized, stretch.scale)
+    return weights.float()

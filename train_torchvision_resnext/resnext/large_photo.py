@@ -27,7 +27,6 @@ HALVED_AT_ONCE = 2**16
 """Pixels of the result. For more, OpenCV would start threads of its own, which gain little here: memory is the limit.
 In a process forked from one with threads, as a data loader's, it might wait for them for ever."""
 
-
 BAND = 8
 """Rows or columns that one product computes. The input of more would leave the processor's cache; that of fewer
 overlaps more."""
@@ -57,7 +56,7 @@ def resize(image: NDArray[np.uint8], rows: Stretch, columns: Stretch) -> NDArray
     Raises:
         ImportError: there is no OpenCV.
     """
-    factor = 2 ** max(0, math.floor(math.log2(min(rows.scale, columns.scale) / SMALLEST_SCALE)))
+    factor = 2 ** math.floor(math.log2(min(rows.scale, columns.scale) / SMALLEST_SCALE))
     height, width = image.shape[:2]
     while rows.reach(height, factor)[1] > height or columns.reach(width, factor)[1] > width:
         factor //= 2  # a mean would need pixels beyond the border

@@ -84,6 +84,7 @@ def test_a_large_photo_is_the_same_however_it_lies_and_in_how_many_threads(photo
     preprocessing = Preprocessing(256, 224)
     expected = preprocessing.crop(photo)
     with ThreadPoolExecutor(3) as pool:
+        assert np.array_equal(preprocessing.crop(photo, pool), expected)
         for crop in pool.map(preprocessing.crop, [photo] * 6):
             assert np.array_equal(crop, expected)
     assert np.array_equal(preprocessing.crop(np.asfortranarray(photo)), expected)

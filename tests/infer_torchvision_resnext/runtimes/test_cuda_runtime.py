@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 
 from benchmarks.random_weights import decided_network
-from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.resnext.architecture import Architecture
@@ -19,7 +18,7 @@ from infer_torchvision_resnext.runtimes.cuda_runtime import CudaRuntime
 from infer_torchvision_resnext.runtimes.folding import fold_batch_norms
 from infer_torchvision_resnext.runtimes.runtime import CropsItself
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
-from infer_torchvision_resnext.weights import load_model
+from tests.runtime_inputs import crops, model_of
 
 gpu = [
     pytest.mark.gpu,
@@ -29,12 +28,8 @@ DEVICES = ["cpu", pytest.param("cuda", marks=gpu)]
 
 
 @pytest.fixture
-def model(tiny_folder, tmp_path):
-    return load_model(Parameters(weights=str(tiny_folder)), Cache(tmp_path / "cache"))
-
-
-def crops(count, side=32):
-    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+def model(tiny_folder, cache):
+    return model_of(tiny_folder, cache)
 
 
 @pytest.mark.parametrize("layers", [(1,), (2, 1, 1, 1)], ids=str)

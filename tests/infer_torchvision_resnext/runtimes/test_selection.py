@@ -19,6 +19,7 @@ from infer_torchvision_resnext.runtimes.runtime import Configuration
 from infer_torchvision_resnext.runtimes.selection import candidates, choose
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
 from infer_torchvision_resnext.weights import WeightsError, load_model
+from tests.runtime_inputs import model_of
 
 SIDE = 32
 
@@ -31,11 +32,6 @@ def folder(tiny_state, tmp_path):
     return tmp_path / "model"
 
 
-@pytest.fixture
-def cache(tmp_path):
-    return Cache(tmp_path / "cache")
-
-
 def chosen(folder, cache, **parameters):
     asked = Parameters(**{"weights": str(folder), "device": "cpu", **parameters})
     return choose(load_model(asked, cache), asked, cache)
@@ -43,7 +39,7 @@ def chosen(folder, cache, **parameters):
 
 def golden_of(folder, cache):
     images = generated_images(SIDE)[:5]
-    model = load_model(Parameters(weights=str(folder)), cache)
+    model = model_of(folder, cache)
     return Golden(images, TorchRuntime.load(model, "cpu", "fp32", 0).run(images))
 
 
