@@ -17,7 +17,7 @@ from infer_torchvision_resnext.regions import SMALLEST_SIDE, GraphicsItem, regio
 from infer_torchvision_resnext.resnext.images import ImageError, to_rgb
 
 NAME = "infer_torchvision_resnext"
-VERSION = "2.0.0"
+VERSION = "2.1.0"
 
 IMAGE, GRAPHICS, MODEL_FOLDER = 0, 1, 2
 """Inputs. The third is optional and carries the folder of a model, as the training task's output does."""

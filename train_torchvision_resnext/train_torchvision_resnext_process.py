@@ -15,7 +15,7 @@ logger = logging.getLogger("ikomia.train_torchvision_resnext")
 """Below the host's own, so that its lines go where the host's go: the terminal, its log file, STUDIO's log."""
 
 NAME = "train_torchvision_resnext"
-VERSION = "2.0.0"
+VERSION = "2.1.0"
 
 DATASET = 0
 """Input."""
