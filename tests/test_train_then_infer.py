@@ -21,6 +21,7 @@ from mlflow import MlflowClient
 from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from benchmarks.interruptions import end
 from tests.image_folders import TINY, write_digits
 from tests.old_workflows import write_old_workflow
 
@@ -386,3 +387,45 @@ def test_the_hubs_own_check_can_fail(tmp_path):
     data = {"datasets": {"classification": {"dataset_classification": str(tmp_path / "missing")}}}
     with pytest.raises(AssertionError, match="is no folder"):
         test(Workflow().add_task(name="train_torchvision_resnext"), data)
+
+
+def runs_in_mlflow():
+    client = MlflowClient(config.main_cfg["mlflow"]["tracking_uri"])
+    experiment = client.get_experiment_by_name("train_torchvision_resnext")
+    return client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
+
+
+def test_a_run_in_mlflow_has_a_name_and_goes_on_when_the_training_does(digits, tmp_path):
+    killed = end("kill -9", digits, tmp_path / "abandoned")
+    assert killed.code != 0
+    (abandoned,) = (tmp_path / "abandoned").glob("*/checkpoints/tracking.json")
+    run = abandoned.parents[1]
+    shutil.move(run, tmp_path / run.name)
+    abandoned_id = json.loads((tmp_path / run.name / "checkpoints" / "tracking.json").read_text())["mlflow_run_id"]
+
+    workflow, train = training_workflow(digits, tmp_path, epochs="3")
+    emit = train.emit_step_progress
+
+    def stop_after_an_epoch():
+        if list(tmp_path.glob("*/epochs/0001.json")) and len(list(tmp_path.glob("*/checkpoints/last.ckpt"))) == 2:
+            train.stop()
+        emit()
+
+    train.emit_step_progress = stop_after_an_epoch
+    workflow.run()
+    begun = runs_in_mlflow()[0]
+    assert re.fullmatch(rf"{digits.name} resnext8_4x4d \d{{4}}-\d\d-\d\d_\d\d-\d\d-\d\d", begun.info.run_name)
+    status = {run.info.run_id: run.info.status for run in runs_in_mlflow()}
+    assert status[abandoned_id] == "KILLED"
+    count = len(status)
+
+    train.emit_step_progress = emit
+    train.set_parameters({"resume": "auto"})
+    workflow.run()
+    assert train.get_output(RESULTS).data["best_epoch"] >= 1
+    (again,) = (run for run in runs_in_mlflow() if run.info.run_id == begun.info.run_id)
+    assert len(runs_in_mlflow()) == count
+    assert again.info.status == "FINISHED"
+    client = MlflowClient(config.main_cfg["mlflow"]["tracking_uri"])
+    steps = [entry.step for entry in client.get_metric_history(begun.info.run_id, "val_top1")]
+    assert steps == [1, 2, 3]

@@ -70,7 +70,7 @@ class Cache:
         """Write what was added. The cache is a convenience: where it cannot be written, a warning says so."""
         if not self._grew:
             return
-        draft = self._path.with_name(f"{self._path.name}-{uuid.uuid4().hex}")
+        draft = self._path.with_name(f"{self._path.name}-{uuid.uuid4().hex}.draft")
         content = {"version": CACHE_VERSION, "findings": [asdict(finding) for finding in self._findings.values()]}
         try:
             draft.write_text(json.dumps(content), encoding="utf-8")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from .audit import Finding
 from .folders import Classes, DatasetError, Folders
+from .resnext.shown_text import shown
 
 MOST_LISTED = 20
 
@@ -227,4 +228,4 @@ def _images(count: int) -> str:
 
 def _rows(items: Sequence[str]) -> str:
     more = f" and {len(items) - MOST_LISTED} more" if len(items) > MOST_LISTED else ""
-    return ", ".join(items[:MOST_LISTED]) + more
+    return ", ".join(map(shown, items[:MOST_LISTED])) + more

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
@@ -17,7 +18,8 @@ from tqdm import tqdm
 from .evaluation import evaluate
 from .lightning_module import ClassificationModule
 from .resnext.weight_files import errors_of_the_disk
-from .run_folder import RunFolder
+from .run_folder import DRAFT, RunFolder
+from .stopping import StopRequestedError
 
 LOGITS = "validation_logits"
 STATE = "network."
@@ -26,23 +28,23 @@ Row = dict[str, float]
 """What is known of an epoch."""
 
 
-class StopRequestedError(Exception):
-    """The user wants training to end."""
-
-
 @dataclass
 class Listener:
     """Who is told how training goes, and asked whether to go on.
 
     Attributes:
+        begins: is told the run's folder, new or resumed, before its first epoch.
         progress: is told the share of the whole work that is done, in [0, 1], never falling.
         stop_requested: is asked after every batch.
         epoch: is told the metrics of each epoch.
+        say: is told, in a sentence each, what the user should know.
     """
 
+    begins: Callable[[RunFolder], None] = lambda run: None
     progress: Callable[[float], None] = lambda done: None
     stop_requested: Callable[[], bool] = lambda: False
     epoch: Callable[[Row], None] = lambda row: None
+    say: Callable[[str], None] = lambda sentence: None
 
     def check(self) -> None:
         """Raises: StopRequestedError."""
@@ -117,6 +119,17 @@ class Bar(Callback):
             self._bar.close()
 
 
+class InPlace(TorchCheckpointIO):
+    """Writes the trainer's state where it belongs.
+
+    The trainer's own way needs as much room in the system's temporary folder, which may be small or in memory.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        with errors_of_the_disk(Path(path)):
+            torch.save(checkpoint, path)
+
+
 @dataclass(eq=False)
 class EpochKeeper(Checkpoint):
     """Evaluates each epoch, keeps the best network and the state to go on from.
@@ -156,9 +169,8 @@ class EpochKeeper(Checkpoint):
             self.best_epoch = len(self.history)
             save_best(self.run.best, module)
         # After the best network, so that the state never tells of one that is not there.
-        draft = self.run.last.with_suffix(".draft")
-        with errors_of_the_disk(draft):
-            trainer.save_checkpoint(draft)
+        draft = self.run.last.with_suffix(DRAFT)
+        trainer.save_checkpoint(draft)
         draft.replace(self.run.last)
         self.listener.epoch(row)
         if self.patience and len(self.history) - self.best_epoch >= self.patience:
@@ -183,7 +195,7 @@ def _rank(row: Row) -> tuple[float, float]:
 def save_best(path: Path, module: ClassificationModule) -> None:
     """Write the network that answers and its logits, whole or not at all."""
     tensors = {STATE + key: value.detach().cpu().contiguous() for key, value in module.answering.state_dict().items()}
-    draft = path.with_suffix(".draft")
+    draft = path.with_suffix(DRAFT)
     with errors_of_the_disk(draft):
         save_file({**tensors, LOGITS: torch.from_numpy(module.val_logits)}, draft)
     draft.replace(path)

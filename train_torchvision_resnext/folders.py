@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .resnext.image_files import SUFFIXES
+from .resnext.shown_text import shown
 
 TRAIN = "train"
 VALIDATION_NAMES = ("val", "valid", "validation", "test")
@@ -116,4 +117,4 @@ def _files(count: int) -> str:
 def _listed(names: list[str], most: int = 10) -> str:
     """Names in a row, the first few of many."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(map(shown, names[:most])) + more

@@ -22,8 +22,8 @@ from .parameters import Parameters
 class NotFiniteError(ArithmeticError):
     """Training diverged: the loss or the network's answers are NaN or infinite."""
 
-    def __init__(self, epoch: int, step: int, what: str, cause: str) -> None:
-        super().__init__(f"{what} in epoch {epoch}, step {step}: training has diverged. Likely cause: {cause}")
+    def __init__(self, where: str, what: str, cause: str) -> None:
+        super().__init__(f"{what} {where}: training has diverged. Likely cause: {cause}")
 
 
 class ClassificationModule(LightningModule):
@@ -97,7 +97,8 @@ class ClassificationModule(LightningModule):
         )
         value = loss.item()
         if not math.isfinite(value):
-            raise NotFiniteError(self.current_epoch + 1, batch_idx + 1, f"the loss is {value}", self._likely_cause())
+            where = f"in epoch {self.current_epoch + 1}, step {batch_idx + 1}"
+            raise NotFiniteError(where, f"the loss is {value}", self._likely_cause())
         self._loss_sum += value * len(logits)
         self._images += len(logits)
         return loss
@@ -120,7 +121,7 @@ class ClassificationModule(LightningModule):
         self.val_targets = torch.cat(targets).numpy()
         if not np.isfinite(self.val_logits).all():
             what = "the network's answers on the validation images are not finite"
-            raise NotFiniteError(self.current_epoch + 1, self._images, what, self._likely_cause())
+            raise NotFiniteError(f"after epoch {self.current_epoch + 1}", what, self._likely_cause())
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = make_optimizer(self.network, self._recipe)

@@ -13,6 +13,7 @@ from .charts import INK, MUTED, RIGHT, WRONG, label_style, new_figure, short
 from .resnext.image_files import read_image
 from .resnext.images import ImageError
 from .resnext.probabilities import softmax
+from .resnext.shown_text import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +47,7 @@ class Answer:
     @property
     def name(self) -> str:
         """The file with its folder, which is how images are found again in a tree of classes."""
-        return f"{self.file.parent.name}/{self.file.name}" if self.file.parent.name else self.file.name
+        return shown(f"{self.file.parent.name}/{self.file.name}" if self.file.parent.name else self.file.name)
 
 
 def answers(
@@ -117,7 +118,7 @@ def _tile(axes: "Axes", answer: Answer) -> None:
     lines = (
         (f"{short(answer.predicted, 14)}, {answer.probability:.1%}", 9, "bold", RIGHT if answer.right else WRONG),
         (f"true: {short(answer.true, 19)}", 9, "normal", INK),
-        (short(answer.file.name, 30), 7, "normal", MUTED),
+        (short(shown(answer.file.name), 30), 7, "normal", MUTED),
     )
     for number, (line, size, weight, colour) in enumerate(lines):
         place = (0, -0.03 - 0.09 * number)

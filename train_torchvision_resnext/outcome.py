@@ -2,7 +2,9 @@
 
 import csv
 import json
-from collections.abc import Mapping
+import logging
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,22 +16,29 @@ from torchvision.models import ResNet
 
 from .epochs import Listener, Row
 from .evaluation import Evaluation
-from .export import ExportError, export_onnx
+from .export import export_onnx
 from .golden_set import golden_set
-from .loading import ReadError
 from .picks import crops_of, pick
 from .planning import Plan
 from .quantising import LATER, quantise_trained
 from .report import write_report
-from .resnext.golden import GOLDEN, GoldenError, write_golden
+from .resnext.golden import GOLDEN, write_golden
 from .resnext.model_folder import ModelConfig, write_model_folder
 from .resnext.probabilities import softmax
 from .resnext.quantisation import Quantised
+from .resnext.shown_text import shown
 from .resnext.weight_files import errors_of_the_disk
+
+logger = logging.getLogger(__name__)
 
 METRICS = "metrics.json"
 METRICS_VERSION = 1
+REPORT = "report"
 ANSWERS = "validation.csv"
+ONNX = "model.onnx"
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a cell begins with that a spreadsheet computes."""
+
 REFERENCE_IMAGES = 8
 """Validation images on which an exported network is compared."""
 
@@ -51,7 +60,8 @@ class Findings:
 def write_outcome(folder: Path, plan: Plan, network: ResNet, findings: Findings, listener: Listener | None) -> None:
     """Write the model folder, whole or not at all.
 
-    An export or a golden set that fails does not cost the model: it is noted in the plan and left out.
+    Nothing but weights, configuration and figures can cost the model. Golden set, exports and report are left out where
+    they fail, and the plan notes why.
 
     Args:
         network: the best one, in evaluation mode, on the CPU, in fp32.
@@ -64,23 +74,23 @@ def write_outcome(folder: Path, plan: Plan, network: ResNet, findings: Findings,
     state = network.state_dict()
 
     def complete(draft: Path) -> None:
-        _write_golden(network, plan, draft)
+        def attempt(path: Path, write: Callable[[], None]) -> None:
+            try:
+                write()
+            except Exception as error:
+                # Whatever is wrong with an image, a font, a package or the disk, the model is worth more.
+                logger.exception("%s failed", path.name)
+                _discard(path)
+                plan.notes.append(f"{path.name} is left out: {error}")
+
+        attempt(draft / GOLDEN, lambda: _write_golden(network, plan, draft))
         if parameters.export_pth:
-            _write_pth(state, draft / f"{_file_name(plan)}.pth")
+            pth = draft / f"{_file_name(plan)}.pth"
+            attempt(pth, lambda: _write_pth(state, pth))
         if parameters.export_onnx:
-            _export(network, plan, draft)
+            attempt(draft / ONNX, lambda: _export(network, plan, draft))
         int8 = _quantise(draft, plan, findings, listener)
-        write_report(
-            draft / "report",
-            findings.evaluation,
-            findings.history,
-            [sample.path for sample in dataset.val],
-            findings.logits,
-            np.array([sample.target for sample in dataset.val], np.int64),
-            dataset.labels,
-            _sections(plan, int8),
-        )
-        _write_answers(draft / "report" / ANSWERS, plan, findings.logits)
+        attempt(draft / REPORT, lambda: _write_report(draft / REPORT, plan, findings, int8))
         _write_json(draft / METRICS, _metrics(plan, findings, int8))
 
     config = ModelConfig.of(parameters.architecture, dataset.labels, plan.start.preprocessing)
@@ -99,22 +109,36 @@ def _write_pth(state: Mapping[str, torch.Tensor], path: Path) -> None:
         torch.save(state, path)
 
 
+def _discard(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _export(network: ResNet, plan: Plan, draft: Path) -> None:
     preprocessing = plan.start.preprocessing
-    try:
-        reference = crops_of(pick(plan.dataset.val, REFERENCE_IMAGES, plan.parameters.seed), preprocessing)
-        export_onnx(network, plan.dataset.labels, preprocessing, draft / "model.onnx", reference)
-    except (ExportError, ReadError) as error:
-        plan.notes.append(f"model.onnx is left out: {error}")
+    reference = crops_of(pick(plan.dataset.val, REFERENCE_IMAGES, plan.parameters.seed), preprocessing)
+    export_onnx(network, plan.dataset.labels, preprocessing, draft / ONNX, reference)
 
 
 def _write_golden(network: ResNet, plan: Plan, draft: Path) -> None:
-    try:
-        golden = golden_set(network, plan.dataset.val, plan.start.preprocessing, plan.parameters.seed)
-    except (GoldenError, ReadError) as error:
-        plan.notes.append(f"{GOLDEN} is left out: {error}")
-        return
-    write_golden(draft, golden)
+    write_golden(draft, golden_set(network, plan.dataset.val, plan.start.preprocessing, plan.parameters.seed))
+
+
+def _write_report(folder: Path, plan: Plan, findings: Findings, int8: Quantised | None) -> None:
+    val = plan.dataset.val
+    write_report(
+        folder,
+        findings.evaluation,
+        findings.history,
+        [sample.path for sample in val],
+        findings.logits,
+        np.array([sample.target for sample in val], np.int64),
+        plan.dataset.labels,
+        _sections(plan, int8),
+    )
+    _write_answers(folder / ANSWERS, plan, findings.logits)
 
 
 def _quantise(draft: Path, plan: Plan, findings: Findings, listener: Listener | None) -> Quantised | None:
@@ -167,8 +191,13 @@ def _write_answers(path: Path, plan: Plan, logits: NDArray[np.float32]) -> None:
         table.writerow(["file", "true", "predicted", "probability", "probability_of_true"])
         for sample, row in zip(plan.dataset.val, softmax(logits), strict=True):
             best = int(row.argmax())
-            name = sample.path.relative_to(root).as_posix()
-            table.writerow([name, labels[sample.target], labels[best], row[best], row[sample.target]])
+            words = (sample.path.relative_to(root).as_posix(), labels[sample.target], labels[best])
+            table.writerow([*map(_cell, words), row[best], row[sample.target]])
+
+
+def _cell(text: str) -> str:
+    """A name as spreadsheets show it; what begins like a formula they would compute."""
+    return f"'{shown(text)}" if text.startswith(FORMULA) else shown(text)
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """Everything that is settled, and everything that could stand in the way, before the first step of training."""
 
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +18,6 @@ from .parameters import Parameters
 from .resnext.devices import DeviceError, resolve_device, resolve_precision
 from .resnext.quantisation import QuantisationError, require_packages
 from .run_folder import RunFolderError, room_for, writable
-
-logger = logging.getLogger(__name__)
 
 QUICK = ("bf16", "fp16")
 """What training takes under `auto`: bf16 needs no loss scaling."""
@@ -93,11 +90,13 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener) -> Plan:
             room_for(start.network, output_folder)
     if problems or dataset is None or start is None:
         raise TrainingError(problems)
-    notes = [*dataset.notes, *start.notes, f"on {device} in {precision}"]
-    for note in notes:
-        logger.info(note)
+    notes = [*dataset.notes, *start.notes, f"on {_named(device)} in {precision}"]
     workers = worker_count(parameters.num_workers, device, os.cpu_count() or 1)
     return Plan(parameters, dataset, start, device, precision, workers, output_folder, notes)
+
+
+def _named(device: torch.device) -> str:
+    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else f"the {device.type.upper()}"
 
 
 def _look_at(folder: Path, output_folder: Path, parameters: Parameters, listener: Listener) -> Dataset:

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from .dataset import Sample
-from .epochs import Listener, StopRequestedError
+from .epochs import Listener
 from .loading import Batch, Images, evaluation_loader
 from .picks import pick
 from .planning import TRAINED, Plan
 from .resnext.quantisation import CALIBRATION, Quantised, quantise
+from .stopping import StopRequestedError
 
 logger = logging.getLogger(__name__)
 

@@ -9,11 +9,13 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from .parameters import Parameters
 from .resnext.weight_files import errors_of_the_disk
@@ -25,6 +27,14 @@ FORMAT_VERSION = 1
 RUN = "run.json"
 MODEL = "model"
 AUTO = "auto"
+
+DRAFT = ".draft"
+"""Ending of a file that takes its place when it is whole."""
+
+ABANDONED_S = 3600
+"""A draft this old beside the runs was left by a process that was killed."""
+
+IMAGES_CHANGED = "the images have changed"
 
 FREE_TO_CHANGE = {
     "output_folder",
@@ -59,6 +69,19 @@ class RunFolder:
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
+    @property
+    def tracking(self) -> Path:
+        """Where trackers remember which run of theirs this is."""
+        return self.checkpoints / "tracking.json"
+
+    def abandoned(self) -> "list[RunFolder]":
+        """Other runs beside this one that are not finished, and that no process is at."""
+        return [
+            run
+            for run in map(RunFolder, sorted(path.parent for path in self.path.parent.glob(f"*/{RUN}")))
+            if run != self and run.checkpoints.is_dir() and not run.is_in_use
+        ]
+
     def note_epoch(self, number: int, figures: Mapping[str, Any]) -> None:
         """Write all that is known of an epoch, counted from 1; one repeated after an interruption is replaced."""
         path = self.path / "epochs" / f"{number:04}.json"
@@ -77,15 +100,16 @@ class RunFolder:
         """The best network so far and its logits."""
         return self.checkpoints / "best.safetensors"
 
-    def describe(self, parameters: Parameters, fingerprint: str, finished: bool) -> None:
+    def describe(self, parameters: Parameters, fingerprint: str, labels: Sequence[str], finished: bool) -> None:
         """Write `run.json`, whole or not at all."""
         content = {
             "format_version": FORMAT_VERSION,
             "finished": finished,
             "dataset_fingerprint": fingerprint,
+            "labels": list(labels),
             "parameters": parameters.to_strings(),
         }
-        draft = self.path / f".{RUN}-{uuid.uuid4().hex}"
+        draft = self.path / f"{RUN}{DRAFT}"
         draft.write_text(json.dumps(content, indent=2), encoding="utf-8")
         draft.replace(self.path / RUN)
 
@@ -112,7 +136,7 @@ class RunFolder:
             if key not in FREE_TO_CHANGE and theirs.get(key) != ours
         ]
         if content["dataset_fingerprint"] != fingerprint:
-            differences.append("the images have changed")
+            differences.append(IMAGES_CHANGED)
         if content.get("finished"):
             differences.append("it is finished")
         if not self.last.is_file():
@@ -121,26 +145,45 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from resuming this run meanwhile. Raises: RunFolderError if one is at it."""
-        with (self.path / ".lock").open("w") as file:
-            if not _lock(file):
-                raise RunFolderError(f"resume: another process is training in {self.path}")
-            try:
-                yield
-            finally:
-                (self.path / ".lock").unlink(missing_ok=True)
+        """Keep others from resuming this run meanwhile; the system lets go of it when the process ends, however.
+
+        Raises:
+            RunFolderError: another process, or another task of this one, is training in it.
+        """
+        # Beside the checkpoints, so that it goes with them; not removed here, for another process may wait for it.
+        self.checkpoints.mkdir(exist_ok=True)
+        try:
+            lock = FileLock(self.checkpoints / ".lock", timeout=0, thread_local=False)
+            lock.acquire()
+        except Timeout as error:
+            raise RunFolderError(f"resume: another process is training in {self.path}") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     @property
     def is_in_use(self) -> bool:
         """Whether another process is training in it."""
-        try:
-            with (self.path / ".lock").open("r+") as file:
-                return not _lock(file)
-        except OSError:
+        if not self.checkpoints.is_dir():
             return False
+        try:
+            with self.locked():
+                return False
+        except RunFolderError:
+            return True
+
+    def remove_drafts(self) -> None:
+        """Remove what a killed process left half written. Call it with the lock held."""
+        for draft in (
+            *self.path.glob(f".{MODEL}-*"),
+            *self.path.glob(f"*{DRAFT}"),
+            *self.checkpoints.glob(f"*{DRAFT}"),
+        ):
+            _remove(draft)
 
     def clear(self) -> None:
-        """Remove what only an unfinished run needs."""
+        """Remove what only an unfinished run needs. Call it when the lock is free: an open file stays on Windows."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def discard_if_empty(self) -> None:
@@ -149,8 +192,13 @@ class RunFolder:
             shutil.rmtree(self.path, ignore_errors=True)
 
 
-def open_run(output_folder: Path, parameters: Parameters, fingerprint: str, notes: list[str]) -> RunFolder:
+def open_run(
+    output_folder: Path, parameters: Parameters, fingerprint: str, labels: Sequence[str], notes: list[str]
+) -> RunFolder:
     """The run to resume, or a new one.
+
+    `auto` takes a run of these very images only. A run that is named also goes on with other images of the same
+    classes: a file that was lost since must not cost the run.
 
     Args:
         output_folder: exists.
@@ -168,22 +216,28 @@ def open_run(output_folder: Path, parameters: Parameters, fingerprint: str, note
         notes.append(f"resume=auto: no interrupted run of these parameters and images in {output_folder}; started anew")
     elif parameters.resume:
         run = RunFolder(Path(parameters.resume).expanduser())
-        if differences := run.mismatch(parameters, fingerprint):
+        differences = run.mismatch(parameters, fingerprint)
+        if differences == [IMAGES_CHANGED] and run.read().get("labels") == list(labels):
+            notes.append(f"{IMAGES_CHANGED} since this run began: the epochs from here on are of the present ones")
+        elif differences:
             raise RunFolderError(f"resume: {run.path} cannot go on: {'; '.join(differences)}")
         return _resumed(run, notes)
     run = RunFolder(_new_place(output_folder))
     run.checkpoints.mkdir(parents=True)
-    run.describe(parameters, fingerprint, finished=False)
+    run.describe(parameters, fingerprint, labels, finished=False)
     return run
 
 
 def writable(output_folder: Path) -> Path:
     """Make the folder and try to write into it. Raises: RunFolderError."""
-    trial = output_folder / f".trial-{uuid.uuid4().hex}"
+    trial = output_folder / f"{uuid.uuid4().hex}{DRAFT}"
     try:
         output_folder.mkdir(parents=True, exist_ok=True)
         trial.touch()
         trial.unlink()
+        for draft in output_folder.glob(f"*{DRAFT}"):
+            if time.time() - draft.stat().st_mtime > ABANDONED_S:
+                _remove(draft)
     except OSError as error:
         raise RunFolderError(
             f"output_folder = {str(output_folder)!r} cannot be written to: {error.strerror}"
@@ -224,14 +278,8 @@ def _new_place(output_folder: Path) -> Path:
     return place
 
 
-def _lock(file: IO[str]) -> bool:
-    """Whether the lock was free. The system lets go of it when the process ends, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: an open file cannot be removed there, which has to do.
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+def _remove(draft: Path) -> None:
+    if draft.is_dir() and not draft.is_symlink():
+        shutil.rmtree(draft, ignore_errors=True)
+    else:
+        draft.unlink(missing_ok=True)

@@ -7,11 +7,12 @@ folder `mlruns` wherever the user happens to be. A task that tracks with this mo
 STUDIO it is the same kind of task: its pages of curves are opened by `CDnnTrainTask`.
 """
 
+import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -33,6 +34,8 @@ CLIENT_LIMITS = {
 """A server that hangs costs the training 40 seconds, once; MLflow's own limits add up to a quarter of an hour a
 request. What the user has set in the environment stays."""
 
+MLFLOW_RUN, TENSORBOARD_RUN = "mlflow_run_id", "tensorboard_folder"
+
 PARAMETERS_A_REQUEST = 100
 """MLflow's limit."""
 
@@ -47,6 +50,8 @@ class _Tracker(Protocol):
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None: ...
 
     def log_artifacts(self, path: Path) -> None: ...
+
+    def end_abandoned(self, runs: Iterable[str]) -> None: ...
 
     def close(self, status: str) -> None: ...
 
@@ -66,6 +71,9 @@ class Tracking:
         self, name: str, mlflow_uri: str, mlflow_store: Path, tensorboard_dir: Path, tensorboard_uri: str = ""
     ) -> None:
         self.name = name
+        self._title = ""
+        self._memo: Path | None = None
+        self._known: dict[str, str] = {}
         self.notes: list[str] = []
         """What the user should know, one sentence each."""
         self.store: TrackingStore | None = None
@@ -79,14 +87,27 @@ class Tracking:
         self._trackers: list[_Tracker] = []
         self._limits: set[str] = set()
 
+    def of_run(self, title: str, memo: Path) -> Self:
+        """Say which run it is, before entering.
+
+        Args:
+            title: begins its name; the time it starts follows.
+            memo: a file that remembers it, so that the same one goes on when the training does.
+        """
+        self._title, self._memo, self._known = title, memo, _read_memo(memo)
+        return self
+
     def __enter__(self) -> Self:
         self._limits = {key for key in CLIENT_LIMITS if key not in os.environ}
         os.environ.update({key: CLIENT_LIMITS[key] for key in self._limits})
-        stamp = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+        run = f"{self._title} {datetime.now():%Y-%m-%d_%H-%M-%S}".strip()
         with self._noted("MLflow cannot be used"):
-            self._open_mlflow(stamp)
+            self._open_mlflow(run)
         with self._noted("TensorBoard cannot be used"):
-            self._open_tensorboard(stamp)
+            self._open_tensorboard(run)
+        if self._memo is not None:
+            with self._noted("the run cannot be remembered"):
+                self._memo.write_text(json.dumps(self._known), encoding="utf-8")
         return self
 
     def __exit__(
@@ -102,6 +123,15 @@ class Tracking:
         """Log settings, under their names; values are written as text."""
         self._each(lambda tracker: tracker.log_parameters(parameters))
 
+    def end_abandoned(self, memos: Iterable[Path]) -> None:
+        """Mark runs that a killed training left as killed where they are still said to run.
+
+        Args:
+            memos: of trainings that nobody is at any more.
+        """
+        known = [memo[MLFLOW_RUN] for memo in map(_read_memo, memos) if MLFLOW_RUN in memo]
+        self._each(lambda tracker: tracker.end_abandoned(known))
+
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Log figures of one epoch or step."""
         self._each(lambda tracker: tracker.log_metrics(metrics, step))
@@ -110,22 +140,25 @@ class Tracking:
         """Log a file, or a folder with all that is in it under the folder's name."""
         self._each(lambda tracker: tracker.log_artifacts(path))
 
-    def _open_mlflow(self, stamp: str) -> None:
+    def _open_mlflow(self, name: str) -> None:
         self.store = open_mlflow(self._mlflow_uri, self._mlflow_store)
+        known = self._known.get(MLFLOW_RUN)
         try:
-            run = _Mlflow(self.store.uri, self.name, stamp)
+            run = _Mlflow(self.store.uri, self.name, name, known)
         except Exception as error:
             # A program may answer as MLflow does and be none, or be one that refuses to log.
             if self.store.uri != self._mlflow_uri:
                 raise
             self.store = file_store(self._mlflow_uri, self._mlflow_store, f"it takes no run ({_reason(error)})")
-            run = _Mlflow(self.store.uri, self.name, stamp)
+            run = _Mlflow(self.store.uri, self.name, name, known)
         if self.store.note:
             self.notes.append(self.store.note)
+        self._known[MLFLOW_RUN] = run.run_id
         self._trackers.append(run)
 
-    def _open_tensorboard(self, stamp: str) -> None:
-        self._trackers.append(_TensorBoard(self._tensorboard_dir / self.name / stamp))
+    def _open_tensorboard(self, name: str) -> None:
+        folder = self._known.setdefault(TENSORBOARD_RUN, re.sub(r"[^\w.-]", "_", name))
+        self._trackers.append(_TensorBoard(self._tensorboard_dir / self.name / folder))
         if not self._tensorboard_uri:
             return
         try:
@@ -158,10 +191,22 @@ class _Mlflow:
 
     name = "MLflow"
 
-    def __init__(self, uri: str, experiment: str, run: str) -> None:
+    def __init__(self, uri: str, experiment: str, run: str, known: str | None) -> None:
+        from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient
 
         self._client = MlflowClient(tracking_uri=uri)
+        self._logged: set[str] = set()
+        self.run_id: str = known or ""
+        if known:
+            try:
+                # MLflow refuses to be told a parameter anew.
+                self._logged = set(self._client.get_run(known).data.params)
+                self._client.update_run(known, status="RUNNING")
+            except MlflowException as error:
+                logger.info("the run %s cannot go on in MLflow, another one begins: %s", known, error)
+            else:
+                return
         found = self._client.get_experiment_by_name(experiment)
         if found is None:
             experiment_id = self._client.create_experiment(experiment)
@@ -170,14 +215,15 @@ class _Mlflow:
         else:
             # The user has deleted it; its name stays taken, and its deletion is not ours to undo.
             experiment_id = self._client.create_experiment(f"{experiment} {run}")
-        self._run_id = self._client.create_run(experiment_id, run_name=run).info.run_id
+        self.run_id = self._client.create_run(experiment_id, run_name=run).info.run_id
 
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
 
-        entries = (Param(_key(name), str(value)) for name, value in parameters.items())  # type: ignore[no-untyped-call]
+        new = {_key(name): str(value) for name, value in parameters.items()}
+        entries = (Param(key, value) for key, value in new.items() if key not in self._logged)  # type: ignore[no-untyped-call]
         while batch := list(islice(entries, PARAMETERS_A_REQUEST)):
-            self._client.log_batch(self._run_id, params=batch, synchronous=True)
+            self._client.log_batch(self.run_id, params=batch, synchronous=True)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         from mlflow.entities import Metric
@@ -187,16 +233,25 @@ class _Mlflow:
             Metric(_key(name), float(value), now_ms, step)  # type: ignore[no-untyped-call]
             for name, value in metrics.items()
         ]
-        self._client.log_batch(self._run_id, metrics=entries, synchronous=True)
+        self._client.log_batch(self.run_id, metrics=entries, synchronous=True)
 
     def log_artifacts(self, path: Path) -> None:
         if path.is_dir():
-            self._client.log_artifacts(self._run_id, str(path), artifact_path=path.name)
+            self._client.log_artifacts(self.run_id, str(path), artifact_path=path.name)
         else:
-            self._client.log_artifact(self._run_id, str(path))
+            self._client.log_artifact(self.run_id, str(path))
+
+    def end_abandoned(self, runs: Iterable[str]) -> None:
+        from mlflow.exceptions import MlflowException
+
+        for run in runs:
+            # It may have been deleted, or be of another server.
+            with suppress(MlflowException):
+                if self._client.get_run(run).info.status == "RUNNING":
+                    self._client.set_terminated(run, "KILLED")
 
     def close(self, status: str) -> None:
-        self._client.set_terminated(self._run_id, status)
+        self._client.set_terminated(self.run_id, status)
 
 
 class _TensorBoard:
@@ -223,8 +278,27 @@ class _TensorBoard:
     def log_artifacts(self, path: Path) -> None:
         pass
 
+    def end_abandoned(self, runs: Iterable[str]) -> None:
+        pass
+
     def close(self, status: str) -> None:
         self._writer.close()
+
+
+def _read_memo(memo: Path | None) -> dict[str, str]:
+    """Names of the run in each tracker; empty where nothing is remembered."""
+    if memo is None:
+        return {}
+    try:
+        content = json.loads(memo.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    known = content if isinstance(content, dict) else {}
+    return {key: known[key] for key in (MLFLOW_RUN, TENSORBOARD_RUN) if _is_name(known.get(key))}
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"\w[\w.-]*", value) is not None
 
 
 def _reason(error: Exception) -> str:

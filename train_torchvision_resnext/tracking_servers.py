@@ -1,6 +1,7 @@
 """The pages that STUDIO shows, MLflow's and TensorBoard's: find the server that answers, else start one."""
 
 import logging
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -88,7 +89,18 @@ def _is_tensorboard(uri: str) -> bool:
 
 
 def _get(address: str) -> str:
-    """The page at this address; empty where none is to be had."""
+    """The page at this address; empty where there is none within twice `PROBE_TIMEOUT_S`.
+
+    The client's own limit is one between two bytes: a server that sends one now and then would hold it for ever.
+    """
+    pages: list[str] = []
+    thread = threading.Thread(target=lambda: pages.append(_fetched(address)), daemon=True)
+    thread.start()
+    thread.join(2 * PROBE_TIMEOUT_S)
+    return pages[0] if pages else ""
+
+
+def _fetched(address: str) -> str:
     import requests
 
     try:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 from ikomia import core, dataprocess
@@ -10,6 +11,7 @@ from ikomia.dataprocess.io import DataDictIO
 
 from train_torchvision_resnext.epoch_line import epoch_line
 from train_torchvision_resnext.parameters import Parameters, read_host_map
+from train_torchvision_resnext.stopping import Signals
 
 logger = logging.getLogger("ikomia.train_torchvision_resnext")
 """Below the host's own, so that its lines go where the host's go: the terminal, its log file, STUDIO's log."""
@@ -95,32 +97,60 @@ class TrainResNeXt(dataprocess.CDnnTrainTask):
         self._stop.set()
 
     def run(self):
-        from train_torchvision_resnext.epochs import Listener
-        from train_torchvision_resnext.tracking import Tracking
-        from train_torchvision_resnext.training import train
-
+        # Before the imports, which take seconds: from here on a Stop counts.
         self._stop.clear()
         self._steps_done = 0
-        model_folder = self.get_output(MODEL_FOLDER)
-        model_folder.set_path("")
+        self.get_output(MODEL_FOLDER).set_path("")
         self.get_output(RESULTS).clear_data()
+        with Signals() as signals:
+            self._train(lambda: self._stop.is_set() or signals.received is not None)
+        if signals.received:
+            model = self.get_output(RESULTS).data["model_folder"]
+            kept = (
+                f"its best model so far is in {model}, and resume = auto goes on" if model else "there is no model yet"
+            )
+            signals.act(f"training was stopped by {signals.name}; {kept}")
+
+    def _train(self, stop_requested):
+        from train_torchvision_resnext.epochs import Listener
+        from train_torchvision_resnext.tracking import Tracking
+        from train_torchvision_resnext.training import stopped_at_once, train
+
         parameters = self.get_param_object().parameters
+        self.begin_task_run()
+        if stop_requested():
+            # Nothing is worth waiting for any more, such as the start of a server.
+            self._hand_on(stopped_at_once(), [])
+            self.end_task_run()
+            return
+        folder = self._dataset_folder()
         servers = config.main_cfg
-        with Tracking(
+        tracking = Tracking(
             NAME,
             servers["mlflow"]["tracking_uri"],
             Path(servers["mlflow"]["store_uri"]),
             Path(servers["tensorboard"]["log_uri"]),
             servers["tensorboard"]["tracking_uri"],
-        ) as tracking:
-            self.begin_task_run()
-            tracking.log_parameters(parameters.to_strings())
-            listener = Listener(
-                progress=self._progress,
-                stop_requested=self._stop.is_set,
-                epoch=lambda row: self._tell(row, parameters, tracking),
+        )
+        with ExitStack() as while_it_runs:
+
+            def begins(run):
+                title = f"{folder.name} {parameters.architecture.name}"
+                while_it_runs.enter_context(tracking.of_run(title, run.tracking))
+                tracking.log_parameters(parameters.to_strings())
+                tracking.end_abandoned(other.tracking for other in run.abandoned())
+
+            result = train(
+                folder,
+                parameters,
+                Listener(
+                    begins=begins,
+                    progress=self._progress,
+                    stop_requested=stop_requested,
+                    epoch=lambda row: self._tell(row, parameters, tracking),
+                    say=logger.info,
+                ),
             )
-            result = train(self._dataset_folder(), parameters, listener)
             if result.model_folder:
                 tracking.log_artifacts(result.model_folder)
         self._hand_on(result, tracking.notes)
@@ -162,6 +192,8 @@ class TrainResNeXt(dataprocess.CDnnTrainTask):
             "history": [dict(row) for row in result.history],
             "notes": [*result.notes, *notes],
         }
+        for note in notes:
+            logger.info(note)
 
 
 class TrainResNeXtParamFactory(dataprocess.CTaskParamFactory):

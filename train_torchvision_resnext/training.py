@@ -3,7 +3,7 @@
 import errno
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,22 +12,28 @@ import numpy as np
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from numpy.typing import NDArray
 from torch import nn
 
-from .epochs import Bar, EpochKeeper, Listener, Row, StopRequestedError, Watch, load_best
+from .epochs import Bar, EpochKeeper, InPlace, Listener, Row, Watch, load_best
 from .evaluation import Evaluation, evaluate
 from .features import Runner
 from .lightning_module import ClassificationModule, NotFiniteError
 from .loading import ReadError
 from .memory import kept_memory
-from .outcome import Findings, write_outcome
+from .outcome import REPORT, Findings, write_outcome
 from .parameters import Parameters
 from .planning import TRAINED, Plan, TrainingError, make_plan
 from .resnext.devices import full_fp32, is_out_of_memory
 from .resnext.threads import fixed_threads
 from .run_folder import RunFolder, RunFolderError, open_run
+from .stopping import StopRequestedError
 from .subject import Subject, make_subject, validation_images
+
+LARGEST_LOSS = 104.0
+"""Nats. With a mean cross-entropy above it, the true class's probability is 0 in fp32, whose least number is e^-103.3:
+nothing was learned, whatever a lucky guess is worth."""
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 """Lightning's names."""
@@ -67,14 +73,23 @@ def train(folder: Path, parameters: Parameters, listener: Listener | None = None
     listener = listener or Listener()
     try:
         plan = make_plan(folder, parameters, listener)
-        run = open_run(plan.output_folder, parameters, plan.dataset.fingerprint, plan.notes)
+        run = open_run(plan.output_folder, parameters, plan.dataset.fingerprint, plan.dataset.labels, plan.notes)
         try:
             with run.locked(), kept_memory(plan.device), fixed_threads():
-                return _train_in(run, plan, listener)
+                run.remove_drafts()
+                listener.begins(run)
+                told = _tell(plan.notes, 0, listener)
+                result = _train_in(run, plan, listener)
+            if not result.stopped:
+                run.clear()
+            _tell(result.notes, told, listener)
+            if result.model_folder:
+                listener.say(f"the model is in {result.model_folder}, its report in {result.model_folder / REPORT}")
+            return result
         finally:
             run.discard_if_empty()
     except StopRequestedError:
-        return _nothing(["stopped before training began"])
+        return stopped_at_once()
     except (RunFolderError, ReadError) as error:
         raise TrainingError([str(error)]) from error
     except OSError as error:
@@ -83,32 +98,66 @@ def train(folder: Path, parameters: Parameters, listener: Listener | None = None
 
 def _train_in(run: RunFolder, plan: Plan, listener: Listener) -> Result:
     keeper = EpochKeeper(run, plan.dataset.labels, plan.parameters.early_stopping_patience, listener)
-    stopped, diverged = False, ""
+    stopped, failure = False, ""
     try:
         _fit(make_subject(plan, listener), run, plan, keeper, listener)
+        failure = _divergence(keeper, plan.parameters)
     except StopRequestedError:
         stopped = True
+    except SIGTERMException:
+        # The trainer hears the signal beside whoever listens for it here; by itself it is the caller's affair.
+        if not listener.stop_requested():
+            raise
+        stopped = True
     except NotFiniteError as error:
-        diverged = str(error)
+        failure = str(error)
+    except ReadError as error:
+        failure = (
+            f"{error}. Put the file back and set resume to auto, or go on without it with resume = {str(run.path)!r}"
+        )
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
         raise TrainingError([_memory_problem(plan.parameters)]) from error
     if keeper.best_epoch == 0:
-        if diverged:
-            raise TrainingError([f"{diverged}. No epoch was completed, so that there is no model to keep"])
+        if failure:
+            raise TrainingError([f"{failure}. No epoch was completed, so that there is no model to keep"])
         return _nothing([*plan.notes, "stopped before the first epoch was over: there is no model to keep"])
     if stopped:
-        plan.notes.append(f"stopped by the user in epoch {len(keeper.history) + 1} of {plan.parameters.epochs}")
-    evaluation = _write_best(run, plan, keeper, listener, in_a_hurry=stopped)
-    if diverged:
-        raise TrainingError([f"{diverged}. The model of epoch {keeper.best_epoch} is kept in {run.model}"])
+        plan.notes.append(
+            f"stopped by the user in epoch {len(keeper.history) + 1} of {plan.parameters.epochs}; resume = auto goes on"
+        )
+    evaluation = _write_best(run, plan, keeper, listener, in_a_hurry=stopped or bool(failure))
+    if failure:
+        raise TrainingError([f"{failure}. The model of epoch {keeper.best_epoch} is kept in {run.model}"])
     if not stopped:
-        run.describe(plan.parameters, plan.dataset.fingerprint, finished=True)
-        run.clear()
+        run.describe(plan.parameters, plan.dataset.fingerprint, plan.dataset.labels, finished=True)
     listener.progress(1.0)
     notes = (*plan.notes, *evaluation.notes)
     return Result(run.model, evaluation, tuple(keeper.history), keeper.best_epoch, notes, stopped)
+
+
+def _tell(notes: Sequence[str], already: int, listener: Listener) -> int:
+    """Say the notes that were not said yet; returns how many there are."""
+    for note in notes[already:]:
+        listener.say(note)
+    return len(notes)
+
+
+def _divergence(keeper: EpochKeeper, parameters: Parameters) -> str:
+    """What a training came to whose numbers stayed finite without meaning anything; empty if they do mean something."""
+    best = keeper.history[keeper.best_epoch - 1]
+    if best["val_loss"] <= LARGEST_LOSS:
+        return ""
+    return (
+        f"the validation loss of the best epoch, {keeper.best_epoch}, is {best['val_loss']:.3g}: training has "
+        f"diverged. Likely cause: learning_rate {parameters.learning_rate:g} is too high; try a tenth of it"
+    )
+
+
+def stopped_at_once() -> Result:
+    """What comes of a training that was stopped before it began."""
+    return _nothing(["stopped before training began"])
 
 
 def _nothing(notes: list[str]) -> Result:
@@ -128,7 +177,7 @@ def _fit(subject: Subject, run: RunFolder, plan: Plan, keeper: EpochKeeper, list
             accelerator="gpu" if plan.device.type == "cuda" else "cpu",
             devices=[plan.device.index] if plan.device.type == "cuda" else 1,
             # Trained in this process alone, also where a cluster's variables are set.
-            plugins=[LightningEnvironment()],
+            plugins=[LightningEnvironment(), InPlace()],
             precision=PRECISIONS[plan.precision],  # type: ignore[arg-type]
             max_epochs=parameters.epochs,
             accumulate_grad_batches=parameters.gradient_accumulation,
@@ -177,7 +226,10 @@ def _write_best(run: RunFolder, plan: Plan, keeper: EpochKeeper, listener: Liste
         if plan.precision != "fp32":
             plan.notes.append(f"the figures are those of {plan.precision}, in which it was trained")
     elif plan.precision != "fp32" or plan.device.type != "cpu" or plan.parameters.caches_features:
-        logits = _exact_logits(network, plan)
+        try:
+            logits = _exact_logits(network, plan)
+        except ReadError as error:
+            plan.notes.append(f"the figures are those of {plan.precision}, in which it was trained: {error}")
     targets = np.array([sample.target for sample in plan.dataset.val], np.int64)
     evaluation = evaluate(logits, targets, plan.dataset.labels)
     plan.notes.append(f"the model is that of epoch {keeper.best_epoch} of {len(keeper.history)}")

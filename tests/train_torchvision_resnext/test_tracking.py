@@ -1,5 +1,6 @@
 """With real MLflow servers on free ports of this machine, ended after the tests."""
 
+import contextlib
 import http.server
 import json
 import os
@@ -430,3 +431,29 @@ def _until(condition, seconds=30):
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.1)
+
+
+def test_a_server_that_drips_holds_nothing_up(store, tensorboard):
+    """A byte each second keeps any limit from one byte to the next."""
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip():
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                with contextlib.suppress(OSError):
+                    while not ended.wait(0.5):
+                        connection.sendall(b"O")
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        try:
+            uri = f"http://localhost:{server.getsockname()[1]}"
+            with Tracking("train_test", uri, store, tensorboard) as tracking:
+                tracking.log_metrics({"loss": 1.0}, 1)
+            assert dripping.is_alive(), "the server gave up, and proved nothing"
+        finally:
+            ended.set()
+            dripping.join()
+    assert any("file store" in note for note in tracking.notes)

@@ -439,7 +439,7 @@ def test_a_full_disk_leaves_no_half_model_and_the_run_can_go_on(digits, tmp_path
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(outcome, "write_report", full)
+        patch.setattr(outcome, "_write_json", full)
         with pytest.raises(TrainingError, match=r"the disk is full.*make room.*resume=auto then goes on"):
             train(digits, settings(tmp_path))
     (run,) = tmp_path.glob("*/run.json")
@@ -498,4 +498,4 @@ def test_bf16_is_close_to_fp32(digits, tmp_path):
     ]
     bf16, fp32 = (result.evaluation.top1 for result in results)
     assert bf16 == pytest.approx(fp32, abs=0.2)
-    assert "on cpu in bf16" in results[0].notes
+    assert "on the CPU in bf16" in results[0].notes

@@ -1,0 +1,69 @@
+"""Who asks a training to end: the host's Stop, Ctrl-C, or the system's request to terminate."""
+
+import signal
+import threading
+from types import FrameType, TracebackType
+
+from typing_extensions import Self
+
+HEARD = (signal.SIGINT, signal.SIGTERM)
+ALREADY_ENDING = "asked a second time: ending at once"
+
+
+class StopRequestedError(Exception):
+    """The user wants training to end."""
+
+
+class Signals:
+    """While it is entered, the first Ctrl-C or SIGTERM is noted and asks training to end; a second one acts at once.
+
+    Without it either would break off a step, and hours of training would be lost. Only the main thread is told of
+    signals; entered in another one, as in STUDIO, it hears none.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            # A handler that was not set in Python cannot be put back, and is left alone.
+            found = {number: signal.getsignal(number) for number in HEARD}
+            self._before = {number: handler for number, handler in found.items() if handler is not None}
+            for number in self._before:
+                signal.signal(number, self._hear)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  # what getsignal gave
+        self._before = {}
+
+    @property
+    def name(self) -> str:
+        """What a person calls the signal that was received; empty without one."""
+        if self.received is None:
+            return ""
+        return "Ctrl-C" if self.received is signal.SIGINT else self.received.name
+
+    def act(self, message: str) -> None:
+        """Let what was received do what it would have done, now that nothing can be lost by it. Call it when left.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was received; with the message.
+        """
+        if self.received is signal.SIGINT and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            raise KeyboardInterrupt(message)
+        if self.received is not None:
+            signal.raise_signal(self.received)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self.received is None:
+            self.received = signal.Signals(number)
+            return
+        self.__exit__(None, None, None)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt(ALREADY_ENDING)
+        signal.raise_signal(number)
