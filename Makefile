@@ -5,7 +5,7 @@ STUDIO := .venv-studio
 PLUGINS := infer_torchvision_resnext train_torchvision_resnext
 CODE := $(PLUGINS) tests examples benchmarks comparison tools
 
-.PHONY: sync demo test test-studio test-packages check format bench compare package publish docs notebooks screenshots \
+.PHONY: sync demo test test-older-processor test-studio test-packages check format bench compare package publish docs notebooks screenshots \
 	clean
 
 demo: $(VENV)/installed
@@ -13,6 +13,13 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(PYTHON) -m pytest
+
+# The same answers on a processor without AVX512, bf16 and VNNI, which these limits of OpenVINO, oneDNN and torch emulate.
+test-older-processor: $(VENV)/installed
+	OV_CPU_MAX_ISA=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(PYTHON) -m pytest \
+		tests/infer_torchvision_resnext/runtimes tests/infer_torchvision_resnext/test_classifier.py \
+		tests/infer_torchvision_resnext/resnext/test_devices.py tests/infer_torchvision_resnext/resnext/test_quantisation.py \
+		tests/test_workflow_answers.py
 
 check: $(VENV)/installed
 	$(PYTHON) -m ruff format --check $(CODE)

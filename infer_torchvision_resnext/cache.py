@@ -6,12 +6,14 @@ goes when the folder grows beyond its bound.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -25,6 +27,16 @@ MAX_BYTES = 4 * 2**30
 """Bound of the folder's size: about six of the largest models, in each of their forms."""
 
 DRAFT = ".draft-"
+
+CONTENTS = ".contents.json"
+"""In an entry: SHA-256 of each file that it was made of."""
+
+SETTLED_NS = 2 * 10**9
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+
+STAMPS_TELL = os.name == "posix"
+"""Elsewhere `st_ctime` is when a file was made: files are read whole to tell whether they are the same."""
 
 T = TypeVar("T")
 
@@ -41,6 +53,8 @@ class Cache:
         self._folder = folder
         self._max_bytes = max_bytes
         self._checked = False
+        self.notes: list[str] = []
+        """What the user should know, a sentence each."""
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     @property
@@ -59,22 +73,45 @@ class Cache:
             self._folder = Path(self._temporary.name)
         return self._folder
 
-    def entry(self, kind: str, key: str, fill: Callable[[Path], None]) -> Path:
+    def entry(self, kind: str, key: str, fill: Callable[[Path], None], derived: Iterable[tuple[str, str]] = ()) -> Path:
         """The folder of an entry; `fill` writes its files if there is none, and what it raises leaves none.
+
+        One whose files are no longer what was written is made anew. Where there is no room, it and all that follow
+        lie in a temporary folder.
+
+        Args:
+            derived: kind and key of entries that were made from this one, and are forgotten with it.
 
         Raises:
             OSError: the cache cannot be written.
         """
         place = self.folder / kind / key
         if place.is_dir():
-            with contextlib.suppress(OSError):
-                os.utime(place)
-            return place
+            if self._is_whole(place):
+                with contextlib.suppress(OSError):
+                    os.utime(place)
+                return place
+            logger.warning("%s in the cache is not what was written there, it is made anew", kind)
+            for damaged in ((kind, key), *derived):
+                self.forget(*damaged)
+        try:
+            return self._filled(place, fill)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            self._give_up(error)
+        return self._filled(self.folder / kind / key, fill)
+
+    def _filled(self, place: Path, fill: Callable[[Path], None]) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         draft = place.with_name(f"{DRAFT}{uuid.uuid4().hex}")
         draft.mkdir()
         try:
             fill(draft)
+            contents = {
+                file.relative_to(draft).as_posix(): sha256_of(file) for file in draft.rglob("*") if file.is_file()
+            }
+            (draft / CONTENTS).write_text(json.dumps(contents), encoding="utf-8")
             try:
                 draft.rename(place)
             except OSError:
@@ -85,6 +122,23 @@ class Cache:
             shutil.rmtree(draft, ignore_errors=True)
         self._prune(place)
         return place
+
+    def _is_whole(self, place: Path) -> bool:
+        """Whether an entry's files are what they were made: a bit that turned over would turn over answers."""
+        try:
+            contents = json.loads((place / CONTENTS).read_text(encoding="utf-8"))
+            return all(self.digest(place / name) == digest for name, digest in contents.items())
+        except (OSError, ValueError, AttributeError):
+            return False
+
+    def _give_up(self, error: OSError) -> None:
+        """Go on in a temporary folder."""
+        note = (
+            f"{self._folder} has no room ({os.strerror(error.errno or 0)}): nothing is kept for later; make room there"
+        )
+        logger.warning(note)
+        self.notes.append(note)
+        self._folder = None
 
     def opened(
         self,
@@ -106,7 +160,7 @@ class Cache:
             OSError: the cache cannot be written.
         """
         try:
-            return open_entry(self.entry(kind, key, fill))
+            return open_entry(self.entry(kind, key, fill, derived))
         except RuntimeError as error:
             logger.warning("%s in the cache cannot be used, it is made anew: %s", kind, error)
         for damaged in ((kind, key), *derived):
@@ -137,13 +191,16 @@ class Cache:
             logger.warning("%s cannot be written, and will be worked out again: %s", place, error)
 
     def digest(self, file: Path) -> str:
-        """SHA-256 of a file's content; remembered until its size or time of change is another."""
-        stamp = key_of(str(file.absolute()), *stamp_of(file))
-        known = self.recall("digests", stamp)
+        """SHA-256 of a file's content; remembered for as long as the system says that the file is the same."""
+        stamp = stamp_of(file)
+        key = key_of(str(file.absolute()), *stamp)
+        known = self.recall("digests", key) if STAMPS_TELL else None
         if isinstance(known, str):
             return known
         found = sha256_of(file)
-        self.note("digests", stamp, found)
+        # The system's clock ticks slowly: a change right after this one might bear the same time.
+        if stamp == stamp_of(file) and time.time_ns() - max(stamp[1:3]) > SETTLED_NS:
+            self.note("digests", key, found)
         return found
 
     def _prune(self, keep: Path) -> None:
@@ -154,9 +211,9 @@ class Cache:
                 size = sum(file.stat().st_size for file in ([place] if place.is_file() else place.rglob("*")))
                 entries.append((place.stat().st_mtime, size, place))
         total = sum(size for _, size, _ in entries)
-        newest = max((time for time, _, _ in entries), default=0.0)
-        for time, size, place in sorted(entries):
-            abandoned = place.name.startswith(DRAFT) and newest - time > 3600
+        newest = max((used for used, _, _ in entries), default=0.0)
+        for used, size, place in sorted(entries):
+            abandoned = place.name.startswith(DRAFT) and newest - used > 3600
             if place == keep or (place.name.startswith(DRAFT) and not abandoned):
                 continue
             if not abandoned and total <= self._max_bytes:
@@ -173,7 +230,11 @@ def key_of(*facts: object) -> str:
     return hashlib.sha256(json.dumps([str(fact) for fact in facts]).encode()).hexdigest()[:32]
 
 
-def stamp_of(file: Path) -> tuple[int, int]:
-    """Size in bytes, and time of the last change in nanoseconds. Raises: OSError."""
+def stamp_of(file: Path) -> tuple[int, ...]:
+    """Size, times and place of a file's content; without reading it, the best there is to tell another content by.
+
+    The time of the last change can be set by anyone, as copying does. On POSIX systems `st_ctime` is the time at which
+    the system itself saw the file change last. Raises: OSError.
+    """
     status = file.stat()
-    return (status.st_size, status.st_mtime_ns)
+    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)

@@ -1,6 +1,7 @@
 """Images → predictions. Loads what changed, nothing else."""
 
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -46,18 +47,19 @@ class Classifier:
         self._choice: Choice | None = None
         self._cache = Cache(cache_folder)
         self._pool: ThreadPoolExecutor | None = None
-        self._pool_size = 0
+        self._pool_of: tuple[int, int] = (0, 0)
         self._source = ""
         self._architecture: Architecture | None = None
         self._own_preprocessing = self._preprocessing = Preprocessing()
         self._load_ms = 0.0
+        self._lasting_notes: tuple[str, ...] = ()
 
     def prepare(self, parameters: Parameters) -> None:
         """Load the weights if they, their files or where they run changed; take over the rest as it is.
 
         Raises:
             WeightsError: the weights cannot be used.
-            DeviceError: the device, runtime or precision is not to be had here.
+            DeviceError: the device, runtime or precision cannot be used here.
         """
         where = (parameters.device, parameters.runtime, parameters.precision, parameters.threads)
         wanted = (fingerprint(parameters), parameters.guard_tolerance, *where)
@@ -71,6 +73,9 @@ class Classifier:
             self._source, self._architecture = model.source, model.architecture
             self._own_preprocessing = model.preprocessing
             self._loaded = wanted
+            self._lasting_notes = (*model.notes, *self._choice.notes(parameters), *self._cache.notes)
+            for note in self._lasting_notes:
+                logger.warning(note)
             self._load_ms = _since(start)
             logger.info("%s with %s in %s", model.architecture, model.source, self._choice.configuration)
         self._parameters = parameters
@@ -93,7 +98,7 @@ class Classifier:
             ValueError: the network's output is not finite.
         """
         runtime = self._prepared()
-        self.notes = []
+        self.notes = [*self._lasting_notes]
         self.timings_ms = {"load": self._load_ms, "preprocess": 0.0, "forward": 0.0}
         self._load_ms = 0.0
         predictions: list[Prediction] = []
@@ -140,18 +145,18 @@ class Classifier:
                     raise
                 runtime.release_memory()
                 self._note("out of memory on the GPU while resizing: resized on the CPU")
-        workers = self._workers()
         if len(images) == 1:
-            return self._preprocessing.crop(images[0], workers if self._pool_size > 1 else None)[None]
-        return np.stack(list(workers.map(self._preprocessing.crop, images)))
+            return self._preprocessing.crop(images[0])[None]
+        return np.stack(list(self._workers().map(self._preprocessing.crop, images)))
 
     def _workers(self) -> ThreadPoolExecutor:
-        count = core_count(self._parameters.threads)
-        if self._pool is None or self._pool_size != count:
-            if self._pool:
+        # Threads do not follow into a process that was forked, where the old pool would be waited for in vain.
+        wanted = (core_count(self._parameters.threads), os.getpid())
+        if self._pool is None or self._pool_of != wanted:
+            if self._pool and self._pool_of[1] == wanted[1]:
                 self._pool.shutdown()
             # Threads that wait sleep, and so cost the forward pass nothing.
-            self._pool, self._pool_size = ThreadPoolExecutor(count, "resnext-crop"), count
+            self._pool, self._pool_of = ThreadPoolExecutor(wanted[0], "resnext-crop"), wanted
         return self._pool
 
     def _run(self, runtime: Runtime, crops: Crops) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from ikomia import core, dataprocess
 from ikomia.core import config
 from ikomia.dataprocess.io import DataDictIO
 
+from infer_torchvision_resnext import __version__
 from infer_torchvision_resnext.annotation import Annotation, caption, colour_of, colours_of, draw, host_font_size
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import OLD_KEYS, Parameters, read_host_map
@@ -17,7 +18,6 @@ from infer_torchvision_resnext.regions import SMALLEST_SIDE, GraphicsItem, regio
 from infer_torchvision_resnext.resnext.images import ImageError, to_rgb
 
 NAME = "infer_torchvision_resnext"
-VERSION = "2.1.0"
 
 IMAGE, GRAPHICS, MODEL_FOLDER = 0, 1, 2
 """Inputs. The third is optional and carries the folder of a model, as the training task's output does."""
@@ -272,7 +272,7 @@ class InferResNeXtFactory(dataprocess.CTaskFactory):
     def __init__(self):
         dataprocess.CTaskFactory.__init__(self)
         self.info.name = NAME
-        self.info.version = VERSION
+        self.info.version = __version__
         self.info.short_description = "Classify images, or the objects a detector found, with ResNeXt."
         self.info.description = (
             "Image classification with ResNeXt-50 and ResNeXt-101: torchvision's ImageNet weights or a model "

@@ -28,7 +28,7 @@ from PyQt6.QtWidgets import (
 import infer_torchvision_resnext.infer_torchvision_resnext_process as task
 from infer_torchvision_resnext.parameters import Parameters, read_host_map
 from infer_torchvision_resnext.resnext.form import Form
-from infer_torchvision_resnext.resnext.gpu_driver import gpu_driver_is_there
+from infer_torchvision_resnext.resnext.gpu_driver import gpu_is_there
 
 WRONG = "color: #d9534f; font-weight: bold"
 NOTICE = "background: rgba(217, 83, 79, 40); border: 1px solid #d9534f; border-radius: 4px"
@@ -40,7 +40,7 @@ class InferResNeXtWidget(core.CWorkflowTaskWidget):
     def __init__(self, param, parent):
         core.CWorkflowTaskWidget.__init__(self, parent)
         self.parameters = task.InferResNeXtParam() if param is None else param
-        self._form = Form(Parameters, read_host_map, gpu_driver_is_there())
+        self._form = Form(Parameters, read_host_map, gpu_is_there())
         self._wheel = WheelPasser()
         self._labels, self._editors = {}, {}
         self._problems = ()

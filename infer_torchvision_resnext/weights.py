@@ -25,6 +25,7 @@ from .resnext.architecture import Architecture, ArchitectureError, Shaped, class
 from .resnext.golden import GOLDEN, Golden, GoldenError, read_golden
 from .resnext.model_folder import CLASSES, CONFIG, WEIGHTS, ModelFolderError, read_config
 from .resnext.preprocessing import Preprocessing
+from .resnext.quantisation import INT8_FILES
 from .resnext.weight_files import (
     PUBLISHED_WEIGHTS,
     WeightFileError,
@@ -60,6 +61,7 @@ class Model:
         labels: in index order.
         file: the weights, a `.safetensors` file that fits the architecture and the labels.
         folder: the model folder, where they came in one.
+        notes: what the user should know of it, a sentence each.
     """
 
     source: str
@@ -68,6 +70,7 @@ class Model:
     preprocessing: Preprocessing
     file: Path
     folder: Path | None = None
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def state(self) -> "State":
@@ -112,7 +115,7 @@ def fingerprint(parameters: Parameters) -> tuple[object, ...]:
         path / WEIGHTS,
         path / CONFIG,
         path / GOLDEN,
-        path / "openvino" / "int8.json",
+        *(path / name for name in INT8_FILES),
         *_label_files(parameters),
     ]
     return (parameters.model_name, source, parameters.class_file, *(_stamp(file) for file in files))
@@ -198,7 +201,7 @@ def _as_safetensors(path: Path, architecture: Architecture, cache: Cache) -> Pat
             save_file(tensors, folder / WEIGHTS)
 
     try:
-        return cache.entry("weights", key_of(path.name, *stamp_of(path)), convert) / WEIGHTS
+        return cache.entry("weights", cache.digest(path), convert) / WEIGHTS
     except OSError as error:
         raise WeightsError(f"{path} cannot be converted into {cache.folder}: {error}; make room there") from error
 
@@ -272,9 +275,8 @@ def _named(path: Path, state: Mapping[str, Shaped], labels: tuple[str, ...], ori
         raise WeightsError(f"{path} has {class_count(state)} classes, but {origin} has {len(labels)} labels")
 
 
-def _stamp(file: Path) -> tuple[int, int] | None:
+def _stamp(file: Path) -> tuple[int, ...] | None:
     try:
-        status = file.stat()
+        return stamp_of(file)
     except OSError:
         return None
-    return (status.st_mtime_ns, status.st_size)

@@ -1,1 +1,3 @@
 """Ikomia plugin: training of image classification with ResNeXt."""
+
+__version__ = "2.1.0"

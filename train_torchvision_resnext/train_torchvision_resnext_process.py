@@ -9,6 +9,7 @@ from ikomia import core, dataprocess
 from ikomia.core import config
 from ikomia.dataprocess.io import DataDictIO
 
+from train_torchvision_resnext import __version__
 from train_torchvision_resnext.epoch_line import epoch_line
 from train_torchvision_resnext.parameters import Parameters, read_host_map
 from train_torchvision_resnext.stopping import Signals
@@ -17,7 +18,6 @@ logger = logging.getLogger("ikomia.train_torchvision_resnext")
 """Below the host's own, so that its lines go where the host's go: the terminal, its log file, STUDIO's log."""
 
 NAME = "train_torchvision_resnext"
-VERSION = "2.1.0"
 
 DATASET = 0
 """Input."""
@@ -213,7 +213,7 @@ class TrainResNeXtFactory(dataprocess.CTaskFactory):
     def __init__(self):
         dataprocess.CTaskFactory.__init__(self)
         self.info.name = NAME
-        self.info.version = VERSION
+        self.info.version = __version__
         self.info.short_description = "Train ResNeXt to classify your own images."
         self.info.description = (
             "Turns folders of images into a classifier: fine-tuning or training from scratch of ResNeXt-50, "

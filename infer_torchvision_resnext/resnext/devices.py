@@ -1,5 +1,6 @@
 """Which device and number format a machine has for a network: what training and inference ask of it alike."""
 
+import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -8,8 +9,11 @@ if TYPE_CHECKING:
     import torch
 
 
+X86 = ("x86_64", "amd64", "i386", "i686")
+
+
 class DeviceError(ValueError):
-    """The device, runtime or precision asked for is not to be had on this machine."""
+    """The device, runtime or precision asked for cannot be used on this machine."""
 
 
 def resolve_device(device: str) -> "torch.device":
@@ -57,14 +61,17 @@ def quick_formats(device: "torch.device") -> tuple[str, ...]:
 
 
 def cpu_computes_bf16() -> bool:
-    """Whether the processor multiplies bf16 matrices itself. Elsewhere it is emulated, and slower than fp32."""
+    """Whether torch multiplies bf16 matrices in the processor itself. Elsewhere it emulates them, slower than fp32."""
     import torch
 
-    for question in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        # torch has no public name for it before version 2.10.
-        if getattr(torch.cpu, question, lambda: False)():
-            return True
-    return False
+    # Knows ARM's instructions, and the limits that are set for oneDNN in the environment.
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return False
+    # On x86 it is content with AVX512, by which bf16 can be emulated. torch has no public name for this before 2.10.
+    questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return platform.machine().lower() not in X86 or any(
+        getattr(torch.cpu, question, lambda: False)() for question in questions
+    )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
-from openvino import opset13 as op
 
 from .architecture import Architecture
 from .preprocessing import Preprocessing
+from .telemetry import without_telemetry
+
+with without_telemetry():
+    import openvino as ov
+    from openvino import opset13 as op
 
 EPSILON = 1e-5
 """Added to a batch normalisation's variance; torchvision's default, which no state dict carries."""

@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .model_folder import WEIGHTS, read_config
+from .telemetry import without_telemetry
 from .weight_files import read_arrays, sha256_of
 
 FOLDER, GRAPH, REPORT = "openvino", "int8.xml", "int8.json"
 INT8_GRAPH, INT8_REPORT = f"{FOLDER}/{GRAPH}", f"{FOLDER}/{REPORT}"
+INT8_FILES = (INT8_REPORT, INT8_GRAPH, f"{FOLDER}/int8.bin")
 """In a model folder."""
 
 CALIBRATION = 300
@@ -51,6 +53,7 @@ class Quantised:
         max_drop: how much lower accuracy in int8 was allowed to be, as a fraction.
         kept: whether it was not lower than that, and the model folder now holds the quantised model.
         weights_sha256: of the weights that were quantised.
+        graph_sha256: of each file of the quantised network.
     """
 
     fp32_accuracy: float
@@ -59,6 +62,7 @@ class Quantised:
     max_drop: float
     kept: bool
     weights_sha256: str
+    graph_sha256: dict[str, str]
 
     def __str__(self) -> str:
         verdict = "kept" if self.kept else f"not kept, the drop allowed is {self.max_drop:.2%}"
@@ -68,8 +72,9 @@ class Quantised:
 def require_packages() -> Any:
     """NNCF, with OpenVINO behind it. Raises: QuantisationError, naming what to install."""
     try:
-        import nncf
-        import openvino  # noqa: F401  (missing, it must be named now and not when the work is done)
+        with without_telemetry():
+            import nncf
+            import openvino  # noqa: F401  (missing, it must be named now and not when the work is done)
     except ImportError as error:
         raise QuantisationError(
             f"quantisation needs the packages nncf and openvino ({error}): run pip install nncf openvino"
@@ -105,10 +110,10 @@ def quantise(  # noqa: PLR0913, PLR0917 (the last three have defaults)
             f"{len(calibration)} batches to calibrate on, {len(validation)} to measure on: both need images"
         )
     nncf = require_packages()
-    import openvino as ov
+    from nncf.quantization.advanced_parameters import OverflowFix
 
     from .openvino_graph import build_graph
-    from .openvino_network import OpenVINONetwork
+    from .openvino_network import OpenVINONetwork, save
 
     config, weights = read_config(folder), folder / WEIGHTS
     graph = build_graph(config.network, read_arrays(weights, config.network), config.preprocessing)
@@ -120,15 +125,18 @@ def quantise(  # noqa: PLR0913, PLR0917 (the last three have defaults)
             nncf.Dataset(calibration),
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=min(len(calibration), CALIBRATION),
+            # Processors without VNNI add products of bytes up in 16 bits, which overflow with weights of eight.
+            advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE),
         )
-        ov.save_model(quantised, draft / GRAPH, compress_to_fp16=False)
+        save(quantised, draft / GRAPH)
         if exact is None:
             exact = _answers(OpenVINONetwork(graph, "fp32"), validation)
         rounded = _answers(OpenVINONetwork(draft / GRAPH, "int8"), validation)
         truth = exact if targets is None else np.asarray(targets)
         before, after = float((exact == truth).mean()), float((rounded == truth).mean())
         kept = after >= before - max_drop
-        report = Quantised(before, after, len(truth), max_drop, kept, sha256_of(weights))
+        parts = {file.name: sha256_of(file) for file in (draft / GRAPH, (draft / GRAPH).with_suffix(".bin"))}
+        report = Quantised(before, after, len(truth), max_drop, kept, sha256_of(weights), parts)
         (draft / REPORT).write_text(json.dumps(asdict(report), indent=2), encoding="utf-8")
         if kept:
             shutil.rmtree(folder / FOLDER, ignore_errors=True)

@@ -118,7 +118,8 @@ def read_state(path: Path, expected: Architecture | None = None) -> "State":
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            return load_file(path)
+            # Copied out of the mapped file: whoever overwrites it would otherwise end the process.
+            return {key: tensor.clone() for key, tensor in load_file(path).items()}
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # Damaged files make the readers raise anything from EOFError to their own SafetensorError.
@@ -152,7 +153,8 @@ def read_arrays(path: Path, expected: Architecture | None = None) -> dict[str, N
 def errors_of_the_disk(path: Path) -> Iterator[None]:
     """Around a writer of tensors: what the disk refuses is an OSError that names the file, as everywhere else.
 
-    safetensors and torch raise errors of their own; safetensors tells the system's number in the text, torch nothing.
+    safetensors, torch and OpenVINO raise errors of their own; safetensors tells the system's number in the text, the
+    others nothing.
     """
     try:
         yield
@@ -164,10 +166,11 @@ def errors_of_the_disk(path: Path) -> Iterator[None]:
         if number := re.search(r"\(os error (\d+)\)", str(error)):
             # The last one counts on Windows, whose numbers are others.
             raise OSError(int(number[1]), str(error), str(path), int(number[1])) from error
-        if "PytorchStreamWriter" not in str(error) and "inline_container" not in str(error):
+        if not any(writer in str(error) for writer in ("PytorchStreamWriter", "inline_container", "iostream")):
             raise
         full = shutil.disk_usage(path.parent).free < 2**20
-        raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from error
+        number = errno.ENOSPC if full else errno.EIO
+        raise OSError(number, f"{os.strerror(number)} ({error})", str(path)) from error
 
 
 def sha256_of(path: Path) -> str:

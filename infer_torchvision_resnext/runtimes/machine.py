@@ -1,6 +1,5 @@
 """What this machine and its installation are, found without importing anything heavy."""
 
-import ctypes
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -11,18 +10,6 @@ from .runtime import PACKAGES
 
 GPU_PACKAGES = {"onnxruntime": "onnxruntime-gpu"}
 """Packages → what is installed in their place to compute on a GPU; both are imported by the same name."""
-
-
-def has_cuda() -> bool:
-    """Whether NVIDIA's driver shows a GPU to this process, asked of the driver itself: torch takes seconds to load."""
-    for name in ("libcuda.so.1", "nvcuda.dll"):
-        try:
-            driver = ctypes.CDLL(name)
-        except OSError:
-            continue
-        count = ctypes.c_int(0)
-        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
-    return False
 
 
 def processor() -> str:

@@ -11,14 +11,12 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from .. import __version__
 from ..cache import Cache, key_of
 from ..resnext.chunking import chunks
 from ..resnext.devices import DeviceError, gpu_index
 from ..weights import Model
 from .runtime import core_count
-
-GRAPH_VERSION = 1
-"""Raised when `onnx_graph.py` changes what it builds, so that graphs in caches are built anew."""
 
 GRAPH = "model.onnx"
 
@@ -49,7 +47,7 @@ class OnnxRuntime:
             RuntimeError: ONNX Runtime cannot read or run the graph.
         """
         _refuse(device, precision)
-        facts = (GRAPH_VERSION, cache.digest(model.file), model.preprocessing.mean, model.preprocessing.std, precision)
+        facts = (__version__, cache.digest(model.file), model.preprocessing.mean, model.preprocessing.std, precision)
         key, engines = key_of(*facts), key_of(*facts, device, onnxruntime.__version__)
 
         def fill(folder: Path) -> None:

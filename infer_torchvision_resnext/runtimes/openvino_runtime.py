@@ -10,24 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
+from .. import __version__
 from ..cache import Cache, key_of
 from ..resnext.devices import DeviceError
-from ..resnext.openvino_network import HINTS, OpenVINONetwork
+from ..resnext.openvino_network import HINTS, OpenVINONetwork, save
 from ..resnext.quantisation import INT8_GRAPH, INT8_REPORT
 from ..weights import Model
 
-GRAPH_VERSION = 1
-"""Raised when `openvino_graph.py` changes what it builds, so that graphs in caches are built anew."""
+REMEDY = "with python -m infer_torchvision_resnext.quantize MODEL_FOLDER IMAGES, or set precision to auto"
 
 
 class OpenVINORuntime:
     """A network in OpenVINO."""
 
-    def __init__(self, network: OpenVINONetwork, precision: str) -> None:
-        self.precision = precision
+    def __init__(self, network: OpenVINONetwork) -> None:
         self._network = network
 
     @classmethod
@@ -46,24 +44,32 @@ class OpenVINORuntime:
                 "runtime to torch"
             )
         if precision == "int8":
-            return cls.of_file(_int8_file(model, cache), precision, threads)
-        key = key_of(GRAPH_VERSION, cache.digest(model.file), model.preprocessing.mean, model.preprocessing.std)
+            return cls._quantized(model, threads, cache)
+        key = key_of(__version__, cache.digest(model.file), model.preprocessing.mean, model.preprocessing.std)
 
         def fill(folder: Path) -> None:
             from ..resnext.openvino_graph import build_graph
 
-            graph = build_graph(model.architecture, model.arrays(), model.preprocessing)
-            ov.save_model(graph, folder / "model.xml", compress_to_fp16=False)
+            save(build_graph(model.architecture, model.arrays(), model.preprocessing), folder / "model.xml")
 
         def open_graph(folder: Path) -> "OpenVINORuntime":
-            return cls.of_file(folder / "model.xml", precision, threads)
+            return cls(OpenVINONetwork(folder / "model.xml", precision, threads, mapped=True))
 
         return cache.opened("openvino", key, fill, open_graph)
 
     @classmethod
-    def of_file(cls, file: Path, precision: str, threads: int) -> "OpenVINORuntime":
-        """Compile a graph in OpenVINO's own format. Raises: RuntimeError."""
-        return cls(OpenVINONetwork(file, precision, threads), precision)
+    def _quantized(cls, model: Model, threads: int, cache: Cache) -> "OpenVINORuntime":
+        file = _int8_file(model, cache)
+        try:
+            return cls(OpenVINONetwork(file, "int8", threads))
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise DeviceError(f"precision = 'int8': {file} is damaged ({reason}); make it anew {REMEDY}") from error
+
+    @property
+    def precision(self) -> str:
+        """What it computes in, which may be fp32 where bf16 was asked for."""
+        return self._network.precision
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """N x S x S x 3 uint8, any N and S → N x C logits in float32."""
@@ -82,19 +88,29 @@ class OpenVINORuntime:
 
 
 def _int8_file(model: Model, cache: Cache) -> Path:
-    remedy = "with python -m infer_torchvision_resnext.quantize MODEL_FOLDER IMAGES, or set precision to auto"
     file = model.folder / INT8_GRAPH if model.folder else None
     if model.folder is None or file is None or not file.is_file():
         raise DeviceError(
             f"precision = 'int8': {model.source} holds no calibrated model ({INT8_GRAPH} of a model folder); make one "
-            f"{remedy}"
+            f"{REMEDY}"
         )
-    try:
-        quantised = json.loads((model.folder / INT8_REPORT).read_text(encoding="utf-8"))["weights_sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        quantised = ""
-    if quantised != cache.digest(model.file):
+    report = _report(model.folder / INT8_REPORT)
+    if report.get("weights_sha256") != cache.digest(model.file):
         raise DeviceError(
-            f"precision = 'int8': {file} was made of other weights than {model.file}; make it anew {remedy}"
+            f"precision = 'int8': {file} was made of other weights than {model.file}; make it anew {REMEDY}"
         )
+    for part, digest in (report.get("graph_sha256") or {}).items():
+        of_graph = file.with_name(Path(part).name)
+        if not of_graph.is_file() or cache.digest(of_graph) != digest:
+            raise DeviceError(f"precision = 'int8': {of_graph} is not what was measured; make it anew {REMEDY}")
     return file
+
+
+def _report(path: Path) -> dict[str, Any]:
+    """What is known of the int8 network; empty where the file cannot be read. Folders of before know less."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    known = content if isinstance(content, dict) else {}
+    return known if isinstance(known.get("graph_sha256", {}), dict) else {}

@@ -6,16 +6,19 @@ this machine, model and these library versions. A precision that was asked for i
 """
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import __version__
 from ..cache import Cache, key_of
 from ..parameters import Parameters
 from ..resnext.devices import DeviceError, cpu_computes_bf16, resolve_device, resolve_precision
+from ..resnext.gpu_driver import gpu_is_there
 from ..resnext.probabilities import softmax
+from ..resnext.quantisation import INT8_FILES
 from ..weights import Model, WeightsError
 from . import machine
 from .agreement import Agreement, generated_images
@@ -26,6 +29,10 @@ logger = logging.getLogger(__name__)
 GOLDEN_TOLERANCE = 1e-3
 """Largest change of a probability between training's fp32 and ours: other kernels stay far below, other weights or
 normalisation far above."""
+
+FP32_TOLERANCE = 1e-3
+"""Largest change of a probability in fp32, whatever `guard_tolerance` allows: kernels differ by a thousandth of that, a
+wrong epsilon of a batch normalisation by more."""
 
 ON_CPU = {"openvino": ("fp32", "bf16", "int8"), "onnxruntime": ("fp32",), "torch": ("fp32", "bf16")}
 """What `auto` may take on a CPU, the fastest first → the precisions that it computes in."""
@@ -38,6 +45,15 @@ class Choice:
     configuration: Configuration
     agreement: Agreement | None
 
+    def notes(self, parameters: Parameters) -> list[str]:
+        """What the user should know of it: where another precision answers than the one that was asked for."""
+        if parameters.precision in ("auto", self.configuration.precision):
+            return []
+        return [
+            f"precision = {parameters.precision!r}: this processor does not compute in it; answered in "
+            f"{self.configuration.precision}"
+        ]
+
 
 def choose(model: Model, parameters: Parameters, cache: Cache) -> tuple[Runtime, Choice]:
     """Load the model into the fastest runtime that keeps its answers, or into the one that was asked for.
@@ -49,9 +65,9 @@ def choose(model: Model, parameters: Parameters, cache: Cache) -> tuple[Runtime,
     """
     device = _device(parameters)
     wanted = (parameters.runtime, parameters.precision, device, parameters.guard_tolerance)
-    files = (model.file, model.golden_file(), model.part("openvino/int8.json"))
+    files = (model.file, model.golden_file(), *map(model.part, INT8_FILES))
     facts = (*(cache.digest(file) if file else "" for file in files), asdict(model.preprocessing))
-    key = key_of(*wanted, *facts, machine.processor(), *machine.versions())
+    key = key_of(__version__, *wanted, *facts, machine.processor(), *machine.versions())
     if remembered := _read(cache.recall("decisions", key)):
         try:
             return load(model, remembered.configuration, device, parameters.threads, cache), remembered
@@ -128,7 +144,7 @@ def _on_gpu(runtime: str, precision: str, device: str) -> list[Configuration]:
 def _device(parameters: Parameters) -> str:
     if parameters.device != "auto":
         return parameters.device
-    return "cuda" if machine.has_cuda() and _sees_gpu(parameters.runtime) else "cpu"
+    return "cuda" if gpu_is_there() and _sees_gpu(parameters.runtime) else "cpu"
 
 
 def _sees_gpu(runtime: str) -> bool:
@@ -151,18 +167,21 @@ def _decide(model: Model, parameters: Parameters, device: str, cache: Cache) -> 
         return load(model, REFERENCE, device, parameters.threads, cache), Choice(REFERENCE, None)
     refused: list[tuple[Runtime, Choice]] = []
     images, expected, golden, reference = _reference(model, parameters, cache)
-    for configuration in found:
-        if configuration == REFERENCE and device == "cpu":
+    for asked in found:
+        if asked == REFERENCE and device == "cpu":
             return reference, Choice(REFERENCE, None)
         try:
-            runtime = load(model, configuration, device, parameters.threads, cache)
+            runtime = load(model, asked, device, parameters.threads, cache)
             agreement = Agreement.of(runtime.run(images), expected, golden)
         except (ImportError, RuntimeError, ValueError) as error:
             if len(found) == 1:
                 raise
-            logger.warning("%s refused for %s: %s", configuration, model.source, error)
+            logger.warning("%s refused for %s: %s", asked, model.source, error)
             continue
-        if agreement.within(parameters.guard_tolerance):
+        # What was compiled may be less than what was asked for.
+        configuration = replace(asked, precision=runtime.describe()["precision"])
+        tolerance = parameters.guard_tolerance
+        if agreement.within(min(tolerance, FP32_TOLERANCE) if configuration.precision == "fp32" else tolerance):
             logger.info("%s for %s: %s", configuration, model.source, agreement)
             return runtime, Choice(configuration, agreement)
         refused.append((runtime, Choice(configuration, agreement)))

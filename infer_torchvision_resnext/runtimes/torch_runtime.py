@@ -7,7 +7,14 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from ..resnext.devices import DeviceError, full_fp32, is_out_of_memory, resolve_device, resolve_precision
+from ..resnext.devices import (
+    DeviceError,
+    cpu_computes_bf16,
+    full_fp32,
+    is_out_of_memory,
+    resolve_device,
+    resolve_precision,
+)
 from ..resnext.preprocessing import Preprocessing
 from ..resnext.threads import fixed_threads
 from ..weights import Model
@@ -47,6 +54,9 @@ class TorchRuntime:
         """
         found = resolve_device(device)
         precision = resolve_precision(precision, found, QUICK)
+        if precision == "bf16" and found.type == "cpu" and not cpu_computes_bf16():
+            # Emulated it would be slower than fp32 and further from it.
+            precision = "fp32"
         if precision not in DTYPES:
             raise DeviceError(f"precision = {precision!r}: needs runtime openvino; set runtime to auto or openvino")
         threads = threads or _threads_at_first

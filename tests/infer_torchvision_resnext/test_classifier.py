@@ -1,18 +1,28 @@
 import functools
+import multiprocessing
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from torchvision.models import get_model, get_model_weights
 
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.resnext.architecture import Architecture
-from infer_torchvision_resnext.resnext.devices import DeviceError
+from infer_torchvision_resnext.resnext.devices import X86, DeviceError, cpu_computes_bf16
 from infer_torchvision_resnext.resnext.model_folder import ModelConfig, write_model_folder
 from infer_torchvision_resnext.resnext.preprocessing import Preprocessing
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -139,8 +149,63 @@ def test_broken_weights_are_an_error_not_an_answer(tmp_path, tiny_state, photos)
 
 def test_bf16_on_the_cpu_is_near_fp32(ready, photos):
     exact = probabilities(ready(precision="fp32").classify(photos))
-    near = probabilities(ready(precision="bf16").classify(photos))
-    assert 0 < np.abs(near - exact).max() < 0.1
+    classifier = ready(precision="bf16")
+    near = probabilities(classifier.classify(photos))
+    said = classifier.describe()["runtime"]["precision"]
+    if cpu_computes_bf16():
+        assert said == "bf16"
+        assert classifier.notes == []
+        assert 0 < np.abs(near - exact).max() < 0.1
+    else:
+        assert said == "fp32"
+        assert classifier.notes == [NO_BF16]
+        assert np.abs(near - exact).max() < 1e-4
+
+
+NO_BF16 = "precision = 'bf16': this processor does not compute in it; answered in fp32"
+
+OLDER = {"OV_CPU_MAX_ISA": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+
+
+@pytest.mark.skipif(platform.machine().lower() not in X86, reason="the emulated processor is of the x86 family")
+@pytest.mark.parametrize("runtime", ["auto", "openvino", "torch"])
+def test_an_older_processor_answers_in_fp32_and_says_so(runtime, tiny_folder, photo_path):
+    code = f"""
+import ikomia
+from PIL import Image
+import numpy as np
+from infer_torchvision_resnext.classifier import Classifier
+from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.resnext.devices import cpu_computes_bf16
+classifier = Classifier()
+for precision in ("bf16", "auto"):
+    asked = Parameters(weights={str(tiny_folder)!r}, device="cpu", runtime={runtime!r}, precision=precision)
+    classifier.prepare(asked)
+    classifier.classify([np.asarray(Image.open({photo_path!r}))])
+    print(cpu_computes_bf16(), classifier.describe()["runtime"]["precision"], classifier.notes)
+"""
+    environment = {**os.environ, **OLDER, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.stdout.splitlines() == [f"False fp32 [{NO_BF16!r}]", "False fp32 []"], done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+def test_a_forked_process_has_threads_of_its_own(ready, photos):
+    """Those of the parent do not follow into it, and it would wait for them for ever."""
+    classifier = ready(runtime="torch", threads=2)
+    large = np.tile(photos[0], (2, 2, 1))[:800, :900]
+    views = [large, photos[1]]
+    expected = classifier.classify(views)
+    child = multiprocessing.get_context("fork").Process(target=classifier._crops, args=(classifier._runtime, views))
+    child.start()
+    child.join(timeout=60)
+    alive = child.is_alive()
+    child.kill()
+    assert not alive
+    assert child.exitcode == 0
+    assert classifier.classify(views) == expected
 
 
 @pytest.mark.parametrize(
@@ -199,3 +264,87 @@ def test_the_gpu_gives_the_cpus_answers(ready, photos):
     half = ready(device="auto")
     assert np.abs(probabilities(half.classify(photos)) - exact).max() < 0.02
     assert half.describe()["runtime"]["precision"] == "fp16"
+
+
+def test_another_tolerance_decides_anew(ready):
+    pytest.importorskip("openvino")
+    classifier = ready(precision="fp32", guard_tolerance=0.5)
+    assert classifier.describe()["runtime"]["name"] == "openvino"
+    assert ready(classifier, precision="fp32", guard_tolerance=0).describe()["runtime"]["name"] == "torch"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere files are read whole to tell")
+def test_weights_of_the_same_size_and_time_are_loaded_anew(tiny_folder, tiny_state, photos, tmp_path):
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    file = folder / "model.safetensors"
+    save_file(tiny_state, file)
+    classifier = Classifier(tmp_path / "cache")
+
+    def answer():
+        classifier.prepare(Parameters(weights=str(folder), device="cpu", top_k=0))
+        return probabilities(classifier.classify(photos[:1]))
+
+    first, status = answer(), file.stat()
+    save_file({**tiny_state, "fc.bias": tiny_state["fc.bias"].flip(0)}, file)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+    second = answer()
+    assert np.abs(second - first).max() > 1e-3
+    assert np.abs(second - probabilities_of(folder, photos[0])).max() < 0.02
+
+
+def probabilities_of(folder, photo):
+    classifier = Classifier()
+    classifier.prepare(Parameters(weights=str(folder), device="cpu", runtime="torch", precision="fp32", top_k=0))
+    return probabilities(classifier.classify([photo]))
+
+
+@pytest.mark.parametrize("runtime", ["torch", "openvino", "onnxruntime"])
+def test_overwriting_weights_in_use_does_not_end_the_process(runtime, tiny_folder, tmp_path):
+    """What is mapped into memory and then cut short kills whoever looks at it."""
+    pytest.importorskip(runtime)
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    code = f"""
+import ikomia
+import numpy as np
+from pathlib import Path
+from infer_torchvision_resnext.classifier import Classifier
+from infer_torchvision_resnext.parameters import Parameters
+classifier = Classifier()
+classifier.prepare(Parameters(weights={str(folder)!r}, device="cpu", runtime={runtime!r}, precision="fp32"))
+Path({str(folder)!r}, "model.safetensors").write_bytes(b"")
+print(classifier.classify([np.zeros((50, 50, 3), np.uint8)])[0].answer in ("ant", "bee", "cat"))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "True"), done.stderr
+
+
+def test_a_full_home_costs_only_time_and_is_said(tiny_folder, photos, tmp_path):
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("needs a small disk, which root can make")
+    code = f"""
+import ikomia, sys
+import numpy as np
+from pathlib import Path
+from infer_torchvision_resnext.classifier import Classifier
+from infer_torchvision_resnext.parameters import Parameters
+classifier = Classifier(Path(sys.argv[1]) / "cache")
+classifier.prepare(Parameters(weights={str(tiny_folder)!r}, device="cpu", runtime=sys.argv[2], precision="fp32"))
+answer = classifier.classify([np.zeros((50, 50, 3), np.uint8)])[0].answer
+print(answer, classifier.describe()["runtime"]["name"], classifier.notes)
+"""
+    command = ["sh", "-c", 'mount -t tmpfs -o size=16k tmpfs "$0" && exec "$@"', str(tmp_path)]
+    for runtime in ("openvino", "onnxruntime"):
+        done = subprocess.run(
+            ["unshare", "--mount", *command, sys.executable, "-c", code, str(tmp_path), runtime],
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert f" {runtime} [" in done.stdout, done.stderr
+        assert "has no room (No space left on device): nothing is kept for later; make room there" in done.stdout

@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field
 
 from infer_torchvision_resnext.resnext.form import REST, Form, InForm, When
-from infer_torchvision_resnext.resnext.gpu_driver import gpu_driver_is_there
+from infer_torchvision_resnext.resnext.gpu_driver import gpu_is_there
 from infer_torchvision_resnext.resnext.schema import ParameterError, ParameterSchema
 
 
@@ -169,7 +169,10 @@ def test_the_inferences_form_says_what_its_precision_and_runtime_need():
 
 def test_a_gpu_is_told_by_its_driver(tmp_path, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert gpu_driver_is_there([str(tmp_path / "none"), str(tmp_path)])
-    assert not gpu_driver_is_there([str(tmp_path / "none")])
+    assert gpu_is_there(amd=tmp_path, nvidia=())
+    assert not gpu_is_there(amd=tmp_path / "none", nvidia=("libnone.so.1",))
+    # A library that is there, but no driver.
+    with pytest.raises(AttributeError):
+        gpu_is_there(amd=tmp_path / "none", nvidia=("libm.so.6",))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert not gpu_driver_is_there([str(tmp_path)])
+    assert not gpu_is_there(amd=tmp_path, nvidia=())

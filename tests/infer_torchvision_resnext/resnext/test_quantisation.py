@@ -1,5 +1,8 @@
 import json
+import os
+import platform
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +13,7 @@ from examples.digits import training_and_held_out
 from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
-from infer_torchvision_resnext.resnext.devices import DeviceError
+from infer_torchvision_resnext.resnext.devices import X86, DeviceError
 from infer_torchvision_resnext.resnext.images import to_rgb
 from infer_torchvision_resnext.resnext.quantisation import QuantisationError, quantise
 from infer_torchvision_resnext.weights import load_model
@@ -95,3 +98,77 @@ def test_answers_in_fp32_that_are_known_are_not_computed_again(folder, crops):
     pytest.importorskip("nncf")
     calibration, validation, digits = crops
     assert quantise(folder, calibration, validation, digits.tolist(), 1, exact=digits).fp32_accuracy == 1
+
+
+@pytest.fixture
+def quantized(folder, crops):
+    pytest.importorskip("nncf")
+    calibration, validation, digits = crops
+    assert quantise(folder, calibration, validation, digits.tolist(), max_drop=0.05).kept
+    return folder
+
+
+def swap(folder):
+    """The network of another quantization: as good as any, but not what was measured."""
+    file = folder / "openvino" / "int8.bin"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (swap, r"int8\.bin is not what was measured; make it anew with python -m"),
+        (lambda folder: (folder / "openvino" / "int8.bin").unlink(), r"int8\.bin is not what was measured"),
+        (lambda folder: (folder / "openvino" / "int8.xml").write_text("<net>"), r"int8\.xml is not what was measured"),
+        (lambda folder: (folder / "openvino" / "int8.json").write_text("[1]"), "was made of other weights than"),
+    ],
+)
+def test_an_int8_network_that_is_not_what_was_measured_is_refused(damage, message, quantized):
+    classifier = Classifier()
+    asked = Parameters(weights=str(quantized), device="cpu", precision="int8")
+    classifier.prepare(asked)
+    damage(quantized)
+    with pytest.raises(DeviceError, match=message):
+        classifier.prepare(asked)
+
+
+def test_a_damaged_int8_network_of_an_older_folder_is_named(quantized):
+    report = quantized / "openvino" / "int8.json"
+    known = json.loads(report.read_text())
+    del known["graph_sha256"]
+    report.write_text(json.dumps(known))
+    Classifier().prepare(Parameters(weights=str(quantized), device="cpu", precision="int8"))
+    (quantized / "openvino" / "int8.xml").write_text("<net>")
+    with pytest.raises(DeviceError, match=r"int8\.xml is damaged .*; make it anew with python -m infer_torchvision"):
+        Classifier().prepare(Parameters(weights=str(quantized), device="cpu", precision="int8"))
+
+
+@pytest.mark.skipif(platform.machine().lower() not in X86, reason="the emulated processor is of the x86 family")
+def test_int8_answers_the_same_without_the_instructions_made_for_it(quantized, crops):
+    """Processors without VNNI add up in 16 bits, which must not overflow."""
+    _, validation, _ = crops
+    np.save(quantized / "crops.npy", validation[0])
+    code = f"""
+import sys
+import numpy as np
+from pathlib import Path
+from infer_torchvision_resnext.resnext.openvino_network import OpenVINONetwork
+folder = Path({str(quantized)!r})
+network = OpenVINONetwork(folder / "openvino" / "int8.xml", "int8")
+np.save(sys.argv[1], network.run(np.load(folder / "crops.npy")))
+print(network.precision)
+"""
+    older = {"OV_CPU_MAX_ISA": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    answers = []
+    for number, limits in enumerate(({}, older)):
+        file = str(quantized / f"{number}.npy")
+        environment = {**os.environ, **limits, "PYTHONPATH": str(Path(__file__).parents[3])}
+        done = subprocess.run(
+            [sys.executable, "-c", code, file], env=environment, capture_output=True, text=True, check=True, timeout=300
+        )
+        assert done.stdout.strip() == "int8"
+        answers.append(np.load(file))
+    assert np.abs(answers[1] - answers[0]).max() < 1e-4
+    assert np.ptp(answers[0]) > 5

@@ -1,5 +1,6 @@
 import logging
 import os
+import re
 import shutil
 from dataclasses import replace
 
@@ -10,13 +11,14 @@ import torch
 from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.resnext.architecture import Architecture
-from infer_torchvision_resnext.resnext.devices import DeviceError
+from infer_torchvision_resnext.resnext.devices import DeviceError, cpu_computes_bf16
 from infer_torchvision_resnext.resnext.golden import Golden, write_golden
 from infer_torchvision_resnext.resnext.model_folder import ModelConfig, write_model_folder
 from infer_torchvision_resnext.resnext.preprocessing import Preprocessing
+from infer_torchvision_resnext.resnext.probabilities import softmax
 from infer_torchvision_resnext.runtimes.agreement import Agreement, generated_images
 from infer_torchvision_resnext.runtimes.runtime import Configuration
-from infer_torchvision_resnext.runtimes.selection import candidates, choose
+from infer_torchvision_resnext.runtimes.selection import FP32_TOLERANCE, GOLDEN_TOLERANCE, candidates, choose
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
 from infer_torchvision_resnext.weights import WeightsError, load_model
 from tests.runtime_inputs import model_of
@@ -74,7 +76,60 @@ def test_what_was_asked_for_is_measured_but_not_refused(folder, cache, caplog):
     assert choice.agreement.largest_change > 0
     assert "openvino fp32 is taken in spite of this" in caplog.text
     assert chosen(folder, cache, runtime="torch", precision="fp32")[1].agreement is None
-    assert chosen(folder, cache, runtime="torch", precision="bf16")[1].agreement.largest_change > 0
+    quick = chosen(folder, cache, runtime="torch", precision="bf16")[1]
+    assert (quick.agreement.largest_change > 0) == cpu_computes_bf16()
+    assert quick.configuration == Configuration("torch", "bf16" if cpu_computes_bf16() else "fp32")
+
+
+def test_fp32_may_change_less_than_other_formats(folder, cache, monkeypatch, caplog):
+    """An epsilon of the batch normalisation that is not torchvision's: too little for `guard_tolerance` to see."""
+    pytest.importorskip("openvino")
+    monkeypatch.setattr("infer_torchvision_resnext.resnext.openvino_graph.EPSILON", 3e-3)
+    runtime, choice = chosen(folder, cache, precision="fp32", guard_tolerance=0.5)
+    (change,) = re.findall(r"openvino fp32 changes answers .* change by up to (\S+)", caplog.text)
+    assert FP32_TOLERANCE < float(change) < 0.5
+    assert runtime.describe()["name"] != "openvino"
+    assert choice.configuration.runtime != "openvino"
+
+
+@pytest.mark.parametrize("name", ["golden.safetensors", "openvino/int8.xml", "openvino/int8.bin", "openvino/int8.json"])
+def test_a_decision_is_for_every_file_that_answers(name, folder, cache, tmp_path):
+    decisions = tmp_path / "cache" / "decisions"
+    chosen(folder, cache, runtime="torch", precision="fp32")
+    assert len(list(decisions.iterdir())) == 1
+    if name.startswith("golden"):
+        write_golden(folder, golden_of(folder, cache))
+    else:
+        (folder / "openvino").mkdir()
+        (folder / name).write_bytes(b"another")
+    chosen(folder, cache, runtime="torch", precision="fp32")
+    assert len(list(decisions.iterdir())) == 2
+
+
+@pytest.mark.parametrize("part", ["__version__", "machine.processor", "machine.versions"])
+def test_a_decision_does_not_outlive_what_it_was_made_with(part, folder, cache, tmp_path, monkeypatch):
+    chosen(folder, cache, runtime="torch", precision="fp32")
+    other = {"__version__": "0", "machine.processor": lambda: "another", "machine.versions": lambda: ("0",)}[part]
+    monkeypatch.setattr(f"infer_torchvision_resnext.runtimes.selection.{part}", other)
+    chosen(folder, cache, runtime="torch", precision="fp32")
+    assert len(list((tmp_path / "cache" / "decisions").iterdir())) == 2
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_the_golden_logits_may_change_by_a_thousandth_and_not_by_two(factor, folder, cache):
+    golden = golden_of(folder, cache)
+    probabilities = softmax(golden.logits)
+    # A shift of one logit moves its probability p by about p (1 - p) times as much.
+    slope = (probabilities[0] * (1 - probabilities[0])).max()
+    column = int((probabilities[0] * (1 - probabilities[0])).argmax())
+    logits = golden.logits.copy()
+    logits[0, column] += factor * GOLDEN_TOLERANCE / slope
+    write_golden(folder, replace(golden, logits=logits))
+    if factor < 1:
+        assert chosen(folder, cache, runtime="torch")[0].describe()["name"] == "torch"
+    else:
+        with pytest.raises(WeightsError, match="does not give in fp32 what training saw"):
+            chosen(folder, cache, runtime="torch")
 
 
 def test_the_decision_is_remembered_for_the_same_model_only(folder, cache, tiny_state, tmp_path, caplog):
