@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .resnext.image_files import cut_short, decode
+from .resnext.image_files import content_of, cut_short, decode
 from .resnext.images import ImageError
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,14 @@ class Finding:
     problem: str = ""
 
 
+def _checked(finding: Finding) -> Finding:
+    """Raises: TypeError, where a file that was read back holds something else."""
+    texts, numbers = (finding.content_hash, finding.problem), (finding.width, finding.height)
+    if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
+        raise TypeError(f"{finding!r} is no finding")
+    return finding
+
+
 class Cache:
     """Findings by content, in a JSON file. A missing or damaged file is an empty cache."""
 
@@ -50,10 +58,10 @@ class Cache:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["version"] == CACHE_VERSION:
-                self._findings = {entry["content_hash"]: Finding(**entry) for entry in content["findings"]}
+                self._findings = {entry["content_hash"]: _checked(Finding(**entry)) for entry in content["findings"]}
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             logger.warning("%s is no cache of images, all are decoded anew: %r", path, error)
 
     def __len__(self) -> int:
@@ -110,7 +118,9 @@ def _in_chunks(pool: ThreadPoolExecutor, paths: Sequence[Path], cache: Cache) ->
 def examine(path: Path, cache: Cache) -> Finding:
     """Read one file, and decode it if its content is new."""
     try:
-        content = path.read_bytes()
+        content = content_of(path)
+    except ImageError as error:
+        return Finding("", problem=str(error))
     except OSError as error:
         return Finding("", problem=f"cannot be read: {error.strerror or error}")
     content_hash = hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .audit import Finding
-from .folders import Classes, DatasetError, Folders
+from .folders import TEST, Classes, DatasetError, Folders
 from .resnext.shown_text import shown
 
 MOST_LISTED = 20
@@ -27,6 +27,10 @@ class Sample:
     target: int
 
 
+Parts = dict[str, tuple[Sample, ...]]
+"""Training, validation and test, in this order."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """What is trained on.
@@ -34,6 +38,7 @@ class Dataset:
     Attributes:
         labels: in index order.
         train, val: samples; every label has at least one in `train`.
+        test: samples to judge the finished model by, once; none where the folder has no such part.
         notes: what the user should know of the data, a sentence each.
         fingerprint: changes with any image's content, name, class or part.
     """
@@ -42,6 +47,7 @@ class Dataset:
     labels: tuple[str, ...]
     train: tuple[Sample, ...]
     val: tuple[Sample, ...]
+    test: tuple[Sample, ...]
     notes: tuple[str, ...]
     fingerprint: str
 
@@ -54,8 +60,9 @@ class Dataset:
 
 
 def images_of(folders: Folders) -> list[Path]:
-    """All image files of both parts, in a fixed order."""
-    return [path for part in (folders.train, folders.val or {}) for label in sorted(part) for path in part[label]]
+    """All image files of all parts, in a fixed order."""
+    parts = (folders.train, folders.val or {}, folders.test or {})
+    return [path for part in parts for label in sorted(part) for path in part[label]]
 
 
 def assemble(
@@ -66,7 +73,7 @@ def assemble(
     Args:
         findings: of every path of `images_of(folders)`.
         val_fraction: share of each class for validation, in (0, 1), where the folder has no validation part.
-        max_broken: share of broken files, in [0, 1], that is put up with.
+        max_broken: largest share of broken files, in [0, 1], with which training goes on without them.
 
     Raises:
         DatasetError: with all problems.
@@ -79,29 +86,32 @@ def assemble(
         sentence = f"{len(broken)} of {len(findings)} images are broken: {_rows(told)}"
         too_many = len(broken) > max_broken * len(findings)
         if too_many:
-            problems.append(f"{sentence}. At most {max_broken:.0%} are put up with: mend them, or raise max_broken")
+            problems.append(f"{sentence}. At most {max_broken:.0%} may be: mend them, or raise max_broken")
         else:
             notes.append(f"{sentence}; they are left out")
     train = _readable(folders.train, findings)
     val = None if folders.val is None else _readable(folders.val, findings)
+    test = _readable(folders.test or {}, findings)
     labels = tuple(sorted(label for label, paths in train.items() if paths))
     problems += _class_problems(labels, folders)
-    notes += _class_notes(labels, folders, train, val)
+    if empty := [label for label in sorted(train) if label not in labels]:
+        notes.append(f"no class, for want of readable training images: {_rows(empty)}")
+    notes += _class_notes(labels, train, val, "validation")
+    notes += _class_notes(labels, train, test or None, TEST)
     if val is None:
         train, val = _split(train, findings, val_fraction, seed, notes)
     if not any(val.get(label) for label in labels):
         problems.append("there is no image to validate with: add some to val/, or remove that folder to split train/")
     if problems:
         raise DatasetError(problems)
-    notes += _duplicate_notes(train, val, findings, folders)
-    notes[:0] = _summary(labels, train, val, findings)
     parts = {
         part: tuple(Sample(path, index) for index, label in enumerate(labels) for path in classes.get(label, ()))
-        for part, classes in (("train", train), ("val", val))
+        for part, classes in (("training", train), ("validation", val), (TEST, test))
     }
-    return Dataset(
-        folders.root, labels, parts["train"], parts["val"], tuple(notes), _fingerprint(parts, labels, findings, folders)
-    )
+    notes += _duplicate_notes(parts, findings, folders)
+    notes[:0] = _summary(labels, parts, findings)
+    fingerprint = _fingerprint(parts, labels, findings, folders)
+    return Dataset(folders.root, labels, parts["training"], parts["validation"], parts[TEST], tuple(notes), fingerprint)
 
 
 def _readable(part: Classes, findings: dict[Path, Finding]) -> Classes:
@@ -125,17 +135,16 @@ def _breaks(label: str) -> bool:
     return label.splitlines() != [label]
 
 
-def _class_notes(labels: Sequence[str], folders: Folders, train: Classes, val: Classes | None) -> list[str]:
+def _class_notes(labels: Sequence[str], train: Classes, held_out: Classes | None, part: str) -> list[str]:
+    """What the classes of a part that is held out have to do with those of training."""
+    if held_out is None:
+        return []
     notes = []
-    if empty := [label for label in sorted(train) if label not in labels]:
-        notes.append(f"no class, for want of readable training images: {_rows(empty)}")
-    if val is None:
-        return notes
-    if extra := [label for label in sorted(val) if label not in train]:
-        count = sum(len(val[label]) for label in extra)
-        notes.append(f"only in the validation part, left out with {_images(count)}: {_rows(extra)}")
-    if missing := [label for label in labels if not val.get(label)]:
-        notes.append(f"without validation images, so that nothing is known of how well they do: {_rows(missing)}")
+    if extra := [label for label in sorted(held_out) if label not in train]:
+        count = sum(len(held_out[label]) for label in extra)
+        notes.append(f"only in the {part} part, left out with {_images(count)}: {_rows(extra)}")
+    if missing := [label for label in labels if not held_out.get(label)]:
+        notes.append(f"without {part} images, so that nothing is known of how well they do: {_rows(missing)}")
     return notes
 
 
@@ -164,54 +173,54 @@ def _split(
     return kept, held_out
 
 
-def _summary(labels: Sequence[str], train: Classes, val: Classes, findings: dict[Path, Finding]) -> Iterator[str]:
-    counts = {label: len(train[label]) for label in labels}
-    validation = sum(len(val.get(label, ())) for label in labels)
-    yield f"{len(labels)} classes, {sum(counts.values())} training and {validation} validation images"
+def _summary(labels: Sequence[str], parts: Parts, findings: dict[Path, Finding]) -> Iterator[str]:
+    train, val, test = parts.values()
+    counts = {label: sum(sample.target == index for sample in train) for index, label in enumerate(labels)}
+    yield f"{len(labels)} classes, {len(train)} training and {len(val)} validation images"
+    if test:
+        yield f"{_images(len(test))} in {TEST}/, by which the finished model is judged once"
     rare, common = min(labels, key=counts.__getitem__), max(labels, key=counts.__getitem__)
     if counts[common] > 3 * counts[rare]:
         yield (
             f"imbalance: {common!r} has {_images(counts[common])}, {rare!r} has {counts[rare]}; class_balance can make "
             "up for it"
         )
-    shown = [findings[path] for label in labels for path in train[label]]
-    sides = sorted(min(finding.width, finding.height) for finding in shown)
-    sizes = len({(finding.width, finding.height) for finding in shown})
-    if sizes == 1:
-        yield f"every training image has {shown[0].width} x {shown[0].height} pixels"
+    sizes = {(findings[sample.path].width, findings[sample.path].height) for sample in train}
+    sides = sorted(min(findings[sample.path].width, findings[sample.path].height) for sample in train)
+    if len(sizes) == 1:
+        ((width, height),) = sizes
+        yield f"every training image has {width} x {height} pixels"
     else:
         yield (
-            f"training images are of {sizes} sizes, their short sides from {sides[0]} to {sides[-1]} pixels, median "
-            f"{statistics.median(sides):g}"
+            f"training images are of {len(sizes)} sizes, their short sides from {sides[0]} to {sides[-1]} pixels, "
+            f"median {statistics.median(sides):g}"
         )
 
 
-def _duplicate_notes(train: Classes, val: Classes, findings: dict[Path, Finding], folders: Folders) -> list[str]:
-    places: dict[str, list[tuple[str, str, Path]]] = defaultdict(list)
-    for part, classes in (("train", train), ("val", val)):
-        for label, paths in classes.items():
-            for path in paths:
-                places[findings[path].content_hash].append((part, label, path))
-    leaks, contradictions = [], []
+def _duplicate_notes(parts: Parts, findings: dict[Path, Finding], folders: Folders) -> list[str]:
+    places: dict[str, list[tuple[str, Sample]]] = defaultdict(list)
+    for part, samples in parts.items():
+        for sample in samples:
+            places[findings[sample.path].content_hash].append((part, sample))
+    leaks, contradictions = defaultdict(list), []
     for same in places.values():
-        told = " = ".join(_name(path, folders) for _, _, path in same)
-        if len({part for part, _, _ in same}) > 1:
-            leaks.append(told)
-        if len({label for _, label, _ in same}) > 1:
+        told = " = ".join(_name(sample.path, folders) for _, sample in same)
+        where = [part for part in parts if part in {part for part, _ in same}]
+        if len(where) > 1:
+            leaks[" and ".join(where)].append(told)
+        if len({sample.target for _, sample in same}) > 1:
             contradictions.append(told)
-    notes = []
-    if leaks:
-        notes.append(f"the same image in training and validation, which flatters the result: {_rows(leaks)}")
+    notes = [
+        f"the same image in {where}, which flatters the result: {_rows(images)}" for where, images in leaks.items()
+    ]
     if contradictions:
         notes.append(f"the same image in different classes: {_rows(contradictions)}")
     return notes
 
 
-def _fingerprint(
-    parts: dict[str, tuple[Sample, ...]], labels: Sequence[str], findings: dict[Path, Finding], folders: Folders
-) -> str:
+def _fingerprint(parts: Parts, labels: Sequence[str], findings: dict[Path, Finding], folders: Folders) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for part, samples in parts.items():
+    for part, samples in zip(("train", "val", TEST), parts.values(), strict=True):
         for sample in samples:
             row = (part, labels[sample.target], _name(sample.path, folders), findings[sample.path].content_hash)
             digest.update("\0".join(row).encode("utf-8", "surrogateescape") + b"\n")

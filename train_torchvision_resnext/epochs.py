@@ -1,5 +1,6 @@
 """What happens around the epochs: progress, stopping, evaluating, keeping the best, being able to go on."""
 
+import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -126,8 +127,11 @@ class InPlace(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        # By way of memory: an error of Python's own writing says what is wrong with the disk, one of torch's does not.
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
         with errors_of_the_disk(Path(path)):
-            torch.save(checkpoint, path)
+            Path(path).write_bytes(content.getbuffer())
 
 
 @dataclass(eq=False)

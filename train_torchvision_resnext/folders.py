@@ -1,6 +1,7 @@
 """How a dataset lies on disk: parts, class folders and image files, found by name.
 
-Either `train/` with `val/`, `valid/`, `validation/` or `test/`, each holding class folders; or class folders alone.
+Either `train/`, with or without `val/` (or `valid/`, `validation/`) and `test/`, each holding class folders; or class
+folders alone.
 """
 
 import os
@@ -12,8 +13,9 @@ from .resnext.image_files import SUFFIXES
 from .resnext.shown_text import shown
 
 TRAIN = "train"
-VALIDATION_NAMES = ("val", "valid", "validation", "test")
-"""What the validation part may be called; the first of them that is there is taken."""
+TEST = "test"
+VALIDATION_NAMES = ("val", "valid", "validation")
+"""What the validation part may be called; there must be no two of them."""
 
 Classes = dict[str, list[Path]]
 """Image files by label; a class folder without images is there with none."""
@@ -32,13 +34,14 @@ class Folders:
     """What lies in a dataset's folder.
 
     Attributes:
-        val: None where the folder has no validation part.
+        val, test: None where the folder has no such part.
         notes: what was found and left out, a sentence each.
     """
 
     root: Path
     train: Classes
     val: Classes | None
+    test: Classes | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -46,16 +49,19 @@ def find_folders(root: Path) -> Folders:
     """Look at what is there, without opening a file.
 
     Raises:
-        DatasetError: no such folder, no class folder in it, or a validation part without a training part.
+        DatasetError: no such folder, no class folder in it, a part that is there twice, a validation or test part
+            without a training part, or a folder around the one that was meant.
     """
     if not root.is_dir():
         raise DatasetError([f"the dataset {str(root)!r} is no folder (looked for {root.absolute()})"])
     notes: list[str] = []
-    parts = {folder.name.casefold(): folder for folder in _folders_in(root, [])}
+    parts = _parts_of(root)
     held_out = [name for name in VALIDATION_NAMES if name in parts]
     if TRAIN not in parts:
-        if held_out and len(parts) <= len(held_out) + 1:
-            raise DatasetError([f"{root} has {held_out[0]}/, but no {TRAIN}/: training needs images of its own"])
+        apart = [name for name in (*held_out, TEST) if name in parts]
+        if apart and len(parts) <= len(apart) + 1:
+            raise DatasetError([f"{root} has {apart[0]}/, but no {TRAIN}/: training needs images of its own"])
+        _refuse_one_folder_too_many(root)
         classes = _classes_in(root, notes)
         if not classes:
             raise DatasetError(
@@ -64,18 +70,54 @@ def find_folders(root: Path) -> Folders:
                     f"{VALIDATION_NAMES[0]}/<class>/<images>, or <class>/<images>"
                 ]
             )
-        return Folders(root, classes, None, notes)
+        return Folders(root, classes, None, None, notes)
     _folders_in(root, notes)
-    unused = [folder.name for name, folder in parts.items() if name not in (TRAIN, *held_out[:1])]
+    unused = [folder.name for name, folder in parts.items() if name not in (TRAIN, *held_out, TEST)]
     if unused:
         notes.append(f"not used: {_listed([f'{name}/' for name in unused])}")
     val = _classes_in(parts[held_out[0]], notes) if held_out else None
-    return Folders(root, _classes_in(parts[TRAIN], notes), val, notes)
+    test = _classes_in(parts[TEST], notes) if TEST in parts else None
+    return Folders(root, _classes_in(parts[TRAIN], notes), val, test, notes)
+
+
+def _parts_of(root: Path) -> dict[str, Path]:
+    """The visible folders by name in lower case. Raises: DatasetError where two of them mean the same part."""
+    parts: dict[str, Path] = {}
+    meanings: dict[str, Path] = {}
+    for folder in _folders_in(root, []):
+        name = folder.name.casefold()
+        part = VALIDATION_NAMES[0] if name in VALIDATION_NAMES else name
+        if part in (TRAIN, VALIDATION_NAMES[0], TEST) and part in meanings:
+            raise DatasetError(
+                [f"{root} has both {meanings[part].name}/ and {folder.name}/, which mean the same: join or rename them"]
+            )
+        parts[name] = meanings[part] = folder
+    return parts
+
+
+def _refuse_one_folder_too_many(root: Path) -> None:
+    """Unzipped datasets often lie one folder deeper. Raises: DatasetError, naming the one that is meant."""
+    outer = _folders_in(root, [])
+    if len(outer) != 1 or any(path.suffix.lower() in SUFFIXES for path in outer[0].iterdir()):
+        return
+    inner = _folders_in(outer[0], [])
+    if (
+        TRAIN in {folder.name.casefold() for folder in inner}
+        or len([folder for folder in inner if _has_images(folder)]) > 1
+    ):
+        raise DatasetError(
+            [f"{root} holds nothing but {outer[0].name}/, which holds the classes: give {outer[0]} as the dataset"]
+        )
+
+
+def _has_images(folder: Path) -> bool:
+    return any(path.suffix.lower() in SUFFIXES for path in _files_in(folder))
 
 
 def _classes_in(part: Path, notes: list[str]) -> Classes:
     classes: Classes = {}
     stray: list[str] = []
+    merged: list[str] = []
     for folder in _folders_in(part, notes):
         # A name typed on macOS and one typed elsewhere may spell an accent differently.
         images = classes.setdefault(unicodedata.normalize("NFC", folder.name), [])
@@ -84,8 +126,12 @@ def _classes_in(part: Path, notes: list[str]) -> Classes:
                 images.append(path)
             else:
                 stray.append(str(path.relative_to(part)))
+        below = {path.parent.relative_to(part).as_posix() for path in images if path.parent != folder}
+        merged += [f"{name}/" for name in sorted(below)]
     if stray:
         notes.append(f"{part.name}/: {_files(len(stray))} with no image's ending left out: {_listed(stray)}")
+    if merged:
+        notes.append(f"{part.name}/: images in folders below a class count as that class: {_listed(merged)}")
     return classes
 
 

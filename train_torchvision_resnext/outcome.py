@@ -4,7 +4,7 @@ import csv
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision.models import ResNet
 
+from .dataset import Sample
 from .epochs import Listener, Row
 from .evaluation import Evaluation
 from .export import export_onnx
@@ -21,7 +22,7 @@ from .golden_set import golden_set
 from .picks import crops_of, pick
 from .planning import Plan
 from .quantising import LATER, quantise_trained
-from .report import write_report
+from .report import wilson_interval, write_report
 from .resnext.golden import GOLDEN, write_golden
 from .resnext.model_folder import ModelConfig, write_model_folder
 from .resnext.probabilities import softmax
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 METRICS = "metrics.json"
 METRICS_VERSION = 1
 REPORT = "report"
-ANSWERS = "validation.csv"
+ANSWERS, TEST_ANSWERS = "validation.csv", "test.csv"
 ONNX = "model.onnx"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a cell begins with that a spreadsheet computes."""
@@ -50,11 +51,19 @@ class Findings:
     Attributes:
         logits: its answers to the validation images, N x C.
         history: a row for each epoch of the training.
+        test_logits: its answers to the test images; None where there are none, or nobody waited for them.
+        test: how it did on these.
     """
 
     evaluation: Evaluation
     logits: NDArray[np.float32]
     history: tuple[Row, ...]
+    test_logits: NDArray[np.float32] | None
+    test: Evaluation | None
+
+
+def targets_of(samples: Sequence[Sample]) -> NDArray[np.int64]:
+    return np.array([sample.target for sample in samples], np.int64)
 
 
 def write_outcome(folder: Path, plan: Plan, network: ResNet, findings: Findings, listener: Listener | None) -> None:
@@ -134,11 +143,13 @@ def _write_report(folder: Path, plan: Plan, findings: Findings, int8: Quantised 
         findings.history,
         [sample.path for sample in val],
         findings.logits,
-        np.array([sample.target for sample in val], np.int64),
+        targets_of(val),
         plan.dataset.labels,
-        _sections(plan, int8),
+        _sections(plan, findings.test, int8),
     )
-    _write_answers(folder / ANSWERS, plan, findings.logits)
+    _write_answers(folder / ANSWERS, plan, plan.dataset.val, findings.logits)
+    if findings.test_logits is not None:
+        _write_answers(folder / TEST_ANSWERS, plan, plan.dataset.test, findings.test_logits)
 
 
 def _quantise(draft: Path, plan: Plan, findings: Findings, listener: Listener | None) -> Quantised | None:
@@ -150,10 +161,27 @@ def _quantise(draft: Path, plan: Plan, findings: Findings, listener: Listener | 
     return quantise_trained(draft, plan, findings.logits, listener)
 
 
-def _sections(plan: Plan, int8: Quantised | None) -> dict[str, list[str]]:
+def _sections(plan: Plan, test: Evaluation | None, int8: Quantised | None) -> dict[str, list[str]]:
     """Heading → lines, for the report."""
     settings = [f"{key} = {value}" for key, value in plan.parameters.to_strings().items()]
-    return {"Accuracy in int8": _compared(int8) if int8 else [], "Notes": list(plan.notes), "Settings": settings}
+    judged = _judged(test) if test else []
+    return {
+        "Test images, judged once": judged,
+        "Accuracy in int8": _compared(int8) if int8 else [],
+        "Notes": list(plan.notes),
+        "Settings": settings,
+    }
+
+
+def _judged(test: Evaluation) -> list[str]:
+    low, high = wilson_interval(round(test.top1 * test.count), test.count)
+    return [
+        "They had no part in the training, nor in the choice of its best epoch.",
+        f"top-1 = {100 * test.top1:.1f} % of {test.count:,}, 95 % interval {100 * low:.1f} to {100 * high:.1f} %",
+        f"macro-F1 = {100 * test.macro_f1:.1f} %",
+        f"loss = {test.loss:.3f}",
+        *test.notes,
+    ]
 
 
 def _compared(int8: Quantised) -> list[str]:
@@ -170,12 +198,14 @@ def _metrics(plan: Plan, findings: Findings, int8: Quantised | None) -> dict[str
     return {
         "format_version": METRICS_VERSION,
         "validation": findings.evaluation.to_dict(),
+        "test": findings.test.to_dict() if findings.test else None,
         "history": [dict(row) for row in findings.history],
         "int8": asdict(int8) if int8 else None,
         "dataset": {
             "fingerprint": plan.dataset.fingerprint,
             "train": len(plan.dataset.train),
             "val": len(plan.dataset.val),
+            "test": len(plan.dataset.test),
             "train_per_class": dict(zip(plan.dataset.labels, plan.dataset.counts(), strict=True)),
         },
         "parameters": plan.parameters.to_strings(),
@@ -183,13 +213,13 @@ def _metrics(plan: Plan, findings: Findings, int8: Quantised | None) -> dict[str
     }
 
 
-def _write_answers(path: Path, plan: Plan, logits: NDArray[np.float32]) -> None:
-    """A row for each validation image: what it is, and what the model says."""
+def _write_answers(path: Path, plan: Plan, samples: Sequence[Sample], logits: NDArray[np.float32]) -> None:
+    """A row for each image: what it is, and what the model says."""
     labels, root = plan.dataset.labels, plan.dataset.root
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(["file", "true", "predicted", "probability", "probability_of_true"])
-        for sample, row in zip(plan.dataset.val, softmax(logits), strict=True):
+        for sample, row in zip(samples, softmax(logits), strict=True):
             best = int(row.argmax())
             words = (sample.path.relative_to(root).as_posix(), labels[sample.target], labels[best])
             table.writerow([*map(_cell, words), row[best], row[sample.target]])

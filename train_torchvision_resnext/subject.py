@@ -1,6 +1,6 @@
 """What is trained: a network, and how its batches come."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -106,5 +106,10 @@ def _draws(plan: Plan) -> ShuffledDraws:
 
 def validation_images(plan: Plan) -> DataLoader[Batch]:
     """As inference sees them, in the dataset's order."""
-    images = Images(plan.dataset.val, plan.start.preprocessing)
+    return images_of(plan, plan.dataset.val)
+
+
+def images_of(plan: Plan, samples: Sequence[Sample]) -> DataLoader[Batch]:
+    """As inference sees them, in their order."""
+    images = Images(samples, plan.start.preprocessing)
     return evaluation_loader(images, plan.parameters.batch_size, plan.workers, plan.device)

@@ -153,6 +153,9 @@ class TrainResNeXt(dataprocess.CDnnTrainTask):
             )
             if result.model_folder:
                 tracking.log_artifacts(result.model_folder)
+            if result.test:
+                judged = {f"test_{name}": value for name, value in result.test.scalars().items()}
+                tracking.log_metrics(judged, result.best_epoch)
         self._hand_on(result, tracking.notes)
         self._progress(1.0)
         self.end_task_run()
@@ -189,6 +192,7 @@ class TrainResNeXt(dataprocess.CDnnTrainTask):
             "stopped": result.stopped,
             "best_epoch": result.best_epoch,
             "validation": result.evaluation.to_dict() if result.evaluation else {},
+            "test": result.test.to_dict() if result.test else {},
             "history": [dict(row) for row in result.history],
             "notes": [*result.notes, *notes],
         }

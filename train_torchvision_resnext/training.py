@@ -15,21 +15,22 @@ from lightning.pytorch.plugins.environments import LightningEnvironment  # type:
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from numpy.typing import NDArray
 from torch import nn
+from torch.utils.data import DataLoader
 
 from .epochs import Bar, EpochKeeper, InPlace, Listener, Row, Watch, load_best
 from .evaluation import Evaluation, evaluate
 from .features import Runner
 from .lightning_module import ClassificationModule, NotFiniteError
-from .loading import ReadError
+from .loading import Batch, ReadError
 from .memory import kept_memory
-from .outcome import REPORT, Findings, write_outcome
+from .outcome import REPORT, Findings, targets_of, write_outcome
 from .parameters import Parameters
 from .planning import TRAINED, Plan, TrainingError, make_plan
 from .resnext.devices import full_fp32, is_out_of_memory
 from .resnext.threads import fixed_threads
 from .run_folder import RunFolder, RunFolderError, open_run
 from .stopping import StopRequestedError
-from .subject import Subject, make_subject, validation_images
+from .subject import Subject, images_of, make_subject, validation_images
 
 LARGEST_LOSS = 104.0
 """Nats. With a mean cross-entropy above it, the true class's probability is 0 in fp32, whose least number is e^-103.3:
@@ -46,6 +47,7 @@ class Result:
     Attributes:
         model_folder: None if it was stopped before its first epoch was over.
         evaluation: of the model in that folder, on the validation images; None without one.
+        test: the same on the images of `test/`, which had no part in choosing it; None without them.
         history: a row an epoch.
         best_epoch: counted from 1: the epoch that the model is of; 0 without one.
         notes: what the user should know.
@@ -57,13 +59,14 @@ class Result:
     best_epoch: int
     notes: tuple[str, ...]
     stopped: bool
+    test: Evaluation | None = None
 
 
 def train(folder: Path, parameters: Parameters, listener: Listener | None = None) -> Result:
     """Train on the images in a folder and write the model folder of the best epoch.
 
     Args:
-        folder: `train/` and `val/` of class folders, or class folders alone.
+        folder: `train/`, `val/` and `test/` of class folders, the last two if need be, or class folders alone.
         listener: is told the progress and asked whether to go on.
 
     Raises:
@@ -127,14 +130,14 @@ def _train_in(run: RunFolder, plan: Plan, listener: Listener) -> Result:
         plan.notes.append(
             f"stopped by the user in epoch {len(keeper.history) + 1} of {plan.parameters.epochs}; resume = auto goes on"
         )
-    evaluation = _write_best(run, plan, keeper, listener, in_a_hurry=stopped or bool(failure))
+    evaluation, test = _write_best(run, plan, keeper, listener, in_a_hurry=stopped or bool(failure))
     if failure:
         raise TrainingError([f"{failure}. The model of epoch {keeper.best_epoch} is kept in {run.model}"])
     if not stopped:
         run.describe(plan.parameters, plan.dataset.fingerprint, plan.dataset.labels, finished=True)
     listener.progress(1.0)
     notes = (*plan.notes, *evaluation.notes)
-    return Result(run.model, evaluation, tuple(keeper.history), keeper.best_epoch, notes, stopped)
+    return Result(run.model, evaluation, tuple(keeper.history), keeper.best_epoch, notes, stopped, test)
 
 
 def _tell(notes: Sequence[str], already: int, listener: Listener) -> int:
@@ -210,12 +213,17 @@ def _state_to_resume(run: RunFolder) -> Path | None:
     return run.last
 
 
-def _write_best(run: RunFolder, plan: Plan, keeper: EpochKeeper, listener: Listener, in_a_hurry: bool) -> Evaluation:
+def _write_best(
+    run: RunFolder, plan: Plan, keeper: EpochKeeper, listener: Listener, in_a_hurry: bool
+) -> tuple[Evaluation, Evaluation | None]:
     """Evaluate the best network as inference will run it, and write the model folder.
 
     Args:
-        in_a_hurry: take the answers of its own epoch, though they may come from a lower precision, and quantise
-            nothing.
+        in_a_hurry: take the answers of its own epoch, though they may come from a lower precision, judge no test
+            images and quantize nothing.
+
+    Returns:
+        What it was worth on the validation and on the test images.
     """
     state, logits = load_best(run.best)
     if plan.parameters.caches_features:
@@ -227,22 +235,34 @@ def _write_best(run: RunFolder, plan: Plan, keeper: EpochKeeper, listener: Liste
             plan.notes.append(f"the figures are those of {plan.precision}, in which it was trained")
     elif plan.precision != "fp32" or plan.device.type != "cpu" or plan.parameters.caches_features:
         try:
-            logits = _exact_logits(network, plan)
+            logits = _exact_logits(network, plan, validation_images(plan), "Final evaluation")
         except ReadError as error:
             plan.notes.append(f"the figures are those of {plan.precision}, in which it was trained: {error}")
-    targets = np.array([sample.target for sample in plan.dataset.val], np.int64)
-    evaluation = evaluate(logits, targets, plan.dataset.labels)
+    evaluation = evaluate(logits, targets_of(plan.dataset.val), plan.dataset.labels)
+    test = None if in_a_hurry else _test_logits(network, plan)
+    if in_a_hurry and plan.dataset.test:
+        plan.notes.append("the images of test/ were not judged: training did not come to its end")
     plan.notes.append(f"the model is that of epoch {keeper.best_epoch} of {len(keeper.history)}")
-    findings = Findings(evaluation, logits, tuple(keeper.history))
+    judged = None if test is None else evaluate(test, targets_of(plan.dataset.test), plan.dataset.labels)
+    findings = Findings(evaluation, logits, tuple(keeper.history), test, judged)
     write_outcome(run.model, plan, network.cpu(), findings, None if in_a_hurry else listener)
-    return evaluation
+    return evaluation, findings.test
 
 
-def _exact_logits(network: nn.Module, plan: Plan) -> NDArray[np.float32]:
+def _test_logits(network: nn.Module, plan: Plan) -> NDArray[np.float32] | None:
+    if not plan.dataset.test:
+        return None
+    try:
+        return _exact_logits(network, plan, images_of(plan, plan.dataset.test), "Test")
+    except ReadError as error:
+        plan.notes.append(f"the images of test/ were not judged: {error}")
+        return None
+
+
+def _exact_logits(network: nn.Module, plan: Plan, images: DataLoader[Batch], task: str) -> NDArray[np.float32]:
     """The network's answers in full fp32, which is how a model folder is run unless told otherwise."""
     with full_fp32():
-        images = validation_images(plan)
-        logits, _ = Runner(plan.start.preprocessing, plan.device, "fp32").run(network, images, "Final evaluation")
+        logits, _ = Runner(plan.start.preprocessing, plan.device, "fp32").run(network, images, task)
     return np.asarray(logits.numpy())
 
 

@@ -4,6 +4,7 @@ Ikomia decodes with OpenCV, keeping depth and alpha and applying EXIF orientatio
 that grey, palette, 16-bit, CMYK and rotated pictures mean the same in training as they will in inference.
 """
 
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,14 @@ SUFFIXES = (*_COMMON, *_RARE)
 
 def read_image(path: Path) -> RGBImage:
     """Read an image file: RGB, uint8, H x W x 3. Raises: ImageError for one that cannot be decoded, OSError."""
-    return decode(path.read_bytes())
+    return decode(content_of(path))
+
+
+def content_of(path: Path) -> bytes:
+    """The bytes of a file, or of what a link leads to. Raises: OSError; ImageError for what may never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ImageError("it is no file but a folder, a device, a pipe or a socket")
+    return path.read_bytes()
 
 
 def decode(content: bytes) -> RGBImage:

@@ -1,3 +1,4 @@
+import os
 import shutil
 import unicodedata
 
@@ -20,7 +21,7 @@ def names(samples):
     return [sample.path.name for sample in samples]
 
 
-@pytest.mark.parametrize("val", ["val", "valid", "validation", "test", "Val"])
+@pytest.mark.parametrize("val", ["val", "valid", "validation", "Val"])
 def test_both_parts_by_name(val, tmp_path):
     dataset = load(write_digits(tmp_path / "data", {"train": 4, val: 2}))
     assert dataset.labels == ("0", "1", "2")
@@ -29,10 +30,79 @@ def test_both_parts_by_name(val, tmp_path):
     assert all(sample.path.parent.name == dataset.labels[sample.target] for sample in dataset.train + dataset.val)
 
 
-def test_validation_wins_over_test(tmp_path):
-    dataset = load(write_digits(tmp_path / "data", {"train": 4, "val": 2, "test": 3}))
-    assert len(dataset.val) == 6
-    assert "not used: test/" in dataset.notes
+def test_test_images_are_a_part_of_their_own(tmp_path):
+    dataset = load(write_digits(tmp_path / "data", {"train": 4, "val": 2, "Test": 3}))
+    assert (len(dataset.train), len(dataset.val), len(dataset.test)) == (12, 6, 9)
+    assert "9 images in test/, by which the finished model is judged once" in dataset.notes
+
+
+def test_test_images_choose_nothing_where_there_is_no_validation(tmp_path):
+    dataset = load(write_digits(tmp_path / "data", {"train": 10, "test": 3}))
+    assert (len(dataset.train), len(dataset.val), len(dataset.test)) == (24, 6, 9)
+    assert "no validation part: 20% of each class were set aside for it" in dataset.notes
+    assert {sample.path.parent.parent.name for sample in dataset.val} == {"train"}
+    assert {sample.path.parent.parent.name for sample in dataset.test} == {"test"}
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_a_class_that_is_left_out_leaks_nothing(part, tmp_path):
+    root = write_digits(tmp_path / "data", {"train": 4, "val": 2, "test": 2})
+    (root / part / "new").mkdir()
+    shutil.copy(sorted((root / "train" / "1").iterdir())[0], root / part / "new" / "copy.png")
+    notes = "\n".join(load(root).notes)
+    name = {"val": "validation", "test": "test"}[part]
+    assert f"only in the {name} part, left out with 1 image: new" in notes
+    assert "the same image" not in notes
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [("train", "test", "training and test"), ("val", "test", "validation and test")],
+)
+def test_what_leaks_into_the_test_images_is_named(first, second, said, tmp_path):
+    root = write_digits(tmp_path / "data", {"train": 4, "val": 2, "test": 2})
+    shutil.copy(sorted((root / first / "1").iterdir())[0], root / second / "1" / "leak.png")
+    assert any(note.startswith(f"the same image in {said}, which") for note in load(root).notes)
+
+
+@pytest.mark.parametrize(("one", "other"), [("train", "Train"), ("val", "valid"), ("test", "TEST"), ("val", "VAL")])
+def test_a_part_that_is_there_twice_is_a_problem(one, other, tmp_path):
+    root = write_digits(tmp_path / "data", {"train": 4, one: 2, other: 2})
+    if len(list(root.iterdir())) == 1:
+        pytest.skip("this file system does not tell names apart by case")
+    with pytest.raises(DatasetError, match=r"has both \w+/ and \w+/, which mean the same: join or rename them"):
+        find_folders(root)
+
+
+@pytest.mark.parametrize("inside", ["", "train"])
+def test_one_folder_too_many_is_answered_with_the_one_that_is_meant(inside, tmp_path):
+    write_digits(tmp_path / "data" / "flowers", {inside: 4})
+    with pytest.raises(DatasetError, match=rf"holds nothing but flowers/.*: give {tmp_path}/data/flowers as the data"):
+        find_folders(tmp_path / "data")
+
+
+def test_two_levels_are_not_merged_without_a_word(tmp_path):
+    root = write_digits(tmp_path / "data" / "animals", {"": 4}).parent
+    write_digits(root / "plants", {"": 4}, labels=(3, 4))
+    dataset = load(tmp_path / "data")
+    assert dataset.labels == ("animals", "plants")
+    told = "images in folders below a class count as that class: animals/0/, animals/1/, animals/2/, plants/0/"
+    assert any(told in note for note in dataset.notes)
+
+
+def test_what_is_no_file_is_a_broken_image_and_nobody_waits_for_it(tmp_path):
+    root = write_digits(tmp_path / "data", {"train": 20, "val": 2})
+    place = root / "train" / "1"
+    os.mkfifo(place / "pipe.png")
+    (place / "endless.png").symlink_to("/dev/zero")
+    (place / "lost.png").symlink_to(tmp_path / "nowhere.png")
+    (place / "linked.png").symlink_to(sorted((root / "train" / "2").iterdir())[0])
+    notes = "\n".join(load(root).notes)
+    said = "it is no file but a folder, a device, a pipe or a socket"
+    assert f"train/1/pipe.png ({said})" in notes
+    assert f"train/1/endless.png ({said})" in notes
+    assert "train/1/lost.png (cannot be read: No such file or directory)" in notes
+    assert "train/1/linked.png" in notes.partition("different classes: ")[2]
 
 
 @pytest.mark.parametrize("part", ["", "train"])
@@ -139,7 +209,7 @@ def test_too_many_broken_images_are_a_problem_with_the_list(tmp_path):
     root = write_digits(tmp_path / "data", {"train": 2, "val": 2})
     for number in range(3):
         (root / "train" / "1" / f"broken{number}.png").write_text(f"no image {number}")
-    with pytest.raises(DatasetError, match=r"3 of 15 .*broken0.*broken1.*broken2.*At most 10%.*max_broken"):
+    with pytest.raises(DatasetError, match=r"3 of 15 .*broken0.*broken1.*broken2.*At most 10% may be.*max_broken"):
         load(root)
     assert len(load(root, max_broken=0.2).train) == 6
 

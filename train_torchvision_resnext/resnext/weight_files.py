@@ -169,8 +169,8 @@ def errors_of_the_disk(path: Path) -> Iterator[None]:
         if not any(writer in str(error) for writer in ("PytorchStreamWriter", "inline_container", "iostream")):
             raise
         full = shutil.disk_usage(path.parent).free < 2**20
-        number = errno.ENOSPC if full else errno.EIO
-        raise OSError(number, f"{os.strerror(number)} ({error})", str(path)) from error
+        what = errno.ENOSPC if full else errno.EIO
+        raise OSError(what, f"{os.strerror(what)} ({error})", str(path)) from error
 
 
 def sha256_of(path: Path) -> str:
