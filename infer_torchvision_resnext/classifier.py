@@ -18,6 +18,7 @@ from .resnext.architecture import Architecture
 from .resnext.images import RGBImage
 from .resnext.preprocessing import Preprocessing
 from .resnext.probabilities import softmax
+from .resnext.shown_text import shown
 from .runtimes.runtime import Crops, CropsItself, Runtime, core_count
 from .runtimes.selection import Choice, choose
 from .weights import fingerprint, load_model
@@ -33,9 +34,12 @@ class Classifier:
 
     Args:
         cache_folder: where converted models and decisions are kept; None = nowhere beyond this object's life.
+        say: is told, in a sentence each, what was loaded and what the user should know; the same only once.
     """
 
-    def __init__(self, cache_folder: Path | None = None) -> None:
+    def __init__(self, cache_folder: Path | None = None, say: Callable[[str], None] = logger.info) -> None:
+        self._say = say
+        self._said: set[str] = set()
         self.labels: tuple[str, ...] = ()
         self.notes: list[str] = []
         """What the user should know about the last call of `classify`, for example a batch that was halved."""
@@ -74,10 +78,14 @@ class Classifier:
             self._own_preprocessing = model.preprocessing
             self._loaded = wanted
             self._lasting_notes = (*model.notes, *self._choice.notes(parameters), *self._cache.notes)
-            for note in self._lasting_notes:
-                logger.warning(note)
             self._load_ms = _since(start)
-            logger.info("%s with %s in %s", model.architecture, model.source, self._choice.configuration)
+            runs = self._runtime.describe()
+            self._say(
+                f"{model.architecture} with {shown(model.source)}, {len(model.labels)} classes, in {runs['name']} "
+                f"on {runs['device_name']} in {runs['precision']}"
+            )
+            for note in self._lasting_notes:
+                self._tell(note)
         self._parameters = parameters
         self._preprocessing = self._own_preprocessing.scaled_to(parameters.input_size)
 
@@ -174,7 +182,13 @@ class Classifier:
     def _note(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
-            logger.warning(note)
+            self._tell(note)
+
+    def _tell(self, note: str) -> None:
+        """A note goes with every result, and is told once: of a video it would be a line a frame."""
+        if note not in self._said:
+            self._said.add(note)
+            self._say(note)
 
     def _prepared(self) -> Runtime:
         if self._runtime is None:

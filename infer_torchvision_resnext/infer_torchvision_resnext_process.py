@@ -1,5 +1,6 @@
 """Task, parameters and factories: host inputs → classifier → host outputs."""
 
+import logging
 import math
 import threading
 import time
@@ -15,7 +16,12 @@ from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import OLD_KEYS, Parameters, read_host_map
 from infer_torchvision_resnext.predictions import Prediction
 from infer_torchvision_resnext.regions import SMALLEST_SIDE, GraphicsItem, regions_of, view
+from infer_torchvision_resnext.resnext.image_files import refuse_cut_short
 from infer_torchvision_resnext.resnext.images import ImageError, to_rgb
+from infer_torchvision_resnext.resnext.shown_text import shown
+
+logger = logging.getLogger("ikomia.infer_torchvision_resnext")
+"""Below the host's own, so that its lines go where the host's go: the terminal, its log file, STUDIO's log."""
 
 NAME = "infer_torchvision_resnext"
 
@@ -67,7 +73,7 @@ class InferResNeXt(dataprocess.CClassificationTask):
         self.set_param_object(own)
         self.add_input(dataprocess.CPathIO(core.IODataType.FOLDER_PATH))
         self.add_output(Results())
-        self._classifier = Classifier(Path(config.main_cfg["data"]["path"]) / NAME)
+        self._classifier = Classifier(Path(config.main_cfg["data"]["path"]) / NAME, logger.info)
         self._annotations = []
         self._named = ()
         self._stop = threading.Event()
@@ -106,6 +112,7 @@ class InferResNeXt(dataprocess.CClassificationTask):
         height, width = frame.shape[:2]
         self.get_output(RESULTS_OUT).data = {
             "format_version": 1,
+            "file": self.get_input(IMAGE).source_file_path,
             "image": {"width": width, "height": height},
             **results,
             **self._classifier.describe(),
@@ -151,11 +158,13 @@ class InferResNeXt(dataprocess.CClassificationTask):
 
     def _frame(self):
         image = self.get_input(IMAGE)
+        source = image.source_file_path
         try:
+            # The host fills what is missing with grey.
+            refuse_cut_short(source)
             return to_rgb(image.get_image())
         except ImageError as error:
-            source = image.source_file_path
-            raise ImageError(f"{source}: {error}" if source else str(error)) from error
+            raise ImageError(f"{shown(source)}: {error}" if source else str(error)) from error
 
     def _name_classes(self):
         if self._named != self._classifier.labels:

@@ -64,22 +64,39 @@ def view(frame: RGBImage, box_xywh: Box) -> RGBImage:
 
 
 def regions_of(items: Iterable[GraphicsItem]) -> list[Region]:
-    """Group the host's items into objects, in their order.
+    """Group the host's items into objects, in their order; those without a caption come last.
 
     A box that is not finite is nowhere, and becomes one without extent.
     """
     regions: list[Region] = []
     pending: list[GraphicsItem] = []
+    alone: list[list[GraphicsItem]] = []
     for item in items:
         caption = re.fullmatch(r"(.*) #(-?\d+): [-+.\deinfa]+", item.text, re.DOTALL) if item.kind == "TEXT" else None
         if caption and pending:
-            regions.append(Region(_finite(_enclosing(pending)), int(caption[2]), caption[1]))
+            *before, own = _instances(pending)
+            alone += before
+            regions.append(Region(_finite(_enclosing(own)), int(caption[2]), caption[1]))
             pending = []
         elif item.kind in AREAS:
             pending.append(item)
     first_id = max((region.object_id for region in regions), default=-1) + 1
-    regions += [Region(_finite(item.box_xywh), first_id + ordinal) for ordinal, item in enumerate(pending)]
+    alone += [[item] for item in pending]
+    regions += [Region(_finite(_enclosing(items)), first_id + ordinal) for ordinal, items in enumerate(alone)]
     return regions
+
+
+def _instances(items: Sequence[GraphicsItem]) -> list[list[GraphicsItem]]:
+    """What stands before a caption, an instance each: a box begins one, outlines belong to the box before them.
+
+    The caption is that of the last; boxes before it were drawn without one.
+    """
+    instances: list[list[GraphicsItem]] = []
+    for item in items:
+        if not instances or (item.kind == "RECTANGLE" and any(each.kind == "RECTANGLE" for each in instances[-1])):
+            instances.append([])
+        instances[-1].append(item)
+    return instances
 
 
 AREAS = ("RECTANGLE", "ELLIPSE", "POLYGON", "COMPLEX_POLYGON")

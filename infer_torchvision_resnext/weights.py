@@ -23,7 +23,15 @@ from .cache import Cache, key_of, stamp_of
 from .parameters import Parameters
 from .resnext.architecture import Architecture, ArchitectureError, Shaped, class_count
 from .resnext.golden import GOLDEN, Golden, GoldenError, read_golden
-from .resnext.model_folder import CLASSES, CONFIG, WEIGHTS, ModelFolderError, read_config
+from .resnext.model_folder import (
+    CLASSES,
+    CONFIG,
+    MAX_CONFIG_BYTES,
+    WEIGHTS,
+    ModelFolderError,
+    model_folder_of,
+    read_config,
+)
 from .resnext.preprocessing import Preprocessing
 from .resnext.quantisation import INT8_FILES
 from .resnext.weight_files import (
@@ -109,7 +117,7 @@ def fingerprint(parameters: Parameters) -> tuple[object, ...]:
     source = parameters.weights
     if _is_published(source):
         return (parameters.model_name, source)
-    path = Path(source).expanduser()
+    path = model_folder_of(Path(source).expanduser())
     files = [
         path,
         path / WEIGHTS,
@@ -206,7 +214,11 @@ def _as_safetensors(path: Path, architecture: Architecture, cache: Cache) -> Pat
         raise WeightsError(f"{path} cannot be converted into {cache.folder}: {error}; make room there") from error
 
 
-def _load_folder(folder: Path) -> Model:
+def _load_folder(given: Path) -> Model:
+    folder = model_folder_of(given)
+    notes = (
+        () if folder == given else (f"weights = {str(given)!r} is the folder of a run: taken is its {folder.name}/",)
+    )
     config = read_config(folder)
     architecture = config.network
     path = folder / WEIGHTS
@@ -215,7 +227,7 @@ def _load_folder(folder: Path) -> Model:
     shapes = read_shapes(path, architecture)
     _fits(path, architecture, shapes, "config.json and the weights are of different models")
     _named(path, shapes, config.label_names, "config.json")
-    return Model(str(folder), architecture, config.label_names, config.preprocessing, path, folder)
+    return Model(str(folder), architecture, config.label_names, config.preprocessing, path, folder, notes)
 
 
 def _load_file(path: Path, parameters: Parameters, cache: Cache) -> Model:
@@ -223,10 +235,13 @@ def _load_file(path: Path, parameters: Parameters, cache: Cache) -> Model:
         raise WeightsError(
             f"weights = {str(path)!r}: a {path.suffix or 'nameless'} file; expected one of {', '.join(WEIGHT_FILES)}"
         )
-    architecture = Architecture.from_name(parameters.model_name)
-    file = _as_safetensors(path, architecture, cache)
-    shapes = read_shapes(file, architecture)
-    _fits(path, architecture, shapes, "set model_name to what the file holds")
+    named = Architecture.from_name(parameters.model_name)
+    file = _as_safetensors(path, named, cache)
+    shapes = read_shapes(file, named)
+    architecture = Architecture.of_state(shapes)
+    if architecture.is_named and architecture.name != named.name:
+        _fits(path, named, shapes, "set model_name to what the file holds")
+    # Else the weights tell what a name does not say: the stem, and layers that are not the usual ones.
     label_file = next((file for file in _label_files(parameters) if file.is_file()), None)
     if parameters.class_file and label_file is None:
         raise WeightsError(f"class_file = {parameters.class_file!r}: there is no such file")
@@ -254,6 +269,8 @@ def _label_files(parameters: Parameters) -> list[Path]:
 
 def read_labels(path: Path) -> tuple[str, ...]:
     """One label a line; Windows line ends, a byte-order mark and empty lines are fine. Raises: WeightsError."""
+    if path.stat().st_size > MAX_CONFIG_BYTES:
+        raise WeightsError(f"class_file = {str(path)!r} is no list of labels: it has {path.stat().st_size:,} bytes")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

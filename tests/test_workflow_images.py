@@ -80,7 +80,7 @@ def test_what_cannot_be_classified_fails_the_run_and_leaves_no_results(tiny, pho
     assert not task.get_output(2).get_items()
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"\xff\xd8\xff\xe0 cut short"])
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n IEND"])
 def test_a_file_that_cannot_be_decoded_fails_the_run(tiny, tmp_path, content):
     wf, _ = tiny
     (tmp_path / "x.jpg").write_bytes(content)

@@ -34,14 +34,14 @@ class Listener:
     """Who is told how training goes, and asked whether to go on.
 
     Attributes:
-        begins: is told the run's folder, new or resumed, before its first epoch.
+        begins: is told the run's folder, new or resumed, and the network's name before the first epoch.
         progress: is told the share of the whole work that is done, in [0, 1], never falling.
         stop_requested: is asked after every batch.
         epoch: is told the metrics of each epoch.
         say: is told, in a sentence each, what the user should know.
     """
 
-    begins: Callable[[RunFolder], None] = lambda run: None
+    begins: Callable[[RunFolder, str], None] = lambda run, network: None
     progress: Callable[[float], None] = lambda done: None
     stop_requested: Callable[[], bool] = lambda: False
     epoch: Callable[[Row], None] = lambda row: None

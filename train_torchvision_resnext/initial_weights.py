@@ -11,8 +11,9 @@ from torchvision.models import ResNet, get_model_weights  # type: ignore[attr-de
 from .network_parameters import NO_WEIGHTS
 from .parameters import Parameters
 from .resnext.architecture import Architecture, ArchitectureError, class_count
-from .resnext.model_folder import WEIGHTS, ModelFolderError, read_config
+from .resnext.model_folder import WEIGHTS, ModelFolderError, model_folder_of, read_config
 from .resnext.preprocessing import Preprocessing
+from .resnext.shown_text import shown
 from .resnext.weight_files import WeightFileError, cached_file, published_for, read_state
 
 
@@ -25,11 +26,13 @@ class Start:
     """A network ready to be trained.
 
     Attributes:
+        architecture: of the network; that of the weights, where they are the user's own.
         network: with one output a label, in training mode.
         preprocessing: how its images are to be prepared.
         notes: what the user should know of the start.
     """
 
+    architecture: Architecture
     network: ResNet
     preprocessing: Preprocessing
     notes: tuple[str, ...]
@@ -44,27 +47,33 @@ def start_network(parameters: Parameters, labels: Sequence[str]) -> Start:
         StartError: the weights cannot be used.
     """
     architecture = parameters.architecture
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(parameters.seed)
-        network = architecture.build(len(labels))
     if parameters.start == NO_WEIGHTS:
-        return Start(
-            network, Preprocessing().scaled_to(parameters.input_size), ("training starts from random weights",)
-        )
+        network = _random(architecture, len(labels), parameters.seed)
+        preprocessing = Preprocessing().scaled_to(parameters.input_size)
+        return Start(architecture, network, preprocessing, ("training starts from random weights",))
     try:
         if parameters.starts_published:
-            state, known, preprocessing, source = *_published(architecture, parameters.start), parameters.start
+            state, known, preprocessing = _published(architecture, parameters.start)
         else:
             state, known, preprocessing = _own(Path(parameters.start).expanduser())
-            source = parameters.start
+            if not parameters.asks_for_a_network:
+                architecture = Architecture.of_state(state)
         # Checks the weights, all of them, against the architecture.
         trained = architecture.load(state)
     except (ArchitectureError, ModelFolderError, WeightFileError) as error:
         raise StartError(f"weights = {parameters.weights!r}: {error}") from error
+    network = _random(architecture, len(labels), parameters.seed)
     kept = _take_over(network, trained, labels, known)
+    source = parameters.start if parameters.starts_published else f"{shown(parameters.start)}, {architecture}"
     note = f"training starts from {source}, which knows {class_count(state)} classes"
     note += f"; the classifier is kept for {kept} of {len(labels)}" if kept else "; the classifier starts at random"
-    return Start(network, preprocessing.scaled_to(parameters.input_size), (note,))
+    return Start(architecture, network, preprocessing.scaled_to(parameters.input_size), (note,))
+
+
+def _random(architecture: Architecture, classes: int, seed: int) -> ResNet:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return architecture.build(classes)
 
 
 def _published(
@@ -78,8 +87,9 @@ def _published(
 
 def _own(path: Path) -> tuple[dict[str, torch.Tensor], tuple[str, ...], Preprocessing]:
     if path.is_dir():
-        config = read_config(path)
-        return read_state(path / WEIGHTS), config.label_names, config.preprocessing
+        folder = model_folder_of(path)
+        config = read_config(folder)
+        return read_state(folder / WEIGHTS), config.label_names, config.preprocessing
     return read_state(path), (), Preprocessing()
 
 

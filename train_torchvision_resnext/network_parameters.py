@@ -46,7 +46,7 @@ class NetworkParameters(ParameterSchema):
         Field(
             title="Weights",
             description="What to start from: torchvision's ImageNet weights, `DEFAULT` being the best published; "
-            "weights of your own; or `none`, random ones.",
+            "weights of your own, which bring their architecture unless one is asked for; or `none`, random ones.",
             json_schema_extra={
                 "allowed": "DEFAULT, IMAGENET1K_V1, IMAGENET1K_V2, none, or the path of a model folder, a "
                 ".safetensors or a .pth state dict"
@@ -153,6 +153,12 @@ class NetworkParameters(ParameterSchema):
             self.bottleneck_width or named.bottleneck_width,
             named.stem if self.stem == "auto" else self.stem,
         )
+
+    @property
+    def asks_for_a_network(self) -> bool:
+        """Whether anything of the architecture was given; weights of the user's own bring theirs otherwise."""
+        given = ("model_name", "layers", "cardinality", "bottleneck_width", "stem")
+        return any(getattr(self, key) != type(self).model_fields[key].default for key in given)
 
     @property
     def start(self) -> str:

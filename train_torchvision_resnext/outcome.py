@@ -23,6 +23,7 @@ from .picks import crops_of, pick
 from .planning import Plan
 from .quantising import LATER, quantise_trained
 from .report import wilson_interval, write_report
+from .resnext.architecture import Architecture
 from .resnext.golden import GOLDEN, write_golden
 from .resnext.model_folder import ModelConfig, write_model_folder
 from .resnext.probabilities import softmax
@@ -102,15 +103,14 @@ def write_outcome(folder: Path, plan: Plan, network: ResNet, findings: Findings,
         attempt(draft / REPORT, lambda: _write_report(draft / REPORT, plan, findings, int8))
         _write_json(draft / METRICS, _metrics(plan, findings, int8))
 
-    config = ModelConfig.of(parameters.architecture, dataset.labels, plan.start.preprocessing)
+    config = ModelConfig.of(plan.start.architecture, dataset.labels, plan.start.preprocessing)
     write_model_folder(folder, config, state, complete)
 
 
 def _file_name(plan: Plan) -> str:
     """The model's name as it was asked for, or that of the architecture of one's own."""
-    parameters = plan.parameters
-    own = parameters.layers or parameters.cardinality or parameters.bottleneck_width or parameters.stem != "auto"
-    return parameters.architecture.name if own else parameters.model_name
+    found = plan.start.architecture
+    return plan.parameters.model_name if found == Architecture.from_name(plan.parameters.model_name) else found.name
 
 
 def _write_pth(state: Mapping[str, torch.Tensor], path: Path) -> None:

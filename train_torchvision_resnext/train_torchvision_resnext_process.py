@@ -134,8 +134,8 @@ class TrainResNeXt(dataprocess.CDnnTrainTask):
         )
         with ExitStack() as while_it_runs:
 
-            def begins(run):
-                title = f"{folder.name} {parameters.architecture.name}"
+            def begins(run, network):
+                title = f"{folder.name} {network}"
                 while_it_runs.enter_context(tracking.of_run(title, run.tracking))
                 tracking.log_parameters(parameters.to_strings())
                 tracking.end_abandoned(other.tracking for other in run.abandoned())
@@ -222,7 +222,7 @@ class TrainResNeXtFactory(dataprocess.CTaskFactory):
         self.info.description = (
             "Turns folders of images into a classifier: fine-tuning or training from scratch of ResNeXt-50, "
             "ResNeXt-101 or an architecture of your own, on GPU or CPU. Its model folder is run by "
-            "infer_torchvision_resnext, timm and torchvision."
+            "infer_torchvision_resnext and torchvision, and by timm where it knows the architecture."
         )
         self.info.authors = "Saining Xie, Ross Girshick, Piotr Dollár, Zhuowen Tu, Kaiming He"
         self.info.article = "Aggregated Residual Transformations for Deep Neural Networks"

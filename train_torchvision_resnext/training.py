@@ -80,7 +80,7 @@ def train(folder: Path, parameters: Parameters, listener: Listener | None = None
         try:
             with run.locked(), kept_memory(plan.device), fixed_threads():
                 run.remove_drafts()
-                listener.begins(run)
+                listener.begins(run, plan.start.architecture.name)
                 told = _tell(plan.notes, 0, listener)
                 result = _train_in(run, plan, listener)
             if not result.stopped:
@@ -229,7 +229,7 @@ def _write_best(
     if plan.parameters.caches_features:
         # The classifier alone was trained; the rest is what training started from.
         state = {**plan.start.network.state_dict(), **{f"fc.{key}": tensor for key, tensor in state.items()}}
-    network = plan.parameters.architecture.load({key: tensor.cpu() for key, tensor in state.items()})
+    network = plan.start.architecture.load({key: tensor.cpu() for key, tensor in state.items()})
     if in_a_hurry:
         if plan.precision != "fp32":
             plan.notes.append(f"the figures are those of {plan.precision}, in which it was trained")

@@ -16,6 +16,8 @@ from .weight_files import errors_of_the_disk
 
 GOLDEN = "golden.safetensors"
 
+MAX_BYTES = 2**30
+
 
 class GoldenError(ValueError):
     """The golden set cannot be used; the message names the file, what is wrong, and the remedy."""
@@ -60,6 +62,8 @@ def read_golden(folder: Path) -> Golden | None:
     if not path.is_file():
         return None
     remedy = "train the model again, or delete the file to go without the check"
+    if path.stat().st_size > MAX_BYTES:
+        raise GoldenError(f"{path} has {path.stat().st_size:,} bytes, at most {MAX_BYTES:,} may be; {remedy}")
     try:
         tensors = load_file(path)
         # Copies, because torch warns of arrays that it may not write to.

@@ -14,6 +14,9 @@ from .opencv import opencv
 
 _COMMON = (".bmp", ".dib", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _RARE = (".exr", ".hdr", ".jp2", ".pbm", ".pgm", ".pic", ".pnm", ".ppm", ".pxm", ".ras", ".sr")
+MAY_BE_CUT = (".jpe", ".jpeg", ".jpg")
+"""Endings of files of which the host says nothing when they are not whole."""
+
 SUFFIXES = (*_COMMON, *_RARE)
 """File name endings, in lower case, that the host takes for images."""
 
@@ -52,6 +55,13 @@ def decode(content: bytes) -> RGBImage:
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
         pixels = pixels[..., [2, 1, 0]]
     return np.ascontiguousarray(to_rgb(pixels))
+
+
+def refuse_cut_short(path: str) -> None:
+    """Raises: ImageError, where this is a JPEG file that ends before its picture does; nothing else is read."""
+    file = Path(path)
+    if path and file.suffix.lower() in MAY_BE_CUT and file.is_file() and cut_short(file.read_bytes()):
+        raise ImageError("the file is cut short: fetch or save it again")
 
 
 def cut_short(content: bytes) -> bool:

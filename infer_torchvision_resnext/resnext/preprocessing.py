@@ -8,6 +8,7 @@ is computed, so that 1 x 4000 costs no more than a photo. Of a large photo (`LAR
 means of its pixels; the mean difference is below a tenth of a level.
 """
 
+import math
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 MAX_ASPECT = 4
 """Up to this ratio of the sides the whole image is resized and then cropped, pixel for pixel as torchvision does."""
 
+MAX_SIDE = 16_384
+"""Of the resized image, in pixels: beyond it, a single one takes gigabytes."""
+
 LARGE_PIXELS = 4_000_000
 LARGE_SCALE = 8
 """An image is large if it has as many pixels, and its short side is as many times `resize_size`."""
@@ -44,12 +48,14 @@ class Preprocessing:
     std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
-        if not 1 <= self.crop_size <= self.resize_size:
+        if not 1 <= self.crop_size <= self.resize_size <= MAX_SIDE:
             raise ValueError(
-                f"crop_size {self.crop_size} must be at least 1 and at most resize_size {self.resize_size}"
+                f"crop_size {self.crop_size} must be at least 1 and at most resize_size {self.resize_size}, "
+                f"and that at most {MAX_SIDE}"
             )
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise ValueError(f"mean {self.mean} and std {self.std} must have three values each, std above 0")
+        values = (*self.mean, *self.std)
+        if (len(self.mean), len(self.std)) != (3, 3) or not all(map(math.isfinite, values)) or min(self.std) <= 0:
+            raise ValueError(f"mean {self.mean} and std {self.std} must have three finite values each, std above 0")
 
     def scaled_to(self, input_size: int) -> "Preprocessing":
         """The same framing at another size of the square: 256/224 at 112 becomes 128/112. 0 changes nothing."""

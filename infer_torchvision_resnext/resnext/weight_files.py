@@ -207,6 +207,10 @@ def _state_within(content: object, path: Path) -> "State":
         or not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in content.items())
     ):
         raise WeightFileError(f"{path} holds no state dict: expected parameter names with tensors")
+    for key, value in content.items():
+        if value.layout != torch.strided or value.is_quantized:
+            kind = "quantized" if value.is_quantized else "sparse"
+            raise WeightFileError(f"{path}: {key} is a {kind} tensor, expected dense ones: save the state dict dense")
     return {key.removeprefix("module."): value for key, value in content.items()}
 
 

@@ -88,3 +88,29 @@ def test_a_view_shares_the_frames_memory():
     seen = view(frame, (90, 70, 10, 10))
     assert np.shares_memory(seen, frame)
     assert np.array_equal(seen, frame[70:80, 90:100])
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        (
+            [rectangle(0, 0, 5, 5), rectangle(9, 9, 4, 4), text("cat #3: 0.75")],
+            [Region((9, 9, 4, 4), 3, "cat"), Region((0, 0, 5, 5), 4)],
+        ),
+        (
+            [rectangle(0, 0, 5, 5), polygon(1, 1, 2, 2), rectangle(9, 9, 4, 4), polygon(9, 9, 2, 2), text("a #1: 0.5")],
+            [Region((9, 9, 4, 4), 1, "a"), Region((0, 0, 5, 5), 2)],
+        ),
+        (
+            [rectangle(0, 0, 5, 5), text("a #1: 0.5"), rectangle(1, 0, 5, 5), rectangle(2, 0, 5, 5), text("b #2: 0.5")],
+            [Region((0, 0, 5, 5), 1, "a"), Region((2, 0, 5, 5), 2, "b"), Region((1, 0, 5, 5), 3)],
+        ),
+        (
+            [polygon(1, 1, 9, 9), rectangle(0, 0, 20, 20), text("cat #3: 0.75")],
+            [Region((0, 0, 20, 20), 3, "cat")],
+        ),
+    ],
+)
+def test_two_boxes_before_one_caption_are_two_objects(items, expected):
+    """The caption is that of the last; the first was drawn without one."""
+    assert regions_of(items) == expected

@@ -1,5 +1,8 @@
+import json
 import os
+import shutil
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -195,3 +198,117 @@ def test_the_fingerprint_follows_files_and_parameters(files):
     assert with_labels != before
     os.utime(files / "model.pth", ns=(1, 1))
     assert of() != with_labels
+
+
+@pytest.mark.parametrize(
+    ("architecture", "model_name"),
+    [
+        (Architecture((1, 1, 1), 4, 4), "resnext11_4x4d"),
+        (Architecture((1, 1, 1), 4, 4, "cifar"), "resnext11_4x4d"),
+        (Architecture((1, 1), 4, 4), "resnext50"),
+        (Architecture((1, 2, 1, 1), 4, 4, "cifar"), "resnext50"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_bare_file_says_itself_what_its_name_does_not(architecture, model_name, suffix, tmp_path, cache):
+    """The stem, and layers that are not the usual ones."""
+    file = tmp_path / f"{architecture.name}{suffix}"
+    state = architecture.build(3).state_dict()
+    torch.save(state, file) if suffix == ".pth" else save_file(state, file)
+    (tmp_path / "classes.txt").write_text("a\nb\nc\n")
+    model = load_model(Parameters(weights=str(file), model_name=model_name), cache)
+    assert model.architecture == architecture
+
+
+def two_files(folder):
+    """Of one name, size and time, in two folders, with other weights."""
+    torch.manual_seed(0)
+    files = []
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+        file = folder / name / "model.pth"
+        torch.save(Architecture((1, 1, 1), 4, 4, "cifar").build(3).state_dict(), file)
+        (folder / name / "classes.txt").write_text("a\nb\nc\n")
+        os.utime(file, ns=(10**18, 10**18))
+        files.append(file)
+    assert files[0].stat().st_size == files[1].stat().st_size
+    return files
+
+
+def test_files_of_one_name_size_and_time_are_told_apart(tmp_path, cache):
+    first, second = (
+        load_model(Parameters(weights=str(file), model_name="resnext11_4x4d"), cache).arrays()["fc.weight"]
+        for file in two_files(tmp_path)
+    )
+    assert np.abs(first - second).max() > 0
+
+
+def hostile(folder, change):
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    change(config)
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["resnext"].update(resize_size=10**9), "resize_size 1000000000, and that at most 16384"),
+        (lambda c: c["resnext"].update(resize_size=10**9, crop_size=10**9), "at most 16384"),
+        (lambda c: c["resnext"].update(crop_size=0), "crop_size 0 must be at least 1"),
+        (lambda c: c["pretrained_cfg"].update(std=[0, 1, 1]), "std above 0"),
+        (lambda c: c["pretrained_cfg"].update(mean=[1e999, 1, 1]), "finite"),
+        (lambda c: c["pretrained_cfg"].update(interpolation="bicubic"), "interpolation.*bilinear"),
+        (lambda c: c["resnext"].update(layers=[10**6] * 4), "one to four stages of 1 to 256 blocks"),
+        (lambda c: c["resnext"].update(cardinality=10**6), "at most 4096"),
+        (lambda c: c.update(num_classes=10**9), "num_classes"),
+        (lambda c: c.update(label_names=["a" * 10**6, "b", "c"]), "has 1000000 characters, at most 1000"),
+        (lambda c: c.update(label_names=["a\nb", "b", "c"]), "line break"),
+    ],
+)
+def test_a_hostile_configuration_is_refused_before_it_costs_anything(change, message, tiny_folder, tmp_path, cache):
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    hostile(folder, change)
+    with pytest.raises(WeightsError, match=message):
+        load_model(Parameters(weights=str(folder)), cache)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "config.json").write_text("[" * 100_000), "is no configuration of a ResNeXt model"),
+        (lambda folder: os.truncate(folder / "config.json", 2**40), "at most 67,108,864 may be"),
+        (lambda folder: os.truncate(folder / "golden.safetensors", 2**40), "at most 1,073,741,824 may be"),
+    ],
+)
+def test_hostile_files_are_refused(damage, message, tiny_folder, tmp_path):
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    (folder / "golden.safetensors").touch()
+    damage(folder)
+    with pytest.raises(WeightsError, match=message):
+        load(folder).golden()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda tensor: tensor.to_sparse(), "fc.weight is a sparse tensor, expected dense ones"),
+        (lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8), "fc.weight is a quantized tensor"),
+    ],
+)
+def test_tensors_of_other_kinds_are_refused_by_name(make, message, tiny_state, tmp_path, cache):
+    file = tmp_path / "model.pth"
+    torch.save({**tiny_state, "fc.weight": make(tiny_state["fc.weight"])}, file)
+    with pytest.raises(WeightsError, match=message):
+        load_model(Parameters(weights=str(file)), cache)
+
+
+def test_the_folder_of_a_run_is_known_as_such(tiny_folder, tmp_path, cache):
+    shutil.copytree(tiny_folder, tmp_path / "run" / "model")
+    parameters = Parameters(weights=str(tmp_path / "run"))
+    model = load_model(parameters, cache)
+    assert model.folder == tmp_path / "run" / "model"
+    assert model.notes == (f"weights = '{tmp_path / 'run'}' is the folder of a run: taken is its model/",)
+    before = fingerprint(parameters)
+    (tmp_path / "run" / "model" / "golden.safetensors").write_bytes(b"")
+    assert fingerprint(parameters) != before

@@ -86,7 +86,7 @@ def test_two_levels_are_not_merged_without_a_word(tmp_path):
     write_digits(root / "plants", {"": 4}, labels=(3, 4))
     dataset = load(tmp_path / "data")
     assert dataset.labels == ("animals", "plants")
-    told = "images in folders below a class count as that class: animals/0/, animals/1/, animals/2/, plants/0/"
+    told = "images in folders below a class count as that class: animals/0/, animals/1/, animals/2/, plants/3/"
     assert any(told in note for note in dataset.notes)
 
 

@@ -19,7 +19,7 @@ from train_torchvision_resnext.planning import TrainingError
 from train_torchvision_resnext.resnext.architecture import Architecture
 from train_torchvision_resnext.resnext.golden import read_golden
 from train_torchvision_resnext.resnext.image_files import read_image
-from train_torchvision_resnext.resnext.model_folder import read_config
+from train_torchvision_resnext.resnext.model_folder import read_config, timm_opens
 from train_torchvision_resnext.training import train
 
 REPOSITORY = Path(__file__).parents[2]
@@ -499,3 +499,33 @@ def test_bf16_is_close_to_fp32(digits, tmp_path):
     bf16, fp32 = (result.evaluation.top1 for result in results)
     assert bf16 == pytest.approx(fp32, abs=0.2)
     assert "on the CPU in bf16" in results[0].notes
+
+
+def test_weights_of_ones_own_bring_their_architecture(digits, tmp_path):
+    """As a model folder, as the folder of a run, and as a bare state dict; a stem that its name does not tell."""
+    first = train(digits, settings(tmp_path / "first", layers="1,1,1", stem="imagenet", epochs=1)).model_folder
+    assert (first / "resnext11_4x4d.pth").is_file()
+    own = {"layers": "", "cardinality": 0, "bottleneck_width": 0, "epochs": 1}
+    for number, start in enumerate((first, first.parent, first / "resnext11_4x4d.pth")):
+        result = train(digits, settings(tmp_path / f"{number}", weights=start, **own))
+        assert read_config(result.model_folder).network == Architecture((1, 1, 1), 4, 4, "imagenet")
+        assert (result.model_folder / "resnext11_4x4d.pth").is_file()
+        assert any(f"starts from {start}, resnext11_4x4d (layers 1,1,1), which" in note for note in result.notes)
+    with pytest.raises(TrainingError, match="the weights are of resnext11_4x4d"):
+        train(digits, settings(tmp_path / "other", weights=first, **{**own, "stem": "cifar"}))
+
+
+@pytest.mark.parametrize(
+    ("values", "opens"),
+    [({"layers": "1,1,1,1"}, True), ({"layers": "1,1,1"}, False), ({"layers": "1,1,1,1", "stem": "cifar"}, False)],
+)
+def test_timm_opens_what_it_is_said_to_open(values, opens, digits, tmp_path):
+    import timm
+
+    folder = train(digits, settings(tmp_path, epochs=1, input_size=32, **values)).model_folder
+    assert timm_opens(read_config(folder).network) == opens
+    if opens:
+        timm.create_model(f"local-dir:{folder}", pretrained=True)
+    else:
+        with pytest.raises(RuntimeError, match="Unknown model"):
+            timm.create_model(f"local-dir:{folder}", pretrained=True)

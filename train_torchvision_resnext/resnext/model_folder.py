@@ -1,6 +1,7 @@
 """The model folder: the contract between training and inference. One folder is one trained model.
 
-`config.json` holds timm's and Hugging Face's keys, so that timm opens the folder as `local-dir:`, and ours under
+`config.json` holds timm's and Hugging Face's keys, so that timm opens the folder as `local-dir:` if it knows such a
+network (`timm_opens`), and ours under
 `resnext`; `model.safetensors` the weights in fp32 under torchvision's names; `classes.txt` one label a line. A folder
 is whole or absent: it is written beside its place and renamed. Nothing in it is ever unpickled.
 """
@@ -10,7 +11,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from typing_extensions import Self
@@ -26,6 +27,14 @@ FORMAT_VERSION = 1
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 CLASSES = "classes.txt"
+
+RUN_MODEL = "model"
+"""Where the model folder lies in the folder of a training run."""
+
+MAX_CONFIG_BYTES = 64 * 2**20
+MAX_CLASSES = 1_000_000
+MAX_LABEL = 1000
+"""Characters."""
 
 TIMM_NAMES = ("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "resnet50", "resnet101", "resnet152")
 """Architectures that timm and torchvision know by the same name."""
@@ -43,7 +52,8 @@ class _PretrainedConfig(BaseModel):
     model_config = ConfigDict(extra="ignore")
     input_size: tuple[int, int, int]
     crop_pct: float
-    interpolation: str = "bilinear"
+    # The only one that is computed; another would be another model.
+    interpolation: Literal["bilinear"] = "bilinear"
     mean: _Triple
     std: _Triple
 
@@ -67,7 +77,7 @@ class ModelConfig(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
     architecture: str
-    num_classes: Annotated[int, Field(ge=1)]
+    num_classes: Annotated[int, Field(ge=1, le=MAX_CLASSES)]
     label_names: tuple[str, ...]
     model_args: dict[str, Any] = {}
     pretrained_cfg: _PretrainedConfig
@@ -77,6 +87,9 @@ class ModelConfig(BaseModel):
     def _labels_are_whole(self) -> Self:
         if len(self.label_names) != self.num_classes:
             raise ValueError(f"num_classes is {self.num_classes}, but label_names has {len(self.label_names)} labels")
+        long = max(self.label_names, key=len)
+        if len(long) > MAX_LABEL:
+            raise ValueError(f"label_names: {long[:30]!r}... has {len(long)} characters, at most {MAX_LABEL} may be")
         broken = [label for label in self.label_names if label.splitlines() != [label]]
         if broken:
             raise ValueError(f"label_names: {broken[0]!r} is empty or holds a line break")
@@ -119,15 +132,23 @@ class ModelConfig(BaseModel):
         return Preprocessing(ours.resize_size, ours.crop_size, timm.mean, timm.std)
 
 
+def model_folder_of(folder: Path) -> Path:
+    """The model folder in the folder of a training run, where that is what was given; else the folder itself."""
+    within = folder / RUN_MODEL
+    return within if not (folder / CONFIG).exists() and (within / CONFIG).is_file() else folder
+
+
 def read_config(folder: Path) -> ModelConfig:
     """Read and check `config.json`. Raises: ModelFolderError."""
     path = folder / CONFIG
     if not path.is_file():
         raise ModelFolderError(f"{folder} is no model folder: it has no {CONFIG}")
+    if path.stat().st_size > MAX_CONFIG_BYTES:
+        raise ModelFolderError(f"{path} has {path.stat().st_size:,} bytes, at most {MAX_CONFIG_BYTES:,} may be")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["resnext"]["format_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelFolderError(f"{path} is no configuration of a ResNeXt model folder: {error!r}") from error
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise ModelFolderError(
@@ -203,12 +224,17 @@ def _replace(draft: Path, folder: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
+def timm_opens(architecture: Architecture) -> bool:
+    """Whether timm has such networks: of four stages, with the ImageNet stem."""
+    return len(architecture.layers) == 4 and architecture.stem == "imagenet"
+
+
 def _timm_model(architecture: Architecture) -> tuple[str, dict[str, Any]]:
     """Name and arguments in timm; our own name where timm has none: fewer stages, CIFAR stem."""
     for name in TIMM_NAMES:
         if architecture == Architecture.from_name(name):
             return name, {}
-    if len(architecture.layers) < 4 or architecture.stem != "imagenet":
+    if not timm_opens(architecture):
         return architecture.name, {}
     return TIMM_NAMES[0], {
         "layers": list(architecture.layers),
