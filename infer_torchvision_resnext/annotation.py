@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from .fonts import lettering
 from .predictions import Prediction
 from .regions import Box
 from .resnext.images import RGBImage, to_rgb
+from .resnext.shown_text import shown
 
 SMALLEST_PICTURE = 320
 """Smaller images are enlarged until their long side has at least this many pixels."""
@@ -42,7 +44,7 @@ class Annotation:
 
 def caption(prediction: Prediction) -> str:
     """Short text for the picture, for example `tabby cat 93.1 %`."""
-    label = prediction.answer
+    label = shown(prediction.answer)
     if len(label) > LONGEST_LABEL:
         label = label[: LONGEST_LABEL - 3].rstrip() + "..."
     if not prediction.probabilities:
@@ -102,7 +104,6 @@ class _Canvas:
         size = (picture.width * self.scale, picture.height * self.scale)
         self.picture = picture.resize(size, Image.Resampling.NEAREST)
         self.text_height = max(SMALLEST_TEXT, round(TEXT_FRACTION * min(size)))
-        self.font = ImageFont.load_default(self.text_height)
 
     def title(self, annotation: Annotation) -> None:
         width, height = self._label_size(annotation.text)
@@ -128,8 +129,10 @@ class _Canvas:
         pen = ImageDraw.Draw(self.picture)
         pen.rectangle((x, y, x + width - 1, y + height - 1), fill=annotation.colour)
         middle = (x + width / 2, y + height / 2)
-        pen.text(middle, annotation.text, fill=(255, 255, 255), font=self.font, anchor="mm")
+        drawn = lettering(annotation.text, self.text_height)
+        pen.text(middle, drawn.text, fill=(255, 255, 255), font=drawn.font, anchor="mm")
 
     def _label_size(self, text: str) -> tuple[int, int]:
         """Width and height of a caption with its margin, in pixels."""
-        return math.ceil(self.font.getlength(text) + 0.8 * self.text_height), math.ceil(1.5 * self.text_height)
+        drawn = lettering(text, self.text_height)
+        return math.ceil(drawn.font.getlength(drawn.text) + 0.8 * self.text_height), math.ceil(1.5 * self.text_height)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .evaluation import ClassMetrics, Evaluation
+from .resnext.shown_text import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +41,7 @@ LOSSES = (("train_loss", "training", SOFT), ("val_loss", "validation", RIGHT))
 def save(figure: "Figure", path: Path) -> Path:
     """Write the figure as PNG. Raises: OSError."""
     with warnings.catch_warnings():
-        # A label in a script that no font here has is drawn as boxes; the page beside it has it in letters.
+        # Of texts that are not the user's, such as file names that were cut in the middle of a character.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure.savefig(path, format="png", facecolor="white", metadata={"Software": None})
     return path
@@ -54,7 +55,11 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def short(label: str, length: int = LABEL_LENGTH) -> str:
-    """At most `length` characters; the middle is left out, for the ends tell names apart."""
+    """At most `length` characters; the middle is left out, for the ends tell names apart.
+
+    What no font here has is written as its code: a box tells nobody anything.
+    """
+    label = "".join(each if ord(each) in _drawable() else ascii(each)[1:-1] for each in shown(label))
     if len(label) <= length:
         return label
     head = (length - 1) // 2
@@ -244,6 +249,15 @@ def _style(axes: "Axes", title: str) -> None:
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelcolor=INK, labelsize=9)
     axes.set_title(title, loc="left", fontweight="bold", fontsize=11, color=INK)
+
+
+@cache
+def _drawable() -> frozenset[int]:
+    """The characters that some font of `_fonts` has."""
+    from matplotlib.font_manager import findfont
+    from matplotlib.ft2font import FT2Font
+
+    return frozenset().union(*(FT2Font(findfont(name)).get_charmap() for name in _fonts()))
 
 
 @cache

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 CALIBRATED = (TRAINED + 1) / 2
 """Share of the progress bar at which the calibration is over and the int8 network is measured."""
 
-LATER = "python -m infer_torchvision_resnext.quantize makes one of the model folder later"
+LATER = "python -m infer_torchvision_resnext.quantize, in Ikomia's folder Plugins/Python, makes one later"
 
 
 def quantise_trained(draft: Path, plan: Plan, logits: NDArray[np.float32], listener: Listener) -> Quantised | None:

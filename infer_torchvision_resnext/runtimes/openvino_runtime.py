@@ -19,7 +19,10 @@ from ..resnext.openvino_network import HINTS, OpenVINONetwork, save
 from ..resnext.quantisation import INT8_GRAPH, INT8_REPORT
 from ..weights import Model
 
-REMEDY = "with python -m infer_torchvision_resnext.quantize MODEL_FOLDER IMAGES, or set precision to auto"
+REMEDY = (
+    "in Ikomia's folder Plugins/Python with python -m infer_torchvision_resnext.quantize MODEL_FOLDER IMAGES, or set "
+    "precision to auto"
+)
 
 
 class OpenVINORuntime:

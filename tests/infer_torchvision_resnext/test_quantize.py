@@ -1,4 +1,7 @@
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,3 +28,18 @@ def test_the_command_takes_folders_named_as_the_classes(folder, tmp_path, capsys
     assert "right on 20 images: kept" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main([str(folder), str(folder)])
+
+
+def test_the_command_starts_as_it_is_documented():
+    """After the documented installation, in Ikomia's folder of plugins."""
+    place = Path(os.environ["HOME"]) / "Ikomia" / "Plugins" / "Python"
+    done = subprocess.run(
+        [sys.executable, "-m", "infer_torchvision_resnext.quantize", "--help"],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--max-drop" in done.stdout

@@ -260,3 +260,13 @@ def test_folder_that_cannot_be_written(tmp_path, images):
     with pytest.raises(FileExistsError):
         write(tmp_path / "report", images)
     assert Path(tmp_path / "report").read_text() == "a file in the way"
+
+
+def test_what_no_font_has_is_written_out_in_pictures():
+    from train_torchvision_resnext import charts
+
+    assert charts.short("café") == "café"
+    assert charts.short("a\x1bb") == r"a\x1bb"
+    # A character of a private use area, which no font of the system's is asked for.
+    assert charts.short("a\U0010fff0") == r"a\U0010fff0"
+    assert {ord(each) for each in charts.short("三毛 🐝 ⇄", 40)} <= charts._drawable()
