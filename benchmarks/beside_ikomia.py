@@ -48,13 +48,17 @@ def main() -> None:
     if load < 1:
         print("too little for OpenMP to take threads away: keep the machine busy for a quarter of an hour first")
     for how in ("alone", "beside"):
-        try:
-            done = subprocess.run(
-                [sys.executable, "-c", CODE, how], capture_output=True, text=True, check=False, timeout=PATIENCE_S
-            )
-            print(f"{how}: {done.stdout.strip() or done.stderr.strip()}")
-        except subprocess.TimeoutExpired:
-            print(f"{how}: no answer within {PATIENCE_S} s; torch waits for threads that never come")
+        print(f"{how}: {_said(how)}")
+
+
+def _said(how: str) -> str:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", CODE, how], capture_output=True, text=True, check=False, timeout=PATIENCE_S
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer within {PATIENCE_S} s; torch waits for threads that never come"
+    return done.stdout.strip() or done.stderr.strip()
 
 
 if __name__ == "__main__":
