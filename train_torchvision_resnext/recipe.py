@@ -25,7 +25,7 @@ class Schedule:
             return (step + 1) / (self._warm_up + 1)
         if not self._cosine:
             return 1.0
-        done = (step - self._warm_up) / max(1.0, self._total - self._warm_up)
+        done = (step - self._warm_up) / (self._total - self._warm_up)
         return (1 + math.cos(math.pi * min(1.0, done))) / 2
 
 
