@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from .cache import Cache
 from .parameters import Parameters
 from .predictions import Prediction, top_k
 from .resnext.architecture import Architecture
-from .resnext.images import RGBImage
+from .resnext.images import AUTO, RGBImage, ValueRange
 from .resnext.preprocessing import Preprocessing
 from .resnext.probabilities import softmax
 from .resnext.shown_text import shown
@@ -87,7 +88,14 @@ class Classifier:
             for note in self._lasting_notes:
                 self._tell(note)
         self._parameters = parameters
-        self._preprocessing = self._own_preprocessing.scaled_to(parameters.input_size)
+        preprocessing = self._own_preprocessing.scaled_to(parameters.input_size)
+        given = ValueRange.parse(parameters.value_range)
+        self._preprocessing = preprocessing if given == AUTO else replace(preprocessing, value_range=given)
+
+    @property
+    def value_range(self) -> ValueRange:
+        """By which images are to be converted before they are classified."""
+        return self._preprocessing.value_range
 
     def warm_up(self) -> None:
         """Run once on a black square, so that the first real image does not pay for what is set up lazily."""

@@ -17,7 +17,7 @@ from infer_torchvision_resnext.parameters import OLD_KEYS, Parameters, read_host
 from infer_torchvision_resnext.predictions import Prediction
 from infer_torchvision_resnext.regions import SMALLEST_SIDE, GraphicsItem, regions_of, view
 from infer_torchvision_resnext.resnext.image_files import refuse_cut_short
-from infer_torchvision_resnext.resnext.images import ImageError, to_rgb
+from infer_torchvision_resnext.resnext.images import ImageError, dim_note, to_rgb
 from infer_torchvision_resnext.resnext.shown_text import shown
 
 logger = logging.getLogger("ikomia.infer_torchvision_resnext")
@@ -75,6 +75,7 @@ class InferResNeXt(dataprocess.CClassificationTask):
         self.add_output(Results())
         self._classifier = Classifier(Path(config.main_cfg["data"]["path"]) / NAME, logger.info)
         self._annotations = []
+        self._dimness = ""
         self._named = ()
         self._stop = threading.Event()
 
@@ -137,7 +138,8 @@ class InferResNeXt(dataprocess.CClassificationTask):
             self._clear_results()
             region = "objects" if at_objects else "image"
             return {"region": region, "predictions": [], "stopped": True, "notes": ["stopped: there are no results"]}
-        return {**results, "stopped": False, "notes": results["notes"] + self._classifier.notes}
+        dimness = [self._dimness] if self._dimness else []
+        return {**results, "stopped": False, "notes": results["notes"] + dimness + self._classifier.notes}
 
     def _step(self):
         """Tell the host that a step is done. Raises: StopRequestedError."""
@@ -162,9 +164,12 @@ class InferResNeXt(dataprocess.CClassificationTask):
         try:
             # The host fills what is missing with grey.
             refuse_cut_short(source)
-            return to_rgb(image.get_image())
+            pixels = image.get_image()
+            frame = to_rgb(pixels, self._classifier.value_range)
         except ImageError as error:
             raise ImageError(f"{shown(source)}: {error}" if source else str(error)) from error
+        self._dimness = dim_note(pixels, self._classifier.value_range)
+        return frame
 
     def _name_classes(self):
         if self._named != self._classifier.labels:

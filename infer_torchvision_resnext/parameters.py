@@ -8,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from .resnext.architecture import Architecture
 from .resnext.form import InForm, When
+from .resnext.images import ValueRange
 from .resnext.schema import ParameterError, ParameterSchema
 from .resnext.weight_files import PUBLISHED_WEIGHTS, names_without, published_for
 
@@ -110,6 +111,17 @@ class Parameters(ParameterSchema):
         ),
         InForm(first=True),
     ] = "auto"
+    value_range: Annotated[
+        str,
+        Field(
+            title="Value range",
+            description="Which values of the image are black and white: those that the model was trained with "
+            "(`auto`; where it says nothing, by depth: 0 to 255, 0 to 65535 or 0 to 1), the smallest and largest of "
+            "each image (`minmax`), or two of your own.",
+            json_schema_extra={"allowed": "auto, minmax, or low,high such as 0,4095"},
+        ),
+        InForm(group="Model", suggestions=("auto", "minmax", "0,4095")),
+    ] = "auto"
     object_margin: Annotated[
         float,
         Field(
@@ -190,6 +202,11 @@ class Parameters(ParameterSchema):
         ),
         InForm(group="Device", minimum_means="the machine's cores"),
     ] = 0
+
+    @field_validator("value_range")
+    @classmethod
+    def _black_and_white(cls, value_range: str) -> str:
+        return str(ValueRange.parse(value_range))
 
     @field_validator("model_name")
     @classmethod

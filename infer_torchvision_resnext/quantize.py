@@ -18,19 +18,19 @@ from numpy.typing import NDArray
 from .cache import Cache
 from .parameters import Parameters
 from .resnext.image_files import SUFFIXES, read_image
-from .resnext.images import ImageError, RGBImage
+from .resnext.images import ImageError, RGBImage, ValueRange
 from .resnext.quantisation import CALIBRATION, MAX_DROP, quantise
 from .weights import Model, load_model
 
 
 def crops_of(model: Model, files: Sequence[Path]) -> NDArray[np.uint8]:
     """The files' crops as the model wants them. Raises: ImageError, with the file's name."""
-    return np.stack([model.preprocessing.crop(_read(file)) for file in files])
+    return np.stack([model.preprocessing.crop(_read(file, model.preprocessing.value_range)) for file in files])
 
 
-def _read(file: Path) -> RGBImage:
+def _read(file: Path, value_range: ValueRange) -> RGBImage:
     try:
-        return read_image(file)
+        return read_image(file, value_range)
     except ImageError as error:
         raise ImageError(f"{file}: {error}") from error
 

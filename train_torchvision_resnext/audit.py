@@ -17,11 +17,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from .resnext.image_files import content_of, cut_short, decode
-from .resnext.images import ImageError
+from .resnext.images import AUTO, ImageError, ValueRange, dim_note, to_rgb
 
 logger = logging.getLogger(__name__)
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -32,32 +32,39 @@ class Finding:
         content_hash: of the bytes; files with the same one are exact duplicates. Empty if the file was not readable.
         width, height: in pixels, upright; 0 for a broken one.
         problem: why it cannot be used; empty if it can.
+        dimness: what to say of it if it leaves four fifths of its range of values unused; else empty.
     """
 
     content_hash: str
     width: int = 0
     height: int = 0
     problem: str = ""
+    dimness: str = ""
 
 
 def _checked(finding: Finding) -> Finding:
     """Raises: TypeError, where a file that was read back holds something else."""
-    texts, numbers = (finding.content_hash, finding.problem), (finding.width, finding.height)
+    texts, numbers = (finding.content_hash, finding.problem, finding.dimness), (finding.width, finding.height)
     if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
         raise TypeError(f"{finding!r} is no finding")
     return finding
 
 
 class Cache:
-    """Findings by content, in a JSON file. A missing or damaged file is an empty cache."""
+    """Findings by content, in a JSON file. A missing or damaged file is an empty cache.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        value_range: by which images are read; findings by another one are forgotten.
+    """
+
+    def __init__(self, path: Path, value_range: ValueRange = AUTO) -> None:
         self._path = path
+        self.value_range = value_range
         self._findings: dict[str, Finding] = {}
         self._grew = False
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            if content["version"] == CACHE_VERSION:
+            if (content["version"], content["value_range"]) == (CACHE_VERSION, str(value_range)):
                 self._findings = {entry["content_hash"]: _checked(Finding(**entry)) for entry in content["findings"]}
         except FileNotFoundError:
             pass
@@ -79,7 +86,8 @@ class Cache:
         if not self._grew:
             return
         draft = self._path.with_name(f"{self._path.name}-{uuid.uuid4().hex}.draft")
-        content = {"version": CACHE_VERSION, "findings": [asdict(finding) for finding in self._findings.values()]}
+        findings = [asdict(finding) for finding in self._findings.values()]
+        content = {"version": CACHE_VERSION, "value_range": str(self.value_range), "findings": findings}
         try:
             draft.write_text(json.dumps(content), encoding="utf-8")
             draft.replace(self._path)
@@ -129,7 +137,8 @@ def examine(path: Path, cache: Cache) -> Finding:
     if cut_short(content):
         return Finding(content_hash, problem="the file is cut short")
     try:
-        height, width = decode(content).shape[:2]
+        pixels = decode(content)
+        height, width = to_rgb(pixels, cache.value_range).shape[:2]
     except ImageError as error:
         return Finding(content_hash, problem=str(error))
-    return Finding(content_hash, width, height)
+    return Finding(content_hash, width, height, dimness=dim_note(pixels, cache.value_range))

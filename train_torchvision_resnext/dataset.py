@@ -109,6 +109,7 @@ def assemble(
         for part, classes in (("training", train), ("validation", val), (TEST, test))
     }
     notes += _duplicate_notes(parts, findings, folders)
+    notes += _dim_notes(parts, findings, folders)
     notes[:0] = _summary(labels, parts, findings)
     fingerprint = _fingerprint(parts, labels, findings, folders)
     return Dataset(folders.root, labels, parts["training"], parts["validation"], parts[TEST], tuple(notes), fingerprint)
@@ -216,6 +217,15 @@ def _duplicate_notes(parts: Parts, findings: dict[Path, Finding], folders: Folde
     if contradictions:
         notes.append(f"the same image in different classes: {_rows(contradictions)}")
     return notes
+
+
+def _dim_notes(parts: Parts, findings: dict[Path, Finding], folders: Folders) -> list[str]:
+    samples = [sample for part in parts.values() for sample in part]
+    dim = [sample.path for sample in samples if findings[sample.path].dimness]
+    if not dim:
+        return []
+    first = f"{shown(_name(dim[0], folders))}: {findings[dim[0]].dimness}"
+    return [f"{len(dim)} of {_images(len(samples))} leave most of their range of values unused; {first}"]
 
 
 def _fingerprint(parts: Parts, labels: Sequence[str], findings: dict[Path, Finding], folders: Folders) -> str:

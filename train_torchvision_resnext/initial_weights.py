@@ -1,7 +1,7 @@
 """What training starts from: published weights, a model of the user's own, or random ones."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ from torchvision.models import ResNet, get_model_weights  # type: ignore[attr-de
 from .network_parameters import NO_WEIGHTS
 from .parameters import Parameters
 from .resnext.architecture import Architecture, ArchitectureError, class_count
+from .resnext.images import AUTO, ValueRange
 from .resnext.model_folder import WEIGHTS, ModelFolderError, model_folder_of, read_config
 from .resnext.preprocessing import Preprocessing
 from .resnext.shown_text import shown
@@ -49,8 +50,9 @@ def start_network(parameters: Parameters, labels: Sequence[str]) -> Start:
     architecture = parameters.architecture
     if parameters.start == NO_WEIGHTS:
         network = _random(architecture, len(labels), parameters.seed)
-        preprocessing = Preprocessing().scaled_to(parameters.input_size)
-        return Start(architecture, network, preprocessing, ("training starts from random weights",))
+        return Start(
+            architecture, network, _prepared(Preprocessing(), parameters), ("training starts from random weights",)
+        )
     try:
         if parameters.starts_published:
             state, known, preprocessing = _published(architecture, parameters.start)
@@ -67,7 +69,14 @@ def start_network(parameters: Parameters, labels: Sequence[str]) -> Start:
     source = parameters.start if parameters.starts_published else f"{shown(parameters.start)}, {architecture}"
     note = f"training starts from {source}, which knows {class_count(state)} classes"
     note += f"; the classifier is kept for {kept} of {len(labels)}" if kept else "; the classifier starts at random"
-    return Start(architecture, network, preprocessing.scaled_to(parameters.input_size), (note,))
+    return Start(architecture, network, _prepared(preprocessing, parameters), (note,))
+
+
+def _prepared(preprocessing: Preprocessing, parameters: Parameters) -> Preprocessing:
+    """As the start has it, at the size and with the values that were asked for."""
+    given = ValueRange.parse(parameters.value_range)
+    scaled = preprocessing.scaled_to(parameters.input_size)
+    return scaled if given == AUTO else replace(scaled, value_range=given)
 
 
 def _random(architecture: Architecture, classes: int, seed: int) -> ResNet:

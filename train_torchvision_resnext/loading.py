@@ -36,7 +36,7 @@ class TrainingImages(Dataset[tuple[NDArray[np.uint8], int]]):
     def __getitem__(self, draw: Draw) -> tuple[NDArray[np.uint8], int]:
         epoch, index = draw
         sample = self._samples[index]
-        return self._augmentation.crop(_pixels(sample), epoch, index), sample.target
+        return self._augmentation.crop(_pixels(sample, self._augmentation.preprocessing), epoch, index), sample.target
 
 
 class Images(Dataset[tuple[NDArray[np.uint8], int]]):
@@ -51,7 +51,7 @@ class Images(Dataset[tuple[NDArray[np.uint8], int]]):
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], int]:
         sample = self._samples[index]
-        return self._preprocessing.crop(_pixels(sample)), sample.target
+        return self._preprocessing.crop(_pixels(sample, self._preprocessing)), sample.target
 
 
 class ShuffledDraws(Sampler[Draw]):
@@ -170,8 +170,8 @@ def _collate(rows: Sequence[tuple[NDArray[np.uint8], int]]) -> Batch:
     return torch.from_numpy(np.stack(crops)), torch.tensor(targets)
 
 
-def _pixels(sample: Sample) -> NDArray[np.uint8]:
+def _pixels(sample: Sample, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     try:
-        return read_image(sample.path)
+        return read_image(sample.path, preprocessing.value_range)
     except (ImageError, OSError) as error:
         raise ReadError(f"{sample.path} could be read when training began, and now cannot: {error}") from error

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .charts import INK, MUTED, RIGHT, WRONG, label_style, new_figure, short
-from .resnext.image_files import read_image
-from .resnext.images import ImageError
+from .resnext.image_files import content_of, decode
+from .resnext.images import AUTO, ImageError, ValueRange, to_rgb
 from .resnext.probabilities import softmax
 from .resnext.shown_text import shown
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 COLUMNS = 6
 TILES = 24
 TILE_PIXELS = 300
+MINMAX = ValueRange("minmax")
 TILE_INCHES, TEXT_INCHES, HEAD_INCHES = 2.0, 0.6, 0.4
 
 
@@ -128,7 +129,9 @@ def _tile(axes: "Axes", answer: Answer) -> None:
 
 def _thumbnail(file: Path) -> NDArray[np.uint8]:
     """The whole picture in the middle of a light square, TILE_PIXELS wide; small ones enlarged without blur."""
-    picture = Image.fromarray(read_image(file))
+    pixels = decode(content_of(file))
+    # For the eye, all that is in the file is shown.
+    picture = Image.fromarray(np.ascontiguousarray(to_rgb(pixels, AUTO if pixels.dtype == np.uint8 else MINMAX)))
     scale = TILE_PIXELS / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     smooth = Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC

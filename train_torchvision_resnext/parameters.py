@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from .network_parameters import NetworkParameters
 from .recipe_parameters import RecipeParameters
 from .resnext.form import InForm, When
+from .resnext.images import ValueRange
 from .resnext.quantisation import MAX_DROP
 from .resnext.schema import ParameterError
 
@@ -32,6 +33,17 @@ class Parameters(RecipeParameters, NetworkParameters):
         Field(ge=0, le=1, title="Broken images", description="Share of unreadable images that is put up with."),
         InForm(group="Dataset"),
     ] = 0.1
+    value_range: Annotated[
+        str,
+        Field(
+            title="Value range",
+            description="Which values of the images are black and white: by depth, 0 to 255, 0 to 65535 or 0 to 1 "
+            "(`auto`; or as the model folder has it that training starts from), the smallest and largest of each "
+            "image (`minmax`), or two of your own. Kept in the model folder.",
+            json_schema_extra={"allowed": "auto, minmax, or low,high such as 0,4095"},
+        ),
+        InForm(group="Dataset", suggestions=("auto", "minmax", "0,4095")),
+    ] = "auto"
     device: Annotated[
         str,
         Field(
@@ -122,6 +134,11 @@ class Parameters(RecipeParameters, NetworkParameters):
         ),
         InForm(group="Reproducing", suggestions=("", "auto"), picker="folder"),
     ] = ""
+
+    @field_validator("value_range")
+    @classmethod
+    def _black_and_white(cls, value_range: str) -> str:
+        return str(ValueRange.parse(value_range))
 
     @field_validator("output_folder")
     @classmethod

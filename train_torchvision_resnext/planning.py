@@ -16,6 +16,7 @@ from .initial_weights import Start, StartError, start_network
 from .loading import worker_count
 from .parameters import Parameters
 from .resnext.devices import DeviceError, resolve_device, resolve_precision
+from .resnext.images import ValueRange
 from .resnext.quantisation import QuantisationError, require_packages
 from .run_folder import RunFolderError, room_for, writable
 
@@ -102,7 +103,7 @@ def _named(device: torch.device) -> str:
 def _look_at(folder: Path, output_folder: Path, parameters: Parameters, listener: Listener) -> Dataset:
     folders = find_folders(folder)
     paths = images_of(folders)
-    cache = Cache(output_folder / ".images.json")
+    cache = Cache(output_folder / ".images.json", ValueRange.parse(parameters.value_range))
     seen = 0
 
     def on_file() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import large_photo
-from .images import RGBImage
+from .images import AUTO, RGBImage, ValueRange
 from .pil_resize import resize_strip, resize_whole
 from .triangle_filter import Stretch
 
@@ -40,12 +40,16 @@ LARGE_SCALE = 8
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a model wants its images. Sizes in pixels, mean and std per RGB channel for pixels in [0, 1]."""
+    """How a model wants its images. Sizes in pixels, mean and std per RGB channel for pixels in [0, 1].
+
+    `value_range` says which values of a file are black and white; `crop` gets images for which that is done.
+    """
 
     resize_size: int = 256
     crop_size: int = 224
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    value_range: ValueRange = AUTO
 
     def __post_init__(self) -> None:
         if not 1 <= self.crop_size <= self.resize_size <= MAX_SIDE:
@@ -115,4 +119,5 @@ class Preprocessing:
             "crop_size": self.crop_size,
             "mean": list(self.mean),
             "std": list(self.std),
+            "value_range": str(self.value_range),
         }

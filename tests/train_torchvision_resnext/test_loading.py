@@ -101,19 +101,20 @@ def test_features_come_as_drawn():
 
 
 @pytest.mark.parametrize(
-    ("wanted", "device", "cores", "platform", "workers"),
+    ("asked", "platform", "workers"),
     [
-        (0, "cuda", 8, "linux", 0),
-        (3, "cpu", 2, "win32", 3),
-        (-1, "cpu", 64, "linux", 0),
-        (-1, "cuda", 1, "linux", 1),
-        (-1, "cuda", 2, "linux", 1),
-        (-1, "cuda", 5, "linux", 4),
-        (-1, "cuda", 64, "linux", 8),
-        (-1, "cuda", 64, "win32", 0),
-        (-1, "cuda", 64, "darwin", 0),
+        ((0, "cuda", 8), "linux", 0),
+        ((3, "cpu", 2), "win32", 3),
+        ((-1, "cpu", 64), "linux", 0),
+        ((-1, "cuda", 1), "linux", 1),
+        ((-1, "cuda", 2), "linux", 1),
+        ((-1, "cuda", 5), "linux", 4),
+        ((-1, "cuda", 64), "linux", 8),
+        ((-1, "cuda", 64), "win32", 0),
+        ((-1, "cuda", 64), "darwin", 0),
     ],
 )
-def test_how_many_workers(wanted, device, cores, platform, workers, monkeypatch):
+def test_how_many_workers(asked, platform, workers, monkeypatch):
+    wanted, device, cores = asked
     monkeypatch.setattr("sys.platform", platform)
     assert worker_count(wanted, torch.device(device), cores) == workers

@@ -6,10 +6,12 @@ that grey, palette, 16-bit, CMYK and rotated pictures mean the same in training 
 
 import stat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .images import ImageError, RGBImage, to_rgb
+from .images import AUTO, ImageError, RGBImage, ValueRange, to_rgb
 from .opencv import opencv
 
 _COMMON = (".bmp", ".dib", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -21,9 +23,9 @@ SUFFIXES = (*_COMMON, *_RARE)
 """File name endings, in lower case, that the host takes for images."""
 
 
-def read_image(path: Path) -> RGBImage:
+def read_image(path: Path, value_range: ValueRange = AUTO) -> RGBImage:
     """Read an image file: RGB, uint8, H x W x 3. Raises: ImageError for one that cannot be decoded, OSError."""
-    return decode(content_of(path))
+    return np.ascontiguousarray(to_rgb(decode(content_of(path)), value_range))
 
 
 def content_of(path: Path) -> bytes:
@@ -33,8 +35,8 @@ def content_of(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def decode(content: bytes) -> RGBImage:
-    """Decode the bytes of an image file, as the host does: RGB, uint8, H x W x 3.
+def decode(content: bytes) -> NDArray[Any]:
+    """Decode the bytes of an image file, as the host does: H x W or H x W x C, RGB or RGBA, in the file's own depth.
 
     Raises:
         ImageError: it is no image, or damaged.
@@ -54,7 +56,7 @@ def decode(content: bytes) -> RGBImage:
     # OpenCV keeps colours as BGR and BGRA.
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
         pixels = pixels[..., [2, 1, 0]]
-    return np.ascontiguousarray(to_rgb(pixels))
+    return np.asarray(pixels)
 
 
 def refuse_cut_short(path: str) -> None:

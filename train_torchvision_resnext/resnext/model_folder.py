@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from typing_extensions import Self
 
 from .architecture import Architecture, Stem, class_count
+from .images import ValueRange
 from .preprocessing import Preprocessing
 from .weight_files import errors_of_the_disk
 
@@ -70,6 +71,8 @@ class _ResNeXtConfig(BaseModel):
     stem: Stem = "imagenet"
     resize_size: int
     crop_size: int
+    # As `ValueRange` reads it; folders of before have none.
+    value_range: str = "auto"
 
 
 class ModelConfig(BaseModel):
@@ -118,6 +121,7 @@ class ModelConfig(BaseModel):
                 stem=architecture.stem,
                 resize_size=preprocessing.resize_size,
                 crop_size=preprocessing.crop_size,
+                value_range=str(preprocessing.value_range),
             ),
         )
 
@@ -129,7 +133,11 @@ class ModelConfig(BaseModel):
     @property
     def preprocessing(self) -> Preprocessing:
         ours, timm = self.resnext, self.pretrained_cfg
-        return Preprocessing(ours.resize_size, ours.crop_size, timm.mean, timm.std)
+        try:
+            value_range = ValueRange.parse(ours.value_range)
+        except ValueError as error:
+            raise ValueError(f"resnext.value_range = {ours.value_range!r}: {error}") from error
+        return Preprocessing(ours.resize_size, ours.crop_size, timm.mean, timm.std, value_range)
 
 
 def model_folder_of(folder: Path) -> Path:
