@@ -27,7 +27,7 @@ class RecipeParameters(ParameterSchema):
             ge=1,
             le=1024,
             title="Gradient accumulation",
-            description="Batches whose gradients are summed up before the weights change.",
+            description="Batches to a step: the weights change by the mean of their gradients.",
         ),
         InForm(group="Optimisation", minimum_means="off"),
     ] = 1

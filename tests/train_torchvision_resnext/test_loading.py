@@ -101,20 +101,23 @@ def test_features_come_as_drawn():
 
 
 @pytest.mark.parametrize(
-    ("asked", "platform", "workers"),
+    ("wanted", "device", "cores", "workers"),
     [
-        ((0, "cuda", 8), "linux", 0),
-        ((3, "cpu", 2), "win32", 3),
-        ((-1, "cpu", 64), "linux", 0),
-        ((-1, "cuda", 1), "linux", 1),
-        ((-1, "cuda", 2), "linux", 1),
-        ((-1, "cuda", 5), "linux", 4),
-        ((-1, "cuda", 64), "linux", 8),
-        ((-1, "cuda", 64), "win32", 0),
-        ((-1, "cuda", 64), "darwin", 0),
+        (0, "cuda", 8, 0),
+        (3, "cpu", 2, 3),
+        (-1, "cpu", 64, 0),
+        (-1, "cuda", 1, 1),
+        (-1, "cuda", 2, 1),
+        (-1, "cuda", 5, 4),
+        (-1, "cuda", 64, 8),
     ],
 )
-def test_how_many_workers(asked, platform, workers, monkeypatch):
-    wanted, device, cores = asked
-    monkeypatch.setattr("sys.platform", platform)
+def test_how_many_workers_on_linux(wanted, device, cores, workers, monkeypatch):
+    monkeypatch.setattr("sys.platform", "linux")
     assert worker_count(wanted, torch.device(device), cores) == workers
+
+
+@pytest.mark.parametrize("platform", ["win32", "darwin"])
+def test_elsewhere_workers_have_to_be_asked_for(platform, monkeypatch):
+    monkeypatch.setattr("sys.platform", platform)
+    assert [worker_count(wanted, torch.device("cuda"), 64) for wanted in (-1, 0, 2)] == [0, 0, 2]
