@@ -24,6 +24,7 @@ def test_the_readmes_main_job(workflow, imagenet_cache, photo_path):
         "crop_size": 224,
         "mean": [0.485, 0.456, 0.406],
         "std": [0.229, 0.224, 0.225],
+        "value_range": "auto",
     }
     assert output["image"] == {"width": 640, "height": 427}
     (prediction,) = output["predictions"]

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from .evaluation import evaluate
 from .lightning_module import ClassificationModule
 from .resnext.weight_files import errors_of_the_disk
-from .run_folder import DRAFT, RunFolder
+from .run_folder import DRAFT, RunFolder, RunFolderError
 from .stopping import StopRequestedError
 
 LOGITS = "validation_logits"
@@ -206,7 +206,11 @@ def save_best(path: Path, module: ClassificationModule) -> None:
 
 
 def load_best(path: Path) -> tuple[dict[str, torch.Tensor], NDArray[np.float32]]:
-    """The best network's state dict and its logits on the validation images."""
-    tensors = load_file(path)
-    logits = tensors.pop(LOGITS)
+    """The best network's state dict and its logits on the validation images. Raises: RunFolderError."""
+    try:
+        tensors = load_file(path)
+        logits = tensors.pop(LOGITS)
+    except Exception as error:
+        # Damaged files make the reader raise errors of many kinds.
+        raise RunFolderError(f"resume: {path} is damaged ({error}); start anew, with resume empty") from error
     return {key.removeprefix(STATE): tensor for key, tensor in tensors.items()}, np.asarray(logits.numpy())

@@ -32,9 +32,9 @@ from .run_folder import RunFolder, RunFolderError, open_run
 from .stopping import StopRequestedError
 from .subject import Subject, images_of, make_subject, validation_images
 
-LARGEST_LOSS = 104.0
-"""Nats. With a mean cross-entropy above it, the true class's probability is 0 in fp32, whose least number is e^-103.3:
-nothing was learned, whatever a lucky guess is worth."""
+LARGEST_TRAINING_LOSS, LARGEST_VALIDATION_LOSS = 104.0, 10_000.0
+"""Nats. With a mean cross-entropy of 104 in training, the true class's probability is 0 in fp32, whose least number is
+e^-103.3. In validation it may be some hundred after few steps, before the statistics of batch normalization settle."""
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 """Lightning's names."""
@@ -149,13 +149,14 @@ def _tell(notes: Sequence[str], already: int, listener: Listener) -> int:
 
 def _divergence(keeper: EpochKeeper, parameters: Parameters) -> str:
     """What a training came to whose numbers stayed finite without meaning anything; empty if they do mean something."""
-    best = keeper.history[keeper.best_epoch - 1]
-    if best["val_loss"] <= LARGEST_LOSS:
-        return ""
-    return (
-        f"the validation loss of the best epoch, {keeper.best_epoch}, is {best['val_loss']:.3g}: training has "
-        f"diverged. Likely cause: learning_rate {parameters.learning_rate:g} is too high; try a tenth of it"
-    )
+    for row in (keeper.history[-1], keeper.history[keeper.best_epoch - 1]):
+        for part, limit in (("train", LARGEST_TRAINING_LOSS), ("val", LARGEST_VALIDATION_LOSS)):
+            if row[f"{part}_loss"] > limit:
+                return (
+                    f"{part}_loss of epoch {row['epoch']:.0f} is {row[f'{part}_loss']:.3g}: training has diverged. "
+                    f"Likely cause: learning_rate {parameters.learning_rate:g} is too high; try a tenth of it"
+                )
+    return ""
 
 
 def stopped_at_once() -> Result:

@@ -13,6 +13,7 @@ def test_the_defaults_are_the_documented_ones():
         "top_k": "5",
         "confidence_threshold": "0",
         "region": "auto",
+        "value_range": "auto",
         "object_margin": "0",
         "batch_size": "32",
         "device": "auto",

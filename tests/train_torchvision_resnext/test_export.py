@@ -72,6 +72,7 @@ def test_is_one_file_that_says_what_it_needs(tmp_path, network):
         "crop_size": 32,
         "mean": [0.5, 0.4, 0.3],
         "std": [0.2, 0.3, 0.4],
+        "value_range": "auto",
     }
 
 

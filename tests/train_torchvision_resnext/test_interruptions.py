@@ -215,17 +215,34 @@ def test_a_file_name_that_is_no_text_costs_nothing(digits, tmp_path):
 
 
 def test_a_loss_beyond_all_reason_is_no_success(digits, tmp_path):
-    with pytest.raises(TrainingError, match=r"validation loss of the best epoch.*diverged.*learning_rate 50 is too h"):
+    with pytest.raises(TrainingError, match=r"(train|val)_loss of epoch \d+ is .*diverged.*learning_rate 50 is too h"):
         train(digits, settings(tmp_path, learning_rate=50, warmup_epochs=0, ema_decay=0, epochs=8))
     (model,) = tmp_path.glob("*/model")
     assert "model.safetensors" in names_in(model)
 
 
-@pytest.mark.parametrize(("loss", "diverged"), [(0.1, False), (training.LARGEST_LOSS, False), (105.0, True)])
-def test_where_reason_ends(loss, diverged):
+@pytest.mark.parametrize(
+    ("best", "last", "diverged"),
+    [
+        ((0.1, 0.1), (0.1, 0.1), False),
+        ((104.0, 10_000.0), (104.0, 10_000.0), False),
+        ((0.1, 318.0), (0.1, 0.1), False),
+        ((105.0, 0.1), (0.1, 0.1), True),
+        ((0.1, 0.1), (105.0, 0.1), True),
+        ((0.1, 1e22), (0.1, 0.1), True),
+        ((0.1, 0.1), (0.1, 10_001.0), True),
+    ],
+)
+def test_where_reason_ends(best, last, diverged):
+    """Losses of training and validation; after few steps the second may be some hundred, and means nothing."""
+
     class Keeper:
-        best_epoch = 2
-        history = ({"val_loss": 1e9}, {"val_loss": loss})
+        best_epoch = 1
+        history = (
+            {"epoch": 1, "train_loss": best[0], "val_loss": best[1]},
+            {"epoch": 2, "train_loss": 1e9, "val_loss": 1e9},
+            {"epoch": 3, "train_loss": last[0], "val_loss": last[1]},
+        )
 
     assert bool(training._divergence(Keeper(), read_host_map({}))) == diverged
 
@@ -294,3 +311,14 @@ def test_signals_are_put_back_and_other_threads_hear_none():
     thread.join()
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
     assert heard[0].received is None
+
+
+def test_a_damaged_best_network_is_named(digits, tmp_path):
+    # Without learning no later epoch is better, so that the first one's network is what is read in the end.
+    still = {"epochs": 3, "learning_rate": 0, "ema_decay": 0}
+    rows = []
+    train(digits, settings(tmp_path, **still), Listener(epoch=rows.append, stop_requested=lambda: len(rows) == 2))
+    (best,) = tmp_path.glob("*/checkpoints/best.safetensors")
+    best.write_bytes(best.read_bytes()[:100])
+    with pytest.raises(TrainingError, match=r"best\.safetensors is damaged .*; start anew, with resume empty"):
+        train(digits, settings(tmp_path, **still, resume="auto"))
