@@ -32,9 +32,10 @@ from .run_folder import RunFolder, RunFolderError, open_run
 from .stopping import StopRequestedError
 from .subject import Subject, images_of, make_subject, validation_images
 
-LARGEST_TRAINING_LOSS, LARGEST_VALIDATION_LOSS = 104.0, 10_000.0
-"""Nats. With a mean cross-entropy of 104 in training, the true class's probability is 0 in fp32, whose least number is
-e^-103.3. In validation it may be some hundred after few steps, before the statistics of batch normalization settle."""
+LARGEST_LOSS, LARGEST_LEARNED_LOSS = 10_000.0, 104.0
+"""Nats, of any loss, and of training after its first epoch. With a mean cross-entropy of 104, the true class's
+probability is 0 in fp32, whose least number is e^-103.3. Some hundred may be met on the way: in the first epoch by a
+classifier that starts at random on large features, in validation before the statistics of batch normalization settle."""
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 """Lightning's names."""
@@ -150,7 +151,8 @@ def _tell(notes: Sequence[str], already: int, listener: Listener) -> int:
 def _divergence(keeper: EpochKeeper, parameters: Parameters) -> str:
     """What a training came to whose numbers stayed finite without meaning anything; empty if they do mean something."""
     for row in (keeper.history[-1], keeper.history[keeper.best_epoch - 1]):
-        for part, limit in (("train", LARGEST_TRAINING_LOSS), ("val", LARGEST_VALIDATION_LOSS)):
+        learned = LARGEST_LEARNED_LOSS if row["epoch"] > 1 else LARGEST_LOSS
+        for part, limit in (("train", learned), ("val", LARGEST_LOSS)):
             if row[f"{part}_loss"] > limit:
                 return (
                     f"{part}_loss of epoch {row['epoch']:.0f} is {row[f'{part}_loss']:.3g}: training has diverged. "
