@@ -18,7 +18,7 @@ test: $(VENV)/installed
 test-older-processor: $(VENV)/installed
 	OV_CPU_MAX_ISA=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(PYTHON) -m pytest \
 		tests/infer_torchvision_resnext/runtimes tests/infer_torchvision_resnext/test_classifier.py \
-		tests/infer_torchvision_resnext/resnext/test_devices.py tests/infer_torchvision_resnext/resnext/test_quantisation.py \
+		tests/infer_torchvision_resnext/resnext/machine/test_devices.py tests/infer_torchvision_resnext/resnext/network/test_quantization.py \
 		tests/test_workflow_answers.py
 
 check: $(VENV)/installed

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from examples.ikomia_home import REPOSITORY, use_own_home
-from infer_torchvision_resnext.resnext.architecture import Architecture
+from infer_torchvision_resnext.resnext.network.architecture import Architecture
 
 MODEL_FOLDER = REPOSITORY / "examples" / "models" / "digits"
 

@@ -18,7 +18,7 @@ from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.predictions import Prediction, top_k
-from infer_torchvision_resnext.resnext.probabilities import softmax
+from infer_torchvision_resnext.resnext.network.probabilities import softmax
 from infer_torchvision_resnext.runtimes.folding import fold_batch_norms
 from infer_torchvision_resnext.runtimes.onnx_graph import build_graph
 from infer_torchvision_resnext.runtimes.runtime import core_count

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torchvision.models import get_model
 
-from infer_torchvision_resnext.resnext.threads import fixed_threads
+from infer_torchvision_resnext.resnext.machine.threads import fixed_threads
 
 Forward = Callable[[], object]
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from infer_torchvision_resnext.resnext.architecture import Architecture
-from infer_torchvision_resnext.resnext.threads import fixed_threads
+from infer_torchvision_resnext.resnext.machine.threads import fixed_threads
+from infer_torchvision_resnext.resnext.network.architecture import Architecture
 
 SIDES = (1024, 1536, 2048)
 ROUNDS = 12

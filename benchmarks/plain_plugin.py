@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from ikomia import dataprocess
 
-from infer_torchvision_resnext.resnext.threads import fixed_threads
+from infer_torchvision_resnext.resnext.machine.threads import fixed_threads
 
 
 class PlainPlugin(dataprocess.CClassificationTask):

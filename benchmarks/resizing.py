@@ -13,7 +13,7 @@ from PIL import Image
 from benchmarks.interleaved import time_in_turns
 from benchmarks.speed import ONE_MEGAPIXEL, TWELVE_MEGAPIXELS, frame
 from examples.ikomia_home import use_own_home
-from infer_torchvision_resnext.resnext.preprocessing import Preprocessing
+from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from infer_torchvision_resnext.runtimes.runtime import core_count
 
 ROUNDS = 15

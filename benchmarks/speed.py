@@ -16,7 +16,7 @@ from benchmarks.interleaved import time_in_turns
 from benchmarks.limit import best_products, gflop
 from benchmarks.speed_models import LABELS, model_folder
 from examples.ikomia_home import use_own_home
-from infer_torchvision_resnext.resnext.devices import cpu_computes_bf16
+from infer_torchvision_resnext.resnext.machine.devices import cpu_computes_bf16
 
 MAIN, SHORT = "resnext50_32x4d", ("resnext101_32x8d", "resnext101_64x4d")
 ONE_MEGAPIXEL, TWELVE_MEGAPIXELS = (1000, 1000), (3000, 4000)
@@ -148,7 +148,7 @@ def graph_file(folder: Path) -> Path:
 
         from infer_torchvision_resnext.cache import Cache
         from infer_torchvision_resnext.parameters import Parameters
-        from infer_torchvision_resnext.resnext.openvino_graph import build_graph
+        from infer_torchvision_resnext.resnext.network.openvino_graph import build_graph
         from infer_torchvision_resnext.weights import load_model
 
         model = load_model(Parameters(weights=str(folder)), Cache())

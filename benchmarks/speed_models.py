@@ -8,9 +8,9 @@ from torchvision.models import get_model
 
 from benchmarks.random_weights import decided_network
 from examples.ikomia_home import DEMO
-from infer_torchvision_resnext.resnext.architecture import Architecture
-from infer_torchvision_resnext.resnext.model_folder import ModelConfig, write_model_folder
-from infer_torchvision_resnext.resnext.preprocessing import Preprocessing
+from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
+from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
+from infer_torchvision_resnext.resnext.network.architecture import Architecture
 
 LABELS = tuple(f"class {index}" for index in range(1000))
 
@@ -28,7 +28,7 @@ def model_folder(name: str, int8: bool = False) -> Path:
         write_model_folder(folder, config, state, lambda draft: torch.save(state, draft / f"{name}.pth"))
     if int8 and not (folder / "openvino").is_dir():
         try:
-            from infer_torchvision_resnext.resnext.quantisation import quantise
+            from infer_torchvision_resnext.resnext.network.quantization import quantise
 
             crops = np.random.default_rng(0).integers(0, 256, (4, 1, 224, 224, 3), dtype=np.uint8)
             quantise(folder, crops, crops, max_drop=1)

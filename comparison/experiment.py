@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from train_torchvision_resnext.folders import find_folders
-from train_torchvision_resnext.parameters import Parameters, read_host_map
-from train_torchvision_resnext.resnext.architecture import Architecture
+from train_torchvision_resnext.data.folders import find_folders
+from train_torchvision_resnext.parameters.task import Parameters, read_host_map
+from train_torchvision_resnext.resnext.network.architecture import Architecture
 
 FIXED = {"weights": "none", "export_pth": "False", "resume": "auto"}
 """What every training is told, unless the settings say otherwise; an interrupted one goes on by itself."""

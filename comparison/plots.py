@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from comparison.speed import BATCHES
 from comparison.summary import Row, equally_costly, families, standard_error
-from train_torchvision_resnext.charts import GRID, INK, MUTED, WRONG, new_figure, save
-from train_torchvision_resnext.resnext.architecture import Architecture
+from train_torchvision_resnext.resnext.network.architecture import Architecture
+from train_torchvision_resnext.results.charts import GRID, INK, MUTED, WRONG, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -24,8 +24,8 @@ from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.runtimes.runtime import Runtime
 from infer_torchvision_resnext.runtimes.selection import choose
 from infer_torchvision_resnext.weights import load_model
-from train_torchvision_resnext.resnext.model_folder import ModelConfig, write_model_folder
-from train_torchvision_resnext.resnext.preprocessing import Preprocessing
+from train_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
+from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 
 RUNTIMES = ("torch", "openvino")
 BATCHES = (1, 32)

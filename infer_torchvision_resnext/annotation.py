@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 from .fonts import lettering
 from .predictions import Prediction
 from .regions import Box
-from .resnext.images import RGBImage, to_rgb
-from .resnext.shown_text import shown
+from .resnext.host.shown_text import shown
+from .resnext.images.rgb import RGBImage, to_rgb
 
 SMALLEST_PICTURE = 320
 """Smaller images are enlarged until their long side has at least this many pixels."""

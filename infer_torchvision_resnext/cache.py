@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .resnext.weight_files import sha256_of
+from .resnext.folder.weight_files import sha256_of
 
 logger = logging.getLogger(__name__)
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from .cache import Cache
 from .parameters import Parameters
 from .predictions import Prediction, top_k
-from .resnext.architecture import Architecture
-from .resnext.images import AUTO, RGBImage, ValueRange
-from .resnext.preprocessing import Preprocessing
-from .resnext.probabilities import softmax
-from .resnext.shown_text import shown
+from .resnext.host.shown_text import shown
+from .resnext.images.preprocessing import Preprocessing
+from .resnext.images.rgb import AUTO, RGBImage, ValueRange
+from .resnext.network.architecture import Architecture
+from .resnext.network.probabilities import softmax
 from .runtimes.runtime import Crops, CropsItself, Runtime, core_count
 from .runtimes.selection import Choice, choose
 from .weights import fingerprint, load_model

@@ -16,9 +16,9 @@ from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import OLD_KEYS, Parameters, read_host_map
 from infer_torchvision_resnext.predictions import Prediction
 from infer_torchvision_resnext.regions import SMALLEST_SIDE, GraphicsItem, regions_of, view
-from infer_torchvision_resnext.resnext.image_files import refuse_cut_short
-from infer_torchvision_resnext.resnext.images import ImageError, dim_note, to_rgb
-from infer_torchvision_resnext.resnext.shown_text import shown
+from infer_torchvision_resnext.resnext.host.shown_text import shown
+from infer_torchvision_resnext.resnext.images.files import refuse_cut_short
+from infer_torchvision_resnext.resnext.images.rgb import ImageError, dim_note, to_rgb
 
 logger = logging.getLogger("ikomia.infer_torchvision_resnext")
 """Below the host's own, so that its lines go where the host's go: the terminal, its log file, STUDIO's log."""

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from .resnext.architecture import Architecture
-from .resnext.form import InForm, When
-from .resnext.images import ValueRange
-from .resnext.schema import ParameterError, ParameterSchema
-from .resnext.weight_files import PUBLISHED_WEIGHTS, names_without, published_for
+from .resnext.folder.weight_files import PUBLISHED_WEIGHTS, names_without, published_for
+from .resnext.host.form import InForm, When
+from .resnext.host.schema import ParameterError, ParameterSchema
+from .resnext.images.rgb import ValueRange
+from .resnext.network.architecture import Architecture
 
 PUBLISHED, FOLDER = r"[A-Z0-9_]+", r"(?![A-Z0-9_]+$)(?!.*\.(pth|pt|safetensors)$).+"
 """What `weights` looks like where it names torchvision's weights, or can only be a model folder."""

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from .cache import Cache
 from .parameters import Parameters
-from .resnext.image_files import SUFFIXES, read_image
-from .resnext.images import ImageError, RGBImage, ValueRange
-from .resnext.quantisation import CALIBRATION, MAX_DROP, quantise
+from .resnext.images.files import SUFFIXES, read_image
+from .resnext.images.rgb import ImageError, RGBImage, ValueRange
+from .resnext.network.quantization import CALIBRATION, MAX_DROP, quantise
 from .weights import Model, load_model
 
 

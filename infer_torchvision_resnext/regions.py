@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .resnext.images import RGBImage
+from .resnext.images.rgb import RGBImage
 
 SMALLEST_SIDE = 2
 """Pixels. Smaller views are not classified, as in the host's own cropping."""

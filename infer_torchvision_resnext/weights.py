@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 
 from .cache import Cache, key_of, stamp_of
 from .parameters import Parameters
-from .resnext.architecture import Architecture, ArchitectureError, Shaped, class_count
-from .resnext.golden import GOLDEN, Golden, GoldenError, read_golden
-from .resnext.model_folder import (
+from .resnext.folder.golden import GOLDEN, Golden, GoldenError, read_golden
+from .resnext.folder.model_folder import (
     CLASSES,
     CONFIG,
     MAX_CONFIG_BYTES,
@@ -32,9 +31,7 @@ from .resnext.model_folder import (
     model_folder_of,
     read_config,
 )
-from .resnext.preprocessing import Preprocessing
-from .resnext.quantisation import INT8_FILES
-from .resnext.weight_files import (
+from .resnext.folder.weight_files import (
     PUBLISHED_WEIGHTS,
     WeightFileError,
     cached_file,
@@ -44,6 +41,9 @@ from .resnext.weight_files import (
     read_shapes,
     read_state,
 )
+from .resnext.images.preprocessing import Preprocessing
+from .resnext.network.architecture import Architecture, ArchitectureError, Shaped, class_count
+from .resnext.network.quantization import INT8_FILES
 
 if TYPE_CHECKING:
     import torch

@@ -38,10 +38,10 @@ from ikomia.dataprocess.workflow import Workflow  # noqa: E402
 from torchvision.models import get_model_weights  # noqa: E402
 
 from benchmarks.random_weights import decided_network, write_stand_in  # noqa: E402
-from infer_torchvision_resnext.resnext.architecture import Architecture  # noqa: E402
-from infer_torchvision_resnext.resnext.model_folder import ModelConfig, write_model_folder  # noqa: E402
-from infer_torchvision_resnext.resnext.preprocessing import Preprocessing  # noqa: E402
-from infer_torchvision_resnext.resnext.threads import fixed_threads  # noqa: E402
+from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder  # noqa: E402
+from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing  # noqa: E402
+from infer_torchvision_resnext.resnext.machine.threads import fixed_threads  # noqa: E402
+from infer_torchvision_resnext.resnext.network.architecture import Architecture  # noqa: E402
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 

@@ -12,7 +12,7 @@ from examples.ikomia_home import link
 from infer_torchvision_resnext.parameters import OLD_KEYS
 from infer_torchvision_resnext.parameters import Parameters as InferParameters
 from tools.own_ikomia import own_ikomia
-from train_torchvision_resnext.parameters import Parameters as TrainParameters
+from train_torchvision_resnext.parameters.task import Parameters as TrainParameters
 
 REPOSITORY = Path(__file__).parents[1]
 CODE = """

@@ -5,10 +5,10 @@ import pytest
 from ikomia.dataprocess.workflow import Workflow
 from PIL import Image
 
-from infer_torchvision_resnext.resnext.images import ImageError, ValueRange, dim_note, to_rgb
+from infer_torchvision_resnext.resnext.images.rgb import ImageError, ValueRange, dim_note, to_rgb
 from tests.image_folders import TINY, write_digits
-from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.resnext.model_folder import read_config
+from train_torchvision_resnext.parameters.task import read_host_map
+from train_torchvision_resnext.resnext.folder.model_folder import read_config
 from train_torchvision_resnext.training import train
 
 AUTO = ValueRange()

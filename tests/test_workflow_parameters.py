@@ -6,8 +6,8 @@ from ikomia import core, dataprocess
 from ikomia.dataprocess.workflow import Workflow
 
 from infer_torchvision_resnext.annotation import colour_of
-from infer_torchvision_resnext.resnext.architecture import Architecture
-from infer_torchvision_resnext.resnext.schema import ParameterError
+from infer_torchvision_resnext.resnext.host.schema import ParameterError
+from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from tests.inference_output import NAME, result, table
 from tests.old_workflows import write_old_workflow
 

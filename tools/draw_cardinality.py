@@ -6,9 +6,9 @@ Boxes say how many channels come out; the numbers of weights are counted by `cos
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infer_torchvision_resnext.resnext.architecture import Architecture
-from infer_torchvision_resnext.resnext.cost import convolutions
-from train_torchvision_resnext.charts import INK, MUTED, WRONG, new_figure, save
+from infer_torchvision_resnext.resnext.network.architecture import Architecture
+from infer_torchvision_resnext.resnext.network.cost import convolutions
+from train_torchvision_resnext.results.charts import INK, MUTED, WRONG, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from infer_torchvision_resnext.parameters import Parameters as InferParameters
-from train_torchvision_resnext.parameters import Parameters as TrainParameters
+from train_torchvision_resnext.parameters.task import Parameters as TrainParameters
 
 REPOSITORY = Path(__file__).parents[1]
 INFER_README = REPOSITORY / "infer_torchvision_resnext" / "README.md"

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import torch
 
-from .audit import Cache, audit
-from .dataset import Dataset, assemble, images_of
-from .epochs import Listener
-from .folders import DatasetError, find_folders
-from .initial_weights import Start, StartError, start_network
-from .loading import worker_count
-from .parameters import Parameters
-from .resnext.devices import DeviceError, resolve_device, resolve_precision
-from .resnext.images import ValueRange
-from .resnext.quantisation import QuantisationError, require_packages
+from .data.audit import Cache, audit
+from .data.dataset import Dataset, assemble, images_of
+from .data.folders import DatasetError, find_folders
+from .data.loading import worker_count
+from .fitting.epochs import Listener
+from .fitting.initial_weights import Start, StartError, start_network
+from .parameters.task import Parameters
+from .resnext.images.rgb import ValueRange
+from .resnext.machine.devices import DeviceError, resolve_device, resolve_precision
+from .resnext.network.quantization import QuantisationError, require_packages
 from .run_folder import RunFolderError, room_for, writable
 
 QUICK = ("bf16", "fp16")

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from .parameters import Parameters
-from .resnext.weight_files import errors_of_the_disk
+from .parameters.task import Parameters
+from .resnext.folder.weight_files import errors_of_the_disk
 
 if TYPE_CHECKING:
     import torch

@@ -10,9 +10,9 @@ from ikomia.core import config
 from ikomia.dataprocess.io import DataDictIO
 
 from train_torchvision_resnext import __version__
-from train_torchvision_resnext.epoch_line import epoch_line
-from train_torchvision_resnext.parameters import Parameters, read_host_map
+from train_torchvision_resnext.parameters.task import Parameters, read_host_map
 from train_torchvision_resnext.stopping import Signals
+from train_torchvision_resnext.tracking.epoch_line import epoch_line
 
 logger = logging.getLogger("ikomia.train_torchvision_resnext")
 """Below the host's own, so that its lines go where the host's go: the terminal, its log file, STUDIO's log."""
@@ -112,8 +112,8 @@ class TrainResNeXt(dataprocess.CDnnTrainTask):
             signals.act(f"training was stopped by {signals.name}; {kept}")
 
     def _train(self, stop_requested):
-        from train_torchvision_resnext.epochs import Listener
-        from train_torchvision_resnext.tracking import Tracking
+        from train_torchvision_resnext.fitting.epochs import Listener
+        from train_torchvision_resnext.tracking.trackers import Tracking
         from train_torchvision_resnext.training import stopped_at_once, train
 
         parameters = self.get_param_object().parameters

@@ -17,25 +17,25 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader
 
-from .epochs import Bar, EpochKeeper, InPlace, Listener, Row, Watch, load_best
-from .evaluation import Evaluation, evaluate
-from .features import Runner
-from .lightning_module import ClassificationModule, NotFiniteError
-from .loading import Batch, ReadError
-from .memory import kept_memory
-from .outcome import REPORT, Findings, targets_of, write_outcome
-from .parameters import Parameters
+from .data.loading import Batch, ReadError
+from .fitting.epochs import Bar, EpochKeeper, InPlace, Listener, Row, Watch, load_best
+from .fitting.features import Runner
+from .fitting.lightning_module import ClassificationModule, NotFiniteError
+from .fitting.memory import kept_memory
+from .fitting.subject import Subject, images_of, make_subject, validation_images
+from .parameters.task import Parameters
 from .planning import TRAINED, Plan, TrainingError, make_plan
-from .resnext.devices import full_fp32, is_out_of_memory
-from .resnext.threads import fixed_threads
+from .resnext.machine.devices import full_fp32, is_out_of_memory
+from .resnext.machine.threads import fixed_threads
+from .results.evaluation import Evaluation, evaluate
+from .results.outcome import REPORT, Findings, targets_of, write_outcome
 from .run_folder import RunFolder, RunFolderError, open_run
 from .stopping import StopRequestedError
-from .subject import Subject, images_of, make_subject, validation_images
 
 LARGEST_LOSS, LARGEST_LEARNED_LOSS = 10_000.0, 104.0
 """Nats, of any loss, and of training after its first epoch. With a mean cross-entropy of 104, the true class's
-probability is 0 in fp32, whose least number is e^-103.3. Some hundred may be met on the way: in the first epoch by a
-classifier that starts at random on large features, in validation before the statistics of batch normalization settle."""
+probability is 0 in fp32, whose least number is e^-103.3. A few hundred can occur on the way: in the first epoch, while a
+random classifier meets large features; in validation, before the statistics of batch normalization settle."""
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 """Lightning's names."""

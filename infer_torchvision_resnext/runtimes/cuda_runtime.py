@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..resnext.devices import full_fp32
-from ..resnext.images import RGBImage
-from ..resnext.preprocessing import Preprocessing
-from ..resnext.threads import fixed_threads
+from ..resnext.images.preprocessing import Preprocessing
+from ..resnext.images.rgb import RGBImage
+from ..resnext.machine.devices import full_fp32
+from ..resnext.machine.threads import fixed_threads
 from .cuda_graphs import Replayed
 from .torch_crop import crop
 from .torch_runtime import TorchRuntime

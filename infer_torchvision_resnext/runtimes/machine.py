@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..resnext.devices import DeviceError
+from ..resnext.machine.devices import DeviceError
 from .runtime import PACKAGES
 
 GPU_PACKAGES = {"onnxruntime": "onnxruntime-gpu"}

@@ -11,8 +11,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from ..resnext.architecture import Architecture
-from ..resnext.preprocessing import Preprocessing
+from ..resnext.images.preprocessing import Preprocessing
+from ..resnext.network.architecture import Architecture
 
 EPSILON = 1e-5
 """Added to a batch normalisation's variance; torchvision's default, which no state dict carries."""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..cache import Cache, key_of
-from ..resnext.chunking import chunks
-from ..resnext.devices import DeviceError, gpu_index
+from ..resnext.machine.devices import DeviceError, gpu_index
+from ..resnext.network.chunking import chunks
 from ..weights import Model
 from .runtime import core_count
 

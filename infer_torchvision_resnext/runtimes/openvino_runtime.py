@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..cache import Cache, key_of
-from ..resnext.devices import DeviceError
-from ..resnext.openvino_network import HINTS, OpenVINONetwork, save
-from ..resnext.quantisation import INT8_GRAPH, INT8_REPORT
+from ..resnext.machine.devices import DeviceError
+from ..resnext.network.openvino_network import HINTS, OpenVINONetwork, save
+from ..resnext.network.quantization import INT8_GRAPH, INT8_REPORT
 from ..weights import Model
 
 REMEDY = (
@@ -51,7 +51,7 @@ class OpenVINORuntime:
         key = key_of(__version__, cache.digest(model.file), model.preprocessing.mean, model.preprocessing.std)
 
         def fill(folder: Path) -> None:
-            from ..resnext.openvino_graph import build_graph
+            from ..resnext.network.openvino_graph import build_graph
 
             save(build_graph(model.architecture, model.arrays(), model.preprocessing), folder / "model.xml")
 

@@ -8,8 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..resnext.images import RGBImage
-from ..resnext.preprocessing import Preprocessing
+from ..resnext.images.preprocessing import Preprocessing
+from ..resnext.images.rgb import RGBImage
 
 Crops = Any
 """uint8 N x S x S x 3, RGB, any N and S: an array, or what the runtime's own `crop` gave. Has a length and slices."""

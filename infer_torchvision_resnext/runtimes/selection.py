@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..cache import Cache, key_of
 from ..parameters import Parameters
-from ..resnext.devices import DeviceError, cpu_computes_bf16, resolve_device, resolve_precision
-from ..resnext.gpu_driver import gpu_is_there
-from ..resnext.probabilities import softmax
-from ..resnext.quantisation import INT8_FILES
+from ..resnext.machine.devices import DeviceError, cpu_computes_bf16, resolve_device, resolve_precision
+from ..resnext.machine.gpu_driver import gpu_is_there
+from ..resnext.network.probabilities import softmax
+from ..resnext.network.quantization import INT8_FILES
 from ..weights import Model, WeightsError
 from . import machine
 from .agreement import Agreement, generated_images

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from ..resnext.devices import DeviceError
+from ..resnext.machine.devices import DeviceError
 from ..weights import Model
 from .torch_runtime import TorchRuntime
 

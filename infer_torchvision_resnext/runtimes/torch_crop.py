@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..resnext.images import RGBImage
-from ..resnext.preprocessing import Preprocessing
-from ..resnext.triangle_filter import Stretch, triangle
+from ..resnext.images.preprocessing import Preprocessing
+from ..resnext.images.rgb import RGBImage
+from ..resnext.images.triangle_filter import Stretch, triangle
 
 Send = Callable[[NDArray[np.uint8]], torch.Tensor]
 """Copies pixels, possibly a view, to a device."""

@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from ..resnext.devices import (
+from ..resnext.images.preprocessing import Preprocessing
+from ..resnext.machine.devices import (
     DeviceError,
     cpu_computes_bf16,
     full_fp32,
@@ -15,8 +16,7 @@ from ..resnext.devices import (
     resolve_device,
     resolve_precision,
 )
-from ..resnext.preprocessing import Preprocessing
-from ..resnext.threads import fixed_threads
+from ..resnext.machine.threads import fixed_threads
 from ..weights import Model
 from .folding import fold_batch_norms
 from .runtime import QUICK

@@ -25,8 +25,8 @@ from comparison.speed import BATCHES, RUNTIMES, measure, read_timings
 from comparison.summary import Row, families, rows_of, table
 from tests.image_folders import write_digits
 from train_torchvision_resnext.planning import TrainingError
-from train_torchvision_resnext.resnext.architecture import Architecture
-from train_torchvision_resnext.resnext.cost import at_constant_cost, cost
+from train_torchvision_resnext.resnext.network.architecture import Architecture
+from train_torchvision_resnext.resnext.network.cost import at_constant_cost, cost
 from train_torchvision_resnext.run_folder import RunFolder
 
 REPOSITORY = Path(__file__).parents[2]

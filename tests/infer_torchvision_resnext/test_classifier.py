@@ -16,10 +16,10 @@ from torchvision.models import get_model, get_model_weights
 
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
-from infer_torchvision_resnext.resnext.architecture import Architecture
-from infer_torchvision_resnext.resnext.devices import X86, DeviceError, cpu_computes_bf16
-from infer_torchvision_resnext.resnext.model_folder import ModelConfig, write_model_folder
-from infer_torchvision_resnext.resnext.preprocessing import Preprocessing
+from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
+from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
+from infer_torchvision_resnext.resnext.machine.devices import X86, DeviceError, cpu_computes_bf16
+from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
 
 REPOSITORY = Path(__file__).parents[2]
@@ -176,7 +176,7 @@ from PIL import Image
 import numpy as np
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
-from infer_torchvision_resnext.resnext.devices import cpu_computes_bf16
+from infer_torchvision_resnext.resnext.machine.devices import cpu_computes_bf16
 classifier = Classifier()
 for precision in ("bf16", "auto"):
     asked = Parameters(weights={str(tiny_folder)!r}, device="cpu", runtime={runtime!r}, precision=precision)

@@ -1,7 +1,7 @@
 import pytest
 
 from infer_torchvision_resnext.parameters import Parameters, read_host_map
-from infer_torchvision_resnext.resnext.schema import ParameterError
+from infer_torchvision_resnext.resnext.host.schema import ParameterError
 
 
 def test_the_defaults_are_the_documented_ones():

@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 
 from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.parameters import Parameters
-from infer_torchvision_resnext.resnext.architecture import Architecture
-from infer_torchvision_resnext.resnext.model_folder import ModelConfig, write_model_folder
-from infer_torchvision_resnext.resnext.preprocessing import Preprocessing
+from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
+from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
+from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from infer_torchvision_resnext.weights import (
     Model,
     WeightsError,

@@ -1,9 +1,9 @@
 import pytest
 
 from tests.image_folders import TINY, write_digits
-from train_torchvision_resnext.epochs import Listener
-from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.resnext.threads import fixed_threads
+from train_torchvision_resnext.fitting.epochs import Listener
+from train_torchvision_resnext.parameters.task import read_host_map
+from train_torchvision_resnext.resnext.machine.threads import fixed_threads
 from train_torchvision_resnext.training import train
 
 

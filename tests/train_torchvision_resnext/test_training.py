@@ -12,14 +12,14 @@ import torch
 from safetensors.torch import load_file
 
 from tests.image_folders import TINY, write_digits
-from train_torchvision_resnext import outcome
-from train_torchvision_resnext.epochs import Listener
-from train_torchvision_resnext.parameters import read_host_map
+from train_torchvision_resnext.fitting.epochs import Listener
+from train_torchvision_resnext.parameters.task import read_host_map
 from train_torchvision_resnext.planning import TrainingError
-from train_torchvision_resnext.resnext.architecture import Architecture
-from train_torchvision_resnext.resnext.golden import read_golden
-from train_torchvision_resnext.resnext.image_files import read_image
-from train_torchvision_resnext.resnext.model_folder import read_config, timm_opens
+from train_torchvision_resnext.resnext.folder.golden import read_golden
+from train_torchvision_resnext.resnext.folder.model_folder import read_config, timm_opens
+from train_torchvision_resnext.resnext.images.files import read_image
+from train_torchvision_resnext.resnext.network.architecture import Architecture
+from train_torchvision_resnext.results import outcome
 from train_torchvision_resnext.training import train
 
 REPOSITORY = Path(__file__).parents[2]
@@ -215,8 +215,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import ikomia
-from train_torchvision_resnext.epochs import Listener
-from train_torchvision_resnext.parameters import read_host_map
+from train_torchvision_resnext.fitting.epochs import Listener
+from train_torchvision_resnext.parameters.task import read_host_map
 from train_torchvision_resnext.training import train
 
 def progress(done):
@@ -453,8 +453,8 @@ REFUSED = """
 import resource, signal, sys
 from pathlib import Path
 import ikomia
-from train_torchvision_resnext.epochs import Listener
-from train_torchvision_resnext.parameters import read_host_map
+from train_torchvision_resnext.fitting.epochs import Listener
+from train_torchvision_resnext.parameters.task import read_host_map
 from train_torchvision_resnext.planning import TrainingError
 from train_torchvision_resnext.training import train
 

@@ -10,9 +10,9 @@ from PIL import Image
 from benchmarks.random_weights import decided_network
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
-from infer_torchvision_resnext.resnext.architecture import Architecture
-from infer_torchvision_resnext.resnext.devices import full_fp32
-from infer_torchvision_resnext.resnext.preprocessing import Preprocessing
+from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
+from infer_torchvision_resnext.resnext.machine.devices import full_fp32
+from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from infer_torchvision_resnext.runtimes.cuda_graphs import Replayed
 from infer_torchvision_resnext.runtimes.cuda_runtime import CudaRuntime
 from infer_torchvision_resnext.runtimes.folding import fold_batch_norms

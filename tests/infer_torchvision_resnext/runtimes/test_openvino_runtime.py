@@ -5,16 +5,16 @@ from safetensors.torch import save_file
 
 from benchmarks.random_weights import decided_network
 from infer_torchvision_resnext.cache import Cache
-from infer_torchvision_resnext.resnext.architecture import Architecture
-from infer_torchvision_resnext.resnext.devices import DeviceError
-from infer_torchvision_resnext.resnext.model_folder import ModelConfig, write_model_folder
-from infer_torchvision_resnext.resnext.preprocessing import Preprocessing
+from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
+from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
+from infer_torchvision_resnext.resnext.machine.devices import DeviceError
+from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
 from tests.runtime_inputs import crops, model_of
 
 pytest.importorskip("openvino")
 
-from infer_torchvision_resnext.resnext.chunking import chunks
+from infer_torchvision_resnext.resnext.network.chunking import chunks
 from infer_torchvision_resnext.runtimes.openvino_runtime import OpenVINORuntime
 
 

@@ -10,12 +10,12 @@ import torch
 
 from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.parameters import Parameters
-from infer_torchvision_resnext.resnext.architecture import Architecture
-from infer_torchvision_resnext.resnext.devices import DeviceError, cpu_computes_bf16
-from infer_torchvision_resnext.resnext.golden import Golden, write_golden
-from infer_torchvision_resnext.resnext.model_folder import ModelConfig, write_model_folder
-from infer_torchvision_resnext.resnext.preprocessing import Preprocessing
-from infer_torchvision_resnext.resnext.probabilities import softmax
+from infer_torchvision_resnext.resnext.folder.golden import Golden, write_golden
+from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
+from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
+from infer_torchvision_resnext.resnext.machine.devices import DeviceError, cpu_computes_bf16
+from infer_torchvision_resnext.resnext.network.architecture import Architecture
+from infer_torchvision_resnext.resnext.network.probabilities import softmax
 from infer_torchvision_resnext.runtimes.agreement import Agreement, generated_images
 from infer_torchvision_resnext.runtimes.runtime import Configuration
 from infer_torchvision_resnext.runtimes.selection import FP32_TOLERANCE, GOLDEN_TOLERANCE, candidates, choose
@@ -84,7 +84,7 @@ def test_what_was_asked_for_is_measured_but_not_refused(folder, cache, caplog):
 def test_fp32_may_change_less_than_other_formats(folder, cache, monkeypatch, caplog):
     """An epsilon of the batch normalisation that is not torchvision's: too little for `guard_tolerance` to see."""
     pytest.importorskip("openvino")
-    monkeypatch.setattr("infer_torchvision_resnext.resnext.openvino_graph.EPSILON", 3e-3)
+    monkeypatch.setattr("infer_torchvision_resnext.resnext.network.openvino_graph.EPSILON", 3e-3)
     runtime, choice = chosen(folder, cache, precision="fp32", guard_tolerance=0.5)
     (change,) = re.findall(r"openvino fp32 changes answers .* change by up to (\S+)", caplog.text)
     assert FP32_TOLERANCE < float(change) < 0.5

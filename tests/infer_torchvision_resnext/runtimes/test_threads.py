@@ -6,7 +6,7 @@ import torch
 
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
-from infer_torchvision_resnext.resnext.preprocessing import Preprocessing
+from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
 
 

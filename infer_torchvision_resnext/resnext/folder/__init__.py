@@ -1,0 +1,1 @@
+"""Models as files: the model folder, weights, the golden set."""

@@ -1,0 +1,1 @@
+"""What the host is shown: parameters, forms, text."""

@@ -1,0 +1,1 @@
+"""Files and arrays → RGB pixels → the square that a network sees."""

@@ -1,0 +1,1 @@
+"""What this machine has, and how libraries are kept from misusing it."""

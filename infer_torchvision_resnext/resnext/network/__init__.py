@@ -1,0 +1,1 @@
+"""What a ResNeXt is, costs and computes."""

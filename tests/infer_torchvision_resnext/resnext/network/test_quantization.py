@@ -1,0 +1,174 @@
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from examples.digits import training_and_held_out
+from infer_torchvision_resnext.cache import Cache
+from infer_torchvision_resnext.classifier import Classifier
+from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.resnext.images.rgb import to_rgb
+from infer_torchvision_resnext.resnext.machine.devices import X86, DeviceError
+from infer_torchvision_resnext.resnext.network.quantization import QuantisationError, quantise
+from infer_torchvision_resnext.weights import load_model
+
+DIGITS = Path(__file__).parents[4] / "examples" / "models" / "digits"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return shutil.copytree(DIGITS, tmp_path / "digits")
+
+
+@pytest.fixture
+def crops(folder):
+    """Crops of digits to calibrate on, others to measure on, and the true classes of these."""
+    training, held_out = training_and_held_out()
+    crop = load_model(Parameters(weights=str(folder)), Cache()).preprocessing.crop
+    calibration = np.stack([crop(to_rgb(image)) for image in training.images[:60]])
+    return calibration[:, None], [np.stack([crop(to_rgb(image)) for image in held_out.images])], held_out.digits
+
+
+def test_a_quantised_digits_model_runs_in_int8_and_keeps_its_accuracy(folder, crops):
+    pytest.importorskip("nncf")
+    calibration, validation, digits = crops
+    report = quantise(folder, calibration, validation, digits.tolist(), max_drop=0.03)
+    assert (report.kept, report.images) == (True, 360)
+    assert report.fp32_accuracy == pytest.approx(359 / 360)
+    assert report.fp32_accuracy - 0.03 <= report.int8_accuracy <= 1
+    assert sorted(path.name for path in (folder / "openvino").iterdir()) == ["int8.bin", "int8.json", "int8.xml"]
+    assert json.loads((folder / "openvino" / "int8.json").read_text())["int8_accuracy"] == report.int8_accuracy
+    classifier = Classifier()
+    classifier.prepare(Parameters(weights=str(folder), device="cpu", precision="int8"))
+    found = [
+        answer.answer for answer in classifier.classify([to_rgb(image) for image in training_and_held_out()[1].images])
+    ]
+    assert np.mean(np.array(found) == digits.astype(str)) == pytest.approx(report.int8_accuracy)
+    runtime = classifier.describe()["runtime"]
+    assert (runtime["name"], runtime["precision"]) == ("openvino", "int8")
+    assert runtime["agreement"]["largest_change"] > 1e-4
+    content = (folder / "openvino" / "int8.json").read_text().replace("weights_sha256", "none")
+    (folder / "openvino" / "int8.json").write_text(content)
+    with pytest.raises(DeviceError, match=r"int8\.xml was made of other weights than"):
+        classifier.prepare(Parameters(weights=str(folder), device="cpu", precision="int8"))
+
+
+def test_a_drop_beyond_the_bound_leaves_the_folder_as_it_was(folder, crops):
+    pytest.importorskip("nncf")
+    calibration, validation, digits = crops
+    before = sorted(folder.iterdir())
+    report = quantise(folder, calibration, validation, digits.tolist(), max_drop=-1)
+    assert not report.kept
+    assert "not kept, the drop allowed is -100.00%" in str(report)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_without_images_there_is_nothing_to_calibrate_on(folder):
+    with pytest.raises(QuantisationError, match="0 batches to calibrate on"):
+        quantise(folder, [], [])
+
+
+def test_what_is_not_installed_is_named_with_the_remedy(folder, crops, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    with pytest.raises(QuantisationError, match=r"needs the packages nncf and openvino .*: run pip install nncf "):
+        quantise(folder, *crops[:2])
+
+
+def test_an_error_while_quantising_leaves_the_folder_as_it_was(folder, crops):
+    pytest.importorskip("nncf")
+
+    class Failing(list):
+        def __iter__(self):
+            yield from self[:3]
+            raise LookupError("the third was the last")
+
+    before = sorted(folder.iterdir())
+    with pytest.raises(LookupError, match="the third was the last"):
+        quantise(folder, Failing(crops[0]), crops[1])
+    assert sorted(folder.iterdir()) == before
+
+
+def test_answers_in_fp32_that_are_known_are_not_computed_again(folder, crops):
+    pytest.importorskip("nncf")
+    calibration, validation, digits = crops
+    assert quantise(folder, calibration, validation, digits.tolist(), 1, exact=digits).fp32_accuracy == 1
+
+
+@pytest.fixture
+def quantized(folder, crops):
+    pytest.importorskip("nncf")
+    calibration, validation, digits = crops
+    assert quantise(folder, calibration, validation, digits.tolist(), max_drop=0.05).kept
+    return folder
+
+
+def swap(folder):
+    """The network of another quantization: as good as any, but not what was measured."""
+    file = folder / "openvino" / "int8.bin"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (swap, r"int8\.bin is not what was measured; make it anew .* with python -m"),
+        (lambda folder: (folder / "openvino" / "int8.bin").unlink(), r"int8\.bin is not what was measured"),
+        (lambda folder: (folder / "openvino" / "int8.xml").write_text("<net>"), r"int8\.xml is not what was measured"),
+        (lambda folder: (folder / "openvino" / "int8.json").write_text("[1]"), "was made of other weights than"),
+    ],
+)
+def test_an_int8_network_that_is_not_what_was_measured_is_refused(damage, message, quantized):
+    classifier = Classifier()
+    asked = Parameters(weights=str(quantized), device="cpu", precision="int8")
+    classifier.prepare(asked)
+    damage(quantized)
+    with pytest.raises(DeviceError, match=message):
+        classifier.prepare(asked)
+
+
+def test_a_damaged_int8_network_of_an_older_folder_is_named(quantized):
+    report = quantized / "openvino" / "int8.json"
+    known = json.loads(report.read_text())
+    del known["graph_sha256"]
+    report.write_text(json.dumps(known))
+    Classifier().prepare(Parameters(weights=str(quantized), device="cpu", precision="int8"))
+    (quantized / "openvino" / "int8.xml").write_text("<net>")
+    with pytest.raises(DeviceError, match=r"int8\.xml is damaged .*; make it anew .* with python -m infer_torchvision"):
+        Classifier().prepare(Parameters(weights=str(quantized), device="cpu", precision="int8"))
+
+
+@pytest.mark.skipif(platform.machine().lower() not in X86, reason="the emulated processor is of the x86 family")
+def test_int8_answers_the_same_without_the_instructions_made_for_it(quantized, crops):
+    """Processors without VNNI add up in 16 bits, which must not overflow."""
+    _, validation, _ = crops
+    np.save(quantized / "crops.npy", validation[0])
+    code = f"""
+import sys
+import numpy as np
+from pathlib import Path
+from infer_torchvision_resnext.resnext.network.openvino_network import OpenVINONetwork
+folder = Path({str(quantized)!r})
+network = OpenVINONetwork(folder / "openvino" / "int8.xml", "int8")
+np.save(sys.argv[1], network.run(np.load(folder / "crops.npy")))
+print(network.precision)
+"""
+    older = {"OV_CPU_MAX_ISA": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    answers = []
+    for number, limits in enumerate(({}, older)):
+        file = str(quantized / f"{number}.npy")
+        environment = {**os.environ, **limits, "PYTHONPATH": str(Path(__file__).parents[4])}
+        done = subprocess.run(
+            [sys.executable, "-c", code, file], env=environment, capture_output=True, text=True, check=True, timeout=300
+        )
+        assert done.stdout.strip() == "int8"
+        answers.append(np.load(file))
+    assert np.abs(answers[1] - answers[0]).max() < 1e-4
+    assert np.ptp(answers[0]) > 5

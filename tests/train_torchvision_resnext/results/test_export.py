@@ -1,0 +1,145 @@
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
+from train_torchvision_resnext.resnext.network.architecture import Architecture
+from train_torchvision_resnext.results.export import ExportError, export_onnx
+
+LABELS = ("ant", "bee, honey", "Käfer 甲虫")
+PREPROCESSING = Preprocessing(36, 32, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    network = Architecture((1, 1), 4, 4).build(len(LABELS))
+    # A step of training, so that batch norm's running statistics matter.
+    network(torch.rand(8, 3, 32, 32))
+    nn.init.normal_(network.fc.weight)
+    return network
+
+
+@pytest.mark.parametrize("architecture", [Architecture((1, 1, 1), 2, 4, "cifar"), Architecture((1, 1), 1, 8)], ids=str)
+def test_both_stems_and_resnets_are_exported(tmp_path, architecture):
+    torch.manual_seed(0)
+    network = architecture.build(len(LABELS))
+    network(torch.rand(8, 3, 32, 32))
+    nn.init.normal_(network.fc.weight)
+    path = tmp_path / "model.onnx"
+    assert 0 <= export_onnx(network, LABELS, PREPROCESSING, path, crops(4)) < 1e-4
+    images = crops(3)
+    pixels = PREPROCESSING.normalise(torch.from_numpy(images)).numpy()
+    (logits,) = onnxruntime.InferenceSession(str(path)).run(["logits"], {"pixels": pixels})
+    np.testing.assert_allclose(logits, eager(network, images), atol=1e-4)
+
+
+def crops(count, side=32):
+    return np.random.default_rng(count).integers(0, 256, (count, side, side, 3), np.uint8)
+
+
+def eager(network, images):
+    with torch.inference_mode():
+        return network.eval()(PREPROCESSING.normalise(torch.from_numpy(images))).numpy()
+
+
+def test_answers_as_the_network_at_any_batch_size(tmp_path, network):
+    path = tmp_path / "model.onnx"
+    difference = export_onnx(network, LABELS, PREPROCESSING, path, crops(4))
+    assert 0 <= difference < 1e-4
+    session = onnxruntime.InferenceSession(str(path))
+    for count in (1, 3, 9):
+        images = crops(count, 32)
+        pixels = PREPROCESSING.normalise(torch.from_numpy(images)).numpy()
+        (logits,) = session.run(["logits"], {"pixels": pixels})
+        assert logits.shape == (count, 3)
+        np.testing.assert_allclose(logits, eager(network, images), atol=1e-4)
+
+
+def test_is_one_file_that_says_what_it_needs(tmp_path, network):
+    path = tmp_path / "model.onnx"
+    export_onnx(network, LABELS, PREPROCESSING, path, crops(1))
+    assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
+    metadata = onnxruntime.InferenceSession(str(path)).get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["label_names"]) == list(LABELS)
+    assert json.loads(metadata["preprocessing"]) == {
+        "resize_size": 36,
+        "crop_size": 32,
+        "mean": [0.5, 0.4, 0.3],
+        "std": [0.2, 0.3, 0.4],
+        "value_range": "auto",
+    }
+
+
+def test_holds_no_paths_of_the_machine(tmp_path, network):
+    path = tmp_path / "model.onnx"
+    export_onnx(network, LABELS, PREPROCESSING, path, crops(2))
+    assert b"site-packages" not in path.read_bytes()
+    assert not any(node.metadata_props for node in onnx.load(path).graph.node)
+
+
+def test_leaves_the_network_as_it_was(tmp_path, network):
+    network.train().to(torch.bfloat16)
+    network.conv1.requires_grad_(False)
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    export_onnx(network, LABELS, PREPROCESSING, tmp_path / "model.onnx", crops(2))
+    assert network.training
+    assert not network.conv1.weight.requires_grad
+    assert network.fc.weight.requires_grad
+    for key, tensor in network.state_dict().items():
+        assert tensor.dtype == before[key].dtype
+        assert torch.equal(tensor, before[key])
+
+
+class Moody(nn.Module):
+    """Answers differently each time, as a network does that was exported wrongly."""
+
+    def forward(self, pixels):
+        return pixels.mean(dim=(2, 3)) + torch.randn(pixels.shape[0], 3)
+
+
+class Untranslatable(nn.Module):
+    """Decides by its pixels, which a graph cannot."""
+
+    def forward(self, pixels):
+        pooled = pixels.mean(dim=(2, 3))
+        return pooled if float(pooled.sum()) > 0 else -pooled
+
+
+class Undefined(nn.Module):
+    def forward(self, pixels):
+        return pixels.mean(dim=(2, 3)) * float("nan")
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (Moody(), "differs from the trained one by .* no ONNX file was kept"),
+        (Untranslatable(), "PyTorch cannot export this network to ONNX"),
+        (Undefined(), "differs from the trained one by nan"),
+    ],
+)
+def test_what_is_not_the_same_is_not_kept(tmp_path, network, message):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"the last good one")
+    with pytest.raises(ExportError, match=message):
+        export_onnx(network, LABELS, PREPROCESSING, path, crops(2))
+    assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
+    assert path.read_bytes() == b"the last good one"
+
+
+def test_labels_must_fit(tmp_path, network):
+    with pytest.raises(ExportError, match=r"logits of shape \(2, 3\) for 2 labels"):
+        export_onnx(network, LABELS[:2], PREPROCESSING, tmp_path / "model.onnx", crops(2))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("reference", [crops(0), crops(2, 31), crops(2)[0]])
+def test_reference_must_be_crops(tmp_path, network, reference):
+    with pytest.raises(ValueError, match=r"reference has the shape .* expected N x 32 x 32 x 3, N at least 1"):
+        export_onnx(network, LABELS, PREPROCESSING, tmp_path / "model.onnx", reference)

@@ -1,0 +1,272 @@
+import base64
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import ikomia  # noqa: F401  (its OpenCV must come before any other)
+import numpy as np
+import pytest
+from PIL import Image
+
+from train_torchvision_resnext.results.charts import best_epoch, class_bars, confusion_matrix, learning_curves, short
+from train_torchvision_resnext.results.evaluation import evaluate
+from train_torchvision_resnext.results.mistakes import answers, grid
+from train_torchvision_resnext.results.report import wilson_interval, write_report
+
+PICTURES = ["learning_curves.png", "confusion_matrix.png", "per_class.png", "worst_mistakes.png"]
+HISTORY = [
+    {"epoch": 1, "train_loss": 1.5, "val_loss": 1.25, "val_top1": 0.25, "val_top5": 1.0, "learning_rate": 0.1},
+    {"epoch": 2, "train_loss": 1.0, "val_loss": 1.0, "val_top1": 0.5, "val_top5": 1.0, "learning_rate": 0.01},
+]
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Four images in two folders: small, large, flat, and one that is none."""
+    sizes = {"ants/small.png": (8, 8), "ants/large.jpg": (900, 500), "bees/flat.png": (400, 3)}
+    for name, size in sizes.items():
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size, "orange").save(tmp_path / "data" / name)
+    (tmp_path / "data" / "bees" / "broken.jpg").write_bytes(b"no image")
+    return [tmp_path / "data" / name for name in (*sizes, "bees/broken.jpg")]
+
+
+TARGETS = np.array([0, 0, 1, 1])
+#                    right     sure mistake  unsure mistake  right
+LOGITS = np.array([[3, 0], [0, 4], [0.5, 0], [0, 1]], np.float32)
+
+
+def write(folder, files, *, labels=("ants", "bees"), logits=LOGITS, targets=TARGETS, history=HISTORY, sections=None):
+    evaluation = evaluate(logits, targets, labels)
+    return write_report(folder, evaluation, history, files, logits, targets, labels, sections or {})
+
+
+class _Page(HTMLParser):
+    """Texts, tags and attributes of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.texts = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_exact_files(tmp_path, images):
+    folder = tmp_path / "model" / "report"
+    written = write(folder, images)
+    assert [path.name for path in written] == [*PICTURES, "report.html"]
+    assert sorted(folder.iterdir()) == sorted(written)
+    for path in written[:-1]:
+        with Image.open(path) as picture:
+            assert picture.format == "PNG"
+            assert len(np.unique(np.asarray(picture.convert("L")))) > 10, f"{path.name} is empty"
+
+
+def test_without_epochs_there_are_no_curves(tmp_path, images):
+    written = write(tmp_path / "report", images, history=[])
+    assert [path.name for path in written] == [*PICTURES[1:], "report.html"]
+
+
+def test_page_says_how_good_the_model_is(tmp_path, images):
+    page = write(tmp_path / "report", images)[-1].read_text(encoding="utf-8")
+    texts = _Page(page).texts
+    assert "2 of 4 images right, 2 classes" in texts
+    assert "50.0 %" in texts
+    assert "95 % interval 15.0 % to 85.0 %" in texts
+    assert any("Always answering “ants” would be right in 50.0 %" in text for text in texts)
+    # The surest mistake comes first: 1 / (1 + e^-4) = 98.2 %.
+    assert texts.index("ants/large.jpg") < texts.index("bees/flat.png")
+    assert {"98.2 %", "1.8 %"} <= set(texts)
+    assert "ants/small.png" not in texts
+    # Of two classes, the best five are all there are.
+    assert "Top-5 accuracy" not in texts
+
+
+def test_top5_is_shown_where_it_says_something(tmp_path, images):
+    logits = np.eye(6, dtype=np.float32)[[0, 1, 2, 3]]
+    page = write(tmp_path / "report", images, labels=tuple("abcdef"), logits=logits, targets=np.array([0, 1, 2, 4]))
+    texts = _Page(page[-1].read_text(encoding="utf-8")).texts
+    assert "Top-5 accuracy" in texts
+    assert any("(e) was never predicted" in text for text in texts)
+
+
+def test_page_stands_alone(tmp_path, images):
+    page = write(tmp_path / "report", images)[-1]
+    parsed = _Page(page.read_text(encoding="utf-8"))
+    assert "script" not in parsed.tags
+    assert "link" not in parsed.tags
+    addresses = [value for name, value in parsed.attributes if name in ("src", "href")]
+    assert len(addresses) == len(PICTURES)
+    inside = [base64.b64decode(address.removeprefix("data:image/png;base64,")) for address in addresses]
+    assert inside == [(page.parent / name).read_bytes() for name in PICTURES]
+    assert "://" not in re.sub(r"base64,[^\"]*", "", page.read_text(encoding="utf-8"))
+    assert any(name == "content" and "default-src 'none'" in value for name, value in parsed.attributes)
+
+
+def test_every_text_is_escaped_and_kept(tmp_path):
+    evil = "<script>alert('1')</script> & \"$x_1$ $body"
+    file = tmp_path / "<img src=x>" / "a&b <b>.png"
+    file.parent.mkdir()
+    Image.new("RGB", (16, 16)).save(file)
+    logits = np.array([[0, 1, 0]], np.float32)
+    sections = {"<h1>Data": ["learning_rate = <i>0.1</i>", "a < b & c = d"]}
+    labels = (evil, "甲虫", "<u>")
+    written = write(tmp_path / "report", [file], labels=labels, logits=logits, targets=np.array([0]), sections=sections)
+    page = _Page(written[-1].read_text(encoding="utf-8"))
+    assert not {"script", "i", "u", "b"} & set(page.tags)
+    assert page.tags.count("h1") == 1
+    assert {evil, "甲虫", "<img src=x>/a&b <b>.png", "<h1>Data", "<i>0.1</i>", "a < b & c = d"} <= set(page.texts)
+
+
+def test_no_mistakes(tmp_path, images):
+    written = write(tmp_path / "report", images, logits=np.eye(2, dtype=np.float32)[TARGETS])
+    assert [path.name for path in written] == [*PICTURES, "report.html"]
+    texts = _Page(written[-1].read_text(encoding="utf-8")).texts
+    assert "4 of 4 images right, 2 classes" in texts
+    assert "All mistakes" not in texts
+
+
+def test_files_must_fit(tmp_path, images):
+    with pytest.raises(ValueError, match="3 files, but logits of 4 images"):
+        write(tmp_path / "report", images[:3])
+
+
+def test_answers_are_ordered(images):
+    ordered = answers(images, LOGITS, TARGETS, ("ants", "bees"))
+    assert [answer.file.name for answer in ordered] == ["large.jpg", "flat.png", "broken.jpg", "small.png"]
+    assert [answer.right for answer in ordered] == [False, False, True, True]
+    first = ordered[0]
+    assert (first.true, first.predicted, first.name) == ("ants", "bees", "ants/large.jpg")
+    assert first.probability == pytest.approx(1 / (1 + np.exp(-4)))
+    assert first.true_probability == pytest.approx(1 - 1 / (1 + np.exp(-4)))
+
+
+def texts_of(figure):
+    from matplotlib.text import Text
+
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+
+
+def test_grid_names_what_it_shows(images):
+    texts = texts_of(grid(answers(images, LOGITS, TARGETS, ("ants", "bees"))))
+    assert {"large.jpg", "bees, 98.2%", "true: ants", "flat.png", "true: bees"} <= set(texts)
+    assert "small.png" not in texts
+
+
+def test_grid_shows_unreadable_files_as_such(images):
+    logits = np.array([[3, 0], [3, 0], [0, 3], [3, 0]], np.float32)
+    assert "cannot be read" in texts_of(grid(answers(images, logits, TARGETS, ("ants", "bees"))))
+
+
+def random_evaluation(classes, count=2000):
+    random = np.random.default_rng(classes)
+    targets = random.integers(0, classes, count)
+    logits = random.normal(size=(count, classes)).astype(np.float32)
+    logits[np.arange(count), targets] += 3
+    # Class 3 is mostly taken for class 1.
+    logits[targets == 3, 1] += 4
+    return evaluate(logits, targets, [f"class {index}" for index in range(classes)])
+
+
+def test_small_matrix_names_and_counts_all():
+    evaluation = random_evaluation(8)
+    texts = texts_of(confusion_matrix(evaluation))
+    for label in evaluation.labels:
+        assert texts.count(label) == 2, "once as row, once as column"
+    assert {str(count) for row in evaluation.confusion for count in row if count} <= set(texts)
+
+
+def test_large_matrix_names_the_most_confused():
+    texts = texts_of(confusion_matrix(random_evaluation(200)))
+    assert "All 200 classes, by index" in texts
+    assert {"class 1", "class 3"} <= set(texts)
+    assert len({text for text in texts if text.startswith("class ")}) == 12
+
+
+def test_large_matrix_without_confusions():
+    targets = np.arange(40)
+    evaluation = evaluate(np.eye(40, dtype=np.float32), targets, [f"class {index}" for index in range(40)])
+    assert "class 0" in texts_of(confusion_matrix(evaluation))
+
+
+@pytest.mark.parametrize(("classes", "shown"), [(1, 1), (2, 2), (30, 30), (200, 30)])
+def test_class_bars_show_the_worst(classes, shown):
+    evaluation = random_evaluation(classes, 4000) if classes > 3 else _evaluation_of(classes)
+    rows = [text for text in texts_of(class_bars(evaluation)) if re.search(r"\d+ images?\)", text)]
+    assert len(rows) == shown
+    worst = min(evaluation.per_class, key=lambda metrics: metrics.f1)
+    assert rows[0].startswith(worst.label)
+
+
+def _evaluation_of(classes):
+    targets = np.arange(classes)
+    return evaluate(np.eye(classes, dtype=np.float32), targets, [f"class {index}" for index in range(classes)])
+
+
+def test_curves_have_gaps_and_mark_the_epoch_kept():
+    history = [
+        {"epoch": 3, "train_loss": float("nan"), "val_loss": 1.0, "val_top1": 0.5},
+        {"epoch": 4, "val_loss": 0.75, "val_top1": 0.75, "val_top5": 0.9, "unknown": 3.0},
+        {"epoch": 5, "train_loss": 0.5, "val_loss": 0.5, "val_top1": 0.75, "val_top5": 0.95},
+    ]
+    texts = texts_of(learning_curves(history))
+    assert "epoch 5 kept: top-1 75.0%" in texts
+    assert {"training", "validation", "top-1", "top-5"} <= set(texts)
+    assert "macro F1" not in texts
+
+
+@pytest.mark.parametrize(
+    ("top1", "loss", "best"),
+    [((0.5, 0.75, 0.5), (3, 2, 1), 1), ((0.5, 0.5, 0.5), (3, 1, 2), 1), ((0.5, 0.5), (1, 1), 0), ((), (), None)],
+)
+def test_epoch_kept_is_the_trainings_choice(top1, loss, best):
+    rows = [{"val_top1": accuracy, "val_loss": cost} for accuracy, cost in zip(top1, loss, strict=True)]
+    assert best_epoch(rows) == best
+
+
+def test_pyplot_is_left_alone(tmp_path, images):
+    from matplotlib import pyplot, rcParams
+
+    before = dict(rcParams)
+    write(tmp_path / "report", images)
+    assert pyplot.get_fignums() == []
+    assert dict(rcParams) == before
+
+
+@pytest.mark.parametrize(
+    ("label", "result"), [("ant", "ant"), ("abcdefghij", "abcdefghij"), ("abcdefghijk", "abcd…ghijk")]
+)
+def test_short_keeps_both_ends(label, result):
+    assert short(label, 10) == result
+
+
+@pytest.mark.parametrize(
+    ("successes", "count", "interval"),
+    # Worked out from the formula's closed form: n = 10, k = 0 gives z² / (n + z²).
+    [(0, 10, (0, 0.27753)), (10, 10, (0.72247, 1)), (5, 10, (0.23659, 0.76341)), (50, 100, (0.40383, 0.59617))],
+)
+def test_wilson_interval(successes, count, interval):
+    assert wilson_interval(successes, count) == pytest.approx(interval, abs=1e-5)
+
+
+def test_folder_that_cannot_be_written(tmp_path, images):
+    (tmp_path / "report").write_text("a file in the way")
+    with pytest.raises(FileExistsError):
+        write(tmp_path / "report", images)
+    assert Path(tmp_path / "report").read_text() == "a file in the way"
+
+
+def test_what_no_font_has_is_written_out_in_pictures():
+    from train_torchvision_resnext.results import charts
+
+    assert charts.short("café") == "café"
+    assert charts.short("a\x1bb") == r"a\x1bb"
+    # A character of a private use area, which no font of the system's is asked for.
+    assert charts.short("a\U0010fff0") == r"a\U0010fff0"
+    assert {ord(each) for each in charts.short("三毛 🐝 ⇄", 40)} <= charts._drawable()

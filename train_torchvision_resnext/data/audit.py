@@ -1,0 +1,144 @@
+"""Every image file is read and decoded once before training: in parallel, and only if its content is new.
+
+What is found is kept by content, so that a second run over the same images only reads them.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ..resnext.images.files import content_of, cut_short, decode
+from ..resnext.images.rgb import AUTO, ImageError, ValueRange, dim_note, to_rgb
+
+logger = logging.getLogger(__name__)
+
+CACHE_VERSION = 2
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is known of one file.
+
+    Attributes:
+        content_hash: of the bytes; files with the same one are exact duplicates. Empty if the file was not readable.
+        width, height: in pixels, upright; 0 for a broken one.
+        problem: why it cannot be used; empty if it can.
+        dimness: what to say of it if it leaves four fifths of its range of values unused; else empty.
+    """
+
+    content_hash: str
+    width: int = 0
+    height: int = 0
+    problem: str = ""
+    dimness: str = ""
+
+
+def _checked(finding: Finding) -> Finding:
+    """Raises: TypeError, where a file that was read back holds something else."""
+    texts, numbers = (finding.content_hash, finding.problem, finding.dimness), (finding.width, finding.height)
+    if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
+        raise TypeError(f"{finding!r} is no finding")
+    return finding
+
+
+class Cache:
+    """Findings by content, in a JSON file. A missing or damaged file is an empty cache.
+
+    Args:
+        value_range: by which images are read; findings by another one are forgotten.
+    """
+
+    def __init__(self, path: Path, value_range: ValueRange = AUTO) -> None:
+        self._path = path
+        self.value_range = value_range
+        self._findings: dict[str, Finding] = {}
+        self._grew = False
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if (content["version"], content["value_range"]) == (CACHE_VERSION, str(value_range)):
+                self._findings = {entry["content_hash"]: _checked(Finding(**entry)) for entry in content["findings"]}
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            logger.warning("%s is no cache of images, all are decoded anew: %r", path, error)
+
+    def __len__(self) -> int:
+        return len(self._findings)
+
+    def get(self, content_hash: str) -> Finding | None:
+        return self._findings.get(content_hash)
+
+    def add(self, finding: Finding) -> None:
+        self._findings[finding.content_hash] = finding
+        self._grew = True
+
+    def save(self) -> None:
+        """Write what was added. The cache is a convenience: where it cannot be written, a warning says so."""
+        if not self._grew:
+            return
+        draft = self._path.with_name(f"{self._path.name}-{uuid.uuid4().hex}.draft")
+        findings = [asdict(finding) for finding in self._findings.values()]
+        content = {"version": CACHE_VERSION, "value_range": str(self.value_range), "findings": findings}
+        try:
+            draft.write_text(json.dumps(content), encoding="utf-8")
+            draft.replace(self._path)
+        except OSError as error:
+            logger.warning("what was found about the images could not be kept for the next run: %s", error)
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+
+
+def audit(paths: Sequence[Path], cache: Cache, on_file: Callable[[], None] = lambda: None) -> dict[Path, Finding]:
+    """Decode every file whose content the cache does not know.
+
+    Args:
+        paths: image files.
+        cache: is read and added to, not saved.
+        on_file: called after each file, in the calling thread; what it raises ends the audit.
+    """
+    findings = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = _in_chunks(pool, paths, cache)
+        for path, finding in tqdm(results, total=len(paths), desc="Checking images", unit="img", disable=not paths):
+            findings[path] = finding
+            if finding.content_hash and not cache.get(finding.content_hash):
+                cache.add(finding)
+            on_file()
+    return findings
+
+
+def _in_chunks(pool: ThreadPoolExecutor, paths: Sequence[Path], cache: Cache) -> Iterator[tuple[Path, Finding]]:
+    """In order; only a chunk is ever under way, so that an interrupted audit ends soon."""
+    for first in range(0, len(paths), 256):
+        chunk = paths[first : first + 256]
+        yield from zip(chunk, pool.map(lambda path: examine(path, cache), chunk), strict=True)
+
+
+def examine(path: Path, cache: Cache) -> Finding:
+    """Read one file, and decode it if its content is new."""
+    try:
+        content = content_of(path)
+    except ImageError as error:
+        return Finding("", problem=str(error))
+    except OSError as error:
+        return Finding("", problem=f"cannot be read: {error.strerror or error}")
+    content_hash = hashlib.blake2b(content, digest_size=16).hexdigest()
+    if known := cache.get(content_hash):
+        return known
+    if cut_short(content):
+        return Finding(content_hash, problem="the file is cut short")
+    try:
+        pixels = decode(content)
+        height, width = to_rgb(pixels, cache.value_range).shape[:2]
+    except ImageError as error:
+        return Finding(content_hash, problem=str(error))
+    return Finding(content_hash, width, height, dimness=dim_note(pixels, cache.value_range))

@@ -1,0 +1,177 @@
+"""Samples → batches of uint8 crops, in an order that depends on the seed and the epoch alone."""
+
+import math
+import sys
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
+
+from ..resnext.images.files import read_image
+from ..resnext.images.preprocessing import Preprocessing
+from ..resnext.images.rgb import ImageError
+from .augmentation import Augmentation, generator_of
+from .dataset import Sample
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+"""N x H x W x 3 uint8 crops (or N x F float features), and N class indices."""
+
+Draw = tuple[int, int]
+"""Epoch, and the sample's place in the dataset."""
+
+
+class ReadError(ValueError):
+    """An image that could be read when training began cannot be read any more."""
+
+
+class TrainingImages(Dataset[tuple[NDArray[np.uint8], int]]):
+    """Training samples, augmented."""
+
+    def __init__(self, samples: Sequence[Sample], augmentation: Augmentation) -> None:
+        self._samples = samples
+        self._augmentation = augmentation
+
+    def __getitem__(self, draw: Draw) -> tuple[NDArray[np.uint8], int]:
+        epoch, index = draw
+        sample = self._samples[index]
+        return self._augmentation.crop(_pixels(sample, self._augmentation.preprocessing), epoch, index), sample.target
+
+
+class Images(Dataset[tuple[NDArray[np.uint8], int]]):
+    """Samples as inference sees them."""
+
+    def __init__(self, samples: Sequence[Sample], preprocessing: Preprocessing) -> None:
+        self._samples = samples
+        self._preprocessing = preprocessing
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], int]:
+        sample = self._samples[index]
+        return self._preprocessing.crop(_pixels(sample, self._preprocessing)), sample.target
+
+
+class ShuffledDraws(Sampler[Draw]):
+    """Every training sample once an epoch, in another order each time; or drawn by weight, with replacement.
+
+    Args:
+        targets: class index of each sample.
+        balanced: draw as many of each class, on average.
+    """
+
+    def __init__(self, targets: Sequence[int], batch_size: int, balanced: bool, seed: int) -> None:
+        self._targets = np.asarray(targets)
+        self._balanced = balanced
+        self._seed = seed
+        # Batch normalisation cannot learn from a single image: a last batch of one waits for another epoch.
+        lonely = len(targets) > 1 and len(targets) % batch_size == 1
+        self._length = len(targets) - 1 if lonely else len(targets)
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer at the start of each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self._length
+
+    def order(self) -> NDArray[np.int64]:
+        """Places of the samples in this epoch."""
+        draw = generator_of(self._seed, self.epoch)
+        count = len(self._targets)
+        if self._balanced:
+            weights = 1 / np.bincount(self._targets)[self._targets]
+            return draw.choice(count, self._length, p=weights / weights.sum())
+        return draw.permutation(count)[: self._length]
+
+    def __iter__(self) -> Iterator[Draw]:
+        yield from ((self.epoch, int(index)) for index in self.order())
+
+
+class FeatureBatches:
+    """Features that were computed before, in batches; a loader without a loader's cost.
+
+    Args:
+        features: N x F, float32.
+        targets: N class indices.
+        sampler: gives the order; the trainer tells it the epoch. None = as they are.
+    """
+
+    def __init__(
+        self, features: torch.Tensor, targets: torch.Tensor, batch_size: int, sampler: ShuffledDraws | None = None
+    ) -> None:
+        self.sampler = sampler
+        # The trainer looks for both names, as a torch loader has them.
+        self.batch_sampler = None
+        self._features, self._targets, self._batch_size = features, targets, batch_size
+
+    def __len__(self) -> int:
+        count = len(self._features) if self.sampler is None else len(self.sampler)
+        return math.ceil(count / self._batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = np.arange(len(self._features)) if self.sampler is None else self.sampler.order()
+        for rows in torch.split(torch.from_numpy(order), self._batch_size):
+            yield self._features[rows], self._targets[rows]
+
+
+Loader = DataLoader[Batch] | FeatureBatches
+
+
+def training_loader(
+    dataset: Dataset[tuple[NDArray[np.uint8], int]],
+    draws: ShuffledDraws,
+    batch_size: int,
+    workers: int,
+    device: torch.device,
+) -> DataLoader[Batch]:
+    # torch's types know indices that are integers only.
+    batches = BatchSampler(draws, batch_size, drop_last=False)  # type: ignore[arg-type]
+    return _loader(dataset, batches, workers, device)
+
+
+def evaluation_loader(dataset: Images, batch_size: int, workers: int, device: torch.device) -> DataLoader[Batch]:
+    """In the dataset's order."""
+    batches = BatchSampler(range(len(dataset)), batch_size, drop_last=False)
+    return _loader(dataset, batches, workers, device)
+
+
+def worker_count(wanted: int, device: torch.device, cores: int) -> int:
+    """-1 → none on a CPU, which has better things to do than to feed itself; up to eight for a GPU.
+
+    Starting workers on Windows and macOS runs the caller's script again, so there they have to be asked for.
+    """
+    if wanted >= 0:
+        return wanted
+    return min(8, max(1, cores - 1)) if device.type == "cuda" and sys.platform == "linux" else 0
+
+
+def _loader(
+    dataset: Dataset[tuple[NDArray[np.uint8], int]],
+    batches: BatchSampler,
+    workers: int,
+    device: torch.device,
+) -> DataLoader[Batch]:
+    return DataLoader(
+        dataset,  # type: ignore[arg-type]  # what it holds is collated to batches
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=_collate,
+        pin_memory=device.type == "cuda",
+        persistent_workers=workers > 0,
+    )
+
+
+def _collate(rows: Sequence[tuple[NDArray[np.uint8], int]]) -> Batch:
+    crops, targets = zip(*rows, strict=True)
+    return torch.from_numpy(np.stack(crops)), torch.tensor(targets)
+
+
+def _pixels(sample: Sample, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    try:
+        return read_image(sample.path, preprocessing.value_range)
+    except (ImageError, OSError) as error:
+        raise ReadError(f"{sample.path} could be read when training began, and now cannot: {error}") from error

@@ -1,0 +1,180 @@
+"""What can be set on the training task: the network and the recipe, and here the images, the device and the results."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from ..resnext.host.form import InForm, When
+from ..resnext.host.schema import ParameterError
+from ..resnext.images.rgb import ValueRange
+from ..resnext.network.quantization import MAX_DROP
+from .network import NetworkParameters
+from .recipe import RecipeParameters
+
+
+# pydantic takes the fields of the last base first.
+class Parameters(RecipeParameters, NetworkParameters):
+    """Parameters of `train_torchvision_resnext`."""
+
+    val_fraction: Annotated[
+        float,
+        Field(
+            ge=0.01,
+            le=0.9,
+            title="Validation fraction",
+            description="Share of each class set aside for validation where the folder has no validation part.",
+        ),
+        InForm(group="Dataset"),
+    ] = 0.2
+    max_broken: Annotated[
+        float,
+        Field(ge=0, le=1, title="Broken images", description="Share of unreadable images that is put up with."),
+        InForm(group="Dataset"),
+    ] = 0.1
+    value_range: Annotated[
+        str,
+        Field(
+            title="Value range",
+            description="Which values of the images are black and white: by depth, 0 to 255, 0 to 65535 or 0 to 1 "
+            "(`auto`; or as the model folder has it that training starts from), the smallest and largest of each "
+            "image (`minmax`), or two of your own. Kept in the model folder.",
+            json_schema_extra={"allowed": "auto, minmax, or low,high such as 0,4095"},
+        ),
+        InForm(group="Dataset", suggestions=("auto", "minmax", "0,4095")),
+    ] = "auto"
+    device: Annotated[
+        str,
+        Field(
+            title="Device",
+            description="Where the network is trained; `auto` takes the first GPU, if there is one.",
+            json_schema_extra={"allowed": "auto, cpu, cuda or cuda:N"},
+        ),
+        InForm(group="Device", suggestions=("auto", "cpu", "cuda")),
+    ] = "auto"
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"],
+        Field(
+            title="Precision",
+            description="Number format of the forward and backward pass; weights stay fp32. `auto` is bf16 where the "
+            "device computes in it, else fp16 on a GPU with tensor cores, else fp32. fp16 needs a GPU.",
+        ),
+        InForm(group="Device", ruled_out={"fp16": When("fp16 needs a GPU", device="cpu")}),
+    ] = "auto"
+    num_workers: Annotated[
+        int,
+        Field(
+            ge=-1,
+            le=256,
+            title="Workers",
+            description="Processes that load images; 0 = none but the training itself, -1 = as the device needs.",
+        ),
+        InForm(group="Device", minimum_means="as the device needs"),
+    ] = -1
+    seed: Annotated[
+        int,
+        Field(ge=0, le=2**31 - 1, title="Seed", description="Of the split, the initial weights and the draws."),
+        InForm(group="Reproducing"),
+    ] = 0
+    deterministic: Annotated[
+        bool,
+        Field(
+            title="Deterministic",
+            description="Only reproducible kernels on a GPU, at some cost; a CPU is reproducible anyway.",
+        ),
+        InForm(group="Reproducing", idle=(When("a CPU is reproducible anyway", device="cpu"),)),
+    ] = False
+    export_pth: Annotated[
+        bool,
+        Field(title="Export .pth", description="Also write the bare state dict, `<model_name>.pth`."),
+        InForm(group="Export"),
+    ] = True
+    export_onnx: Annotated[
+        bool,
+        Field(title="Export ONNX", description="Also write `model.onnx`, compared with the model before."),
+        InForm(group="Export"),
+    ] = False
+    quantize: Annotated[
+        bool,
+        Field(
+            title="Quantise to int8",
+            description="Also write an int8 network, which inference runs with `precision=int8`: calibrated on up to "
+            "300 training images, kept within `quantize_max_drop`. Needs the packages nncf and openvino.",
+        ),
+        InForm(group="Export"),
+    ] = False
+    quantize_max_drop: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            title="Largest drop",
+            description="How much lower the accuracy of the int8 network on the validation images may be, as a "
+            "fraction: 0.01 is one point of a hundred. Beyond it, it is not kept.",
+        ),
+        InForm(group="Export", idle=(When("nothing is quantised", quantize="False"),)),
+    ] = MAX_DROP
+    output_folder: Annotated[
+        str,
+        Field(
+            title="Output folder",
+            description="Each run makes a folder in it, with the model folder `model/` within.",
+            json_schema_extra={"allowed": "the path of a folder; it is made if need be"},
+        ),
+        InForm(first=True, picker="new folder"),
+    ] = "~/Ikomia/Training/resnext"
+    resume: Annotated[
+        str,
+        Field(
+            title="Resume",
+            description="Go on with an interrupted run: the newest one in the output folder that has these "
+            "parameters and images (`auto`), or a certain one. Empty = start anew.",
+            json_schema_extra={"allowed": "empty, auto, or the path of a run folder"},
+        ),
+        InForm(group="Reproducing", suggestions=("", "auto"), picker="folder"),
+    ] = ""
+
+    @field_validator("value_range")
+    @classmethod
+    def _black_and_white(cls, value_range: str) -> str:
+        return str(ValueRange.parse(value_range))
+
+    @field_validator("output_folder")
+    @classmethod
+    def _output_folder_is_given(cls, value: str) -> str:
+        if not value:
+            raise ValueError("must not be empty")
+        return value
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+            raise ValueError(f"must be {cls.allowed('device')}")
+        return device
+
+    @property
+    def caches_features(self) -> bool:
+        """Whether every epoch shows the backbone the same pixels, so that its features need computing only once."""
+        changes = self.augmentation != "none" or self.random_erasing or self.mixup or self.cutmix
+        return self.feature_extract and not changes
+
+    def contradictions(self) -> list[str]:
+        """A sentence for each pair of values that cannot both be meant."""
+        problems = super().contradictions()
+        if self.batch_size == 1 and not self.feature_extract:
+            problems.append("batch_size = 1: batch normalisation needs at least 2 images to train")
+        return problems
+
+
+def read_host_map(values: Mapping[str, object]) -> Parameters:
+    """Parse the host's map; the keys of the HUB's earlier plugin are among ours and mean the same.
+
+    Raises:
+        ParameterError: unknown keys, refused values, values that contradict each other.
+    """
+    parameters = Parameters.from_strings(values)
+    if problems := parameters.contradictions():
+        raise ParameterError(problems)
+    return parameters

@@ -1,0 +1,231 @@
+"""Files of weights: published ones out of torch hub's cache, and state dicts of the user's own.
+
+Only tensors are ever loaded: safetensors, or pickles restricted to tensors (`weights_only=True`).
+"""
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..network.architecture import ALIASES, Architecture
+
+if TYPE_CHECKING:
+    import torch
+
+    State = dict[str, torch.Tensor]
+
+PUBLISHED_WEIGHTS = {
+    "resnext50_32x4d": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
+    "resnext101_32x8d": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
+    "resnext101_64x4d": ("IMAGENET1K_V1",),
+    "resnet50": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
+    "resnet101": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
+    "resnet152": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
+}
+"""torchvision's ImageNet weights by the architecture's full name, the best last."""
+
+
+def published_for(architecture: Architecture) -> tuple[str, ...]:
+    """Names of torchvision's weights for an architecture, the best last; empty if it publishes none."""
+    return PUBLISHED_WEIGHTS.get(str(architecture), ())
+
+
+def names_without(weights: str) -> str:
+    """A regular expression for the model names that torchvision publishes no weights of this name for."""
+    having = [name for name, published in PUBLISHED_WEIGHTS.items() if weights in published or weights == "DEFAULT"]
+    having += [alias for alias, name in ALIASES.items() if name in having]
+    having += [f"{name}_1x64d" for name in having if name.startswith("resnet")]
+    return rf"(?!(?:{'|'.join(having)})$).*"
+
+
+class WeightFileError(ValueError):
+    """The file cannot be used; the message names it, what is wrong with it, and the remedy."""
+
+
+@dataclass(frozen=True)
+class TensorShape:
+    """A tensor of a file that was not read itself."""
+
+    shape: tuple[int, ...]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+
+def hub_folder() -> Path:
+    """Where torch hub keeps downloaded weights, found without importing torch."""
+    if torch := sys.modules.get("torch"):
+        # It can be set at run time, too.
+        return Path(torch.hub.get_dir()) / "checkpoints"
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"))
+    home = Path(os.environ.get("TORCH_HOME", cache / "torch"))
+    return Path(os.path.expandvars(home / "hub" / "checkpoints")).expanduser()
+
+
+def cached_file(url: str) -> Path:
+    """The path of a published file in torch hub's cache; downloaded first, with a progress bar, if it is not there.
+
+    The download is checked against the hash in the file's name and appears in the cache whole or not at all.
+
+    Raises:
+        WeightFileError: no connection, or another hash; says which file, where from and where to put it.
+    """
+    name = url.rsplit("/", 1)[-1]
+    folder = hub_folder()
+    path = folder / name
+    if path.is_file():
+        return path
+    import torch
+
+    hash_prefix = re.search(r"-([0-9a-f]{8,})\.", name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), hash_prefix[1] if hash_prefix else None, progress=True)
+    except (OSError, RuntimeError) as error:
+        raise WeightFileError(
+            f"{name} is not in torch hub's cache and could not be downloaded ({error}). On a machine with a "
+            f"connection, download {url} and put it into {folder}; or set weights to a model of your own."
+        ) from error
+    return path
+
+
+def read_state(path: Path, expected: Architecture | None = None) -> "State":
+    """Read a state dict, tensors and nothing else, on the CPU.
+
+    Args:
+        expected: what the file should hold; the message about one that is cut short says how large that is.
+
+    Raises:
+        WeightFileError: the file is missing, holds code, is damaged or cut short, or holds no state dict.
+    """
+    import torch
+
+    if not path.is_file():
+        raise WeightFileError(f"{path}: there is no such file")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            # Copied out of the mapped file: whoever overwrites it would otherwise end the process.
+            return {key: tensor.clone() for key, tensor in load_file(path).items()}
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # Damaged files make the readers raise anything from EOFError to their own SafetensorError.
+        if code := re.search(r"GLOBAL (\S+)|(TorchScript)", str(error)):
+            raise WeightFileError(
+                f"{path} holds code ({code[1] or code[2]}), not only tensors, and is refused: it could run anything. "
+                "Save the state dict alone: torch.save(model.state_dict(), path)"
+            ) from error
+        raise _damaged(path, expected, error) from error
+    return _state_within(content, path)
+
+
+def read_arrays(path: Path, expected: Architecture | None = None) -> dict[str, NDArray[np.float32]]:
+    """The weights of a `.safetensors` file in fp32, without torch where that can be. Raises: WeightFileError."""
+    from safetensors.numpy import load_file
+
+    arrays: dict[str, NDArray[Any]]
+    try:
+        arrays = load_file(path)
+    except Exception:
+        # numpy alone has no bfloat16.
+        arrays = {key: tensor.float().numpy() for key, tensor in read_state(path, expected).items()}
+    return {
+        key: array.astype(np.float32, copy=False)
+        for key, array in arrays.items()
+        if not key.endswith("num_batches_tracked")
+    }
+
+
+@contextmanager
+def errors_of_the_disk(path: Path) -> Iterator[None]:
+    """Around a writer of tensors: what the disk refuses is an OSError that names the file, as everywhere else.
+
+    safetensors, torch and OpenVINO raise errors of their own; safetensors tells the system's number in the text, the
+    others nothing.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    except Exception as error:
+        if number := re.search(r"\(os error (\d+)\)", str(error)):
+            # The last one counts on Windows, whose numbers are others.
+            raise OSError(int(number[1]), str(error), str(path), int(number[1])) from error
+        if not any(writer in str(error) for writer in ("PytorchStreamWriter", "inline_container", "iostream")):
+            raise
+        full = shutil.disk_usage(path.parent).free < 2**20
+        what = errno.ENOSPC if full else errno.EIO
+        raise OSError(what, f"{os.strerror(what)} ({error})", str(path)) from error
+
+
+def sha256_of(path: Path) -> str:
+    """Of the file's content, in hexadecimal digits. Raises: OSError."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_shapes(path: Path, expected: Architecture | None = None) -> dict[str, TensorShape]:
+    """The names and shapes of a `.safetensors` file, without reading its tensors. Raises: WeightFileError."""
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {key: TensorShape(tuple(file.get_slice(key).get_shape())) for key in file.keys()}  # noqa: SIM118
+    except Exception as error:
+        # See `read_state`.
+        raise _damaged(path, expected, error) from error
+
+
+def _state_within(content: object, path: Path) -> "State":
+    """The state dict itself, out of the wrappings that training scripts give it."""
+    import torch
+
+    for key in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if (
+        not isinstance(content, Mapping)
+        or not content
+        or not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in content.items())
+    ):
+        raise WeightFileError(f"{path} holds no state dict: expected parameter names with tensors")
+    for key, value in content.items():
+        if value.layout != torch.strided or value.is_quantized:
+            kind = "quantized" if value.is_quantized else "sparse"
+            raise WeightFileError(f"{path}: {key} is a {kind} tensor, expected dense ones: save the state dict dense")
+    return {key.removeprefix("module."): value for key, value in content.items()}
+
+
+def _damaged(path: Path, expected: Architecture | None, error: Exception) -> WeightFileError:
+    reason = str(error).split(". ", 1)[0].strip() or type(error).__name__
+    size = f"it has {path.stat().st_size:,} bytes"
+    if expected:
+        size += f", the weights of {expected} take about {_bytes_in_fp32(expected):,} in fp32"
+    return WeightFileError(f"{path} is damaged or cut short: {size}. Fetch or save it again ({reason})")
+
+
+def _bytes_in_fp32(architecture: Architecture) -> int:
+    """Size of the weights of a network with as few classes as can be."""
+    import torch
+
+    with torch.device("meta"):
+        network = architecture.build(1)
+    return 4 * sum(tensor.numel() for tensor in network.parameters())

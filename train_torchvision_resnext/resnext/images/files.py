@@ -1,0 +1,76 @@
+"""An image file → the pixels that the host would hand over for it.
+
+Ikomia decodes with OpenCV, keeping depth and alpha and applying EXIF orientation. Training reads its files here, so
+that grey, palette, 16-bit, CMYK and rotated pictures mean the same in training as they will in inference.
+"""
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .opencv import opencv
+from .rgb import AUTO, ImageError, RGBImage, ValueRange, to_rgb
+
+_COMMON = (".bmp", ".dib", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_RARE = (".exr", ".hdr", ".jp2", ".pbm", ".pgm", ".pic", ".pnm", ".ppm", ".pxm", ".ras", ".sr")
+MAY_BE_CUT = (".jpe", ".jpeg", ".jpg")
+"""Endings of files of which the host says nothing when they are not whole."""
+
+SUFFIXES = (*_COMMON, *_RARE)
+"""File name endings, in lower case, that the host takes for images."""
+
+
+def read_image(path: Path, value_range: ValueRange = AUTO) -> RGBImage:
+    """Read an image file: RGB, uint8, H x W x 3. Raises: ImageError for one that cannot be decoded, OSError."""
+    return np.ascontiguousarray(to_rgb(decode(content_of(path)), value_range))
+
+
+def content_of(path: Path) -> bytes:
+    """The bytes of a file, or of what a link leads to. Raises: OSError; ImageError for what may never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ImageError("it is no file but a folder, a device, a pipe or a socket")
+    return path.read_bytes()
+
+
+def decode(content: bytes) -> NDArray[Any]:
+    """Decode the bytes of an image file, as the host does: H x W or H x W x C, RGB or RGBA, in the file's own depth.
+
+    Raises:
+        ImageError: it is no image, or damaged.
+        ImportError: there is no OpenCV.
+    """
+    # Its absence is of the machine, not of the image: no ImageError, by which an image would be held to be broken.
+    cv2 = opencv()
+    if not content:
+        raise ImageError("the file is empty")
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    except cv2.error as error:
+        raise ImageError(f"the file cannot be decoded: {error}") from error
+    if pixels is None:
+        raise ImageError("the file cannot be decoded: it is no image, or it is damaged")
+    # OpenCV keeps colours as BGR and BGRA.
+    if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
+        pixels = pixels[..., [2, 1, 0]]
+    return np.asarray(pixels)
+
+
+def refuse_cut_short(path: str) -> None:
+    """Raises: ImageError, where this is a JPEG file that ends before its picture does; nothing else is read."""
+    file = Path(path)
+    if path and file.suffix.lower() in MAY_BE_CUT and file.is_file() and cut_short(file.read_bytes()):
+        raise ImageError("the file is cut short: fetch or save it again")
+
+
+def cut_short(content: bytes) -> bool:
+    """Whether a JPEG or PNG file ends before its picture does, which OpenCV passes over, filling the rest with grey."""
+    if content.startswith(b"\xff\xd8"):
+        # Each of them may also stand in an embedded preview, but the picture's own come last.
+        return content.rfind(b"\xff\xd9") <= content.rfind(b"\xff\xda")
+    if content.startswith(b"\x89PNG"):
+        return b"IEND" not in content[-4096:]
+    return False

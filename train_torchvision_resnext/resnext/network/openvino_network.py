@@ -1,0 +1,81 @@
+"""A graph in OpenVINO's own format, compiled and run on the CPU: the same for inference and for training's figures."""
+
+import functools
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..folder.weight_files import errors_of_the_disk
+from ..machine.telemetry import without_telemetry
+from .chunking import chunks
+
+with without_telemetry():
+    import openvino as ov
+
+HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+"""Precision → OpenVINO's hint. Always given: without it, OpenVINO takes bf16 wherever the processor has it. What is
+left of an int8 network in floating point stays in fp32."""
+
+
+class OpenVINONetwork:
+    """A compiled network.
+
+    Args:
+        graph: in memory, or a file in OpenVINO's own format.
+        precision: one of `HINTS`.
+        threads: 0 = OpenVINO's own choice, the machine's physical cores.
+        mapped: leave a file's weights where they are and map them into memory; only for files that never change.
+
+    Raises:
+        RuntimeError: the file is damaged or missing.
+    """
+
+    def __init__(self, graph: ov.Model | Path, precision: str, threads: int = 0, mapped: bool = False) -> None:
+        config: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+        }
+        if threads:
+            config["INFERENCE_NUM_THREADS"] = threads
+        if isinstance(graph, Path):
+            # Read, not mapped into memory: a file of the user's may be overwritten while it is in use.
+            graph = core().read_model(graph, config={"ENABLE_MMAP": mapped})
+        compiled = core().compile_model(graph, "CPU", config)
+        self.precision = _precision_of(compiled)
+        """What it really computes in: `bf16` is a wish that a processor without it does not fulfill."""
+        self._request = compiled.create_infer_request()
+
+    def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """N x S x S x 3 uint8, any N and S → N x C logits in float32."""
+        answers = []
+        for chunk in chunks(len(crops)):
+            self._request.infer([np.ascontiguousarray(crops[chunk])], share_inputs=True)
+            answers.append(self._request.get_output_tensor(0).data.copy())
+        return np.concatenate(answers)
+
+
+PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
+
+
+def _precision_of(compiled: ov.CompiledModel) -> str:
+    """The format of most convolutions, which are nearly all of the work, as the plugin of the processor tells it."""
+    notes = [operation.get_rt_info() for operation in compiled.get_runtime_model().get_ops()]
+    found = [note["runtimePrecision"].astype(str) for note in notes if note["layerType"].astype(str) == "Convolution"]
+    most = Counter(found).most_common(1)[0][0]
+    return str(PRECISIONS.get(most, most))
+
+
+def save(graph: ov.Model, file: Path) -> None:
+    """Write a graph as it is in OpenVINO's own format: `.xml`, and `.bin` beside it. Raises: OSError."""
+    with errors_of_the_disk(file):
+        ov.save_model(graph, file, compress_to_fp16=False)
+
+
+@functools.cache
+def core() -> ov.Core:
+    """OpenVINO itself, loaded once."""
+    return ov.Core()

@@ -1,0 +1,1 @@
+"""The best weights → a model folder with figures, pictures and exports."""

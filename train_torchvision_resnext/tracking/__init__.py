@@ -1,0 +1,1 @@
+"""What others are told while training runs; it never fails one."""
