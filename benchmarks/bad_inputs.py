@@ -74,7 +74,7 @@ def bad_weights(folder: Path) -> dict[str, dict[str, str]]:
 
 
 BAD_PARAMETERS: dict[str, dict[str, str]] = {
-    "a misspelt key": {"modl_name": "resnext50"},
+    "a misspelled key": {"modl_name": "resnext50"},
     "four wrong values": {"top_k": "-1", "precision": "int4", "batch_size": "many", "confidence_threshold": "93"},
     "weights nobody published": {"model_name": "resnext101_64x4d", "weights": "IMAGENET1K_V2"},
     "an unknown dataset": {"dataset": "COCO"},

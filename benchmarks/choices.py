@@ -30,7 +30,7 @@ Ways = dict[str, Callable[[], object]]
 
 
 def folding(model: Model) -> Ways:
-    """Batch normalisation computed, or folded into the convolutions; eager torch, channels last."""
+    """Batch normalization computed, or folded into the convolutions; eager torch, channels last."""
     pixels = torch.randn(8, 3, 224, 224, generator=torch.Generator().manual_seed(0))
 
     def way(dtype: torch.dtype, folded: bool, count: int) -> Callable[[], object]:

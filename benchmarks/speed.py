@@ -255,8 +255,8 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     times = [float(str(line["ms, median (quartiles)"]).split(maxsplit=1)[0]) for line in shown]
     figure = Figure(figsize=(9, 0.3 * len(shown) + 1.2), layout="constrained")
     axes = figure.subplots()
-    colours = ["tab:blue" if "this plugin" in line["what"] else "silver" for line in shown]
-    bars = axes.barh([line["what"] for line in shown], times, color=colours)
+    colors = ["tab:blue" if "this plugin" in line["what"] else "silver" for line in shown]
+    bars = axes.barh([line["what"] for line in shown], times, color=colors)
     readable = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # across the lines of the floors
     axes.bar_label(bars, [f"{time:.0f}" for time in times], padding=4, bbox=readable)
     for precision, style in (("fp32", "-"), ("bf16", "--"), ("int8", ":")):

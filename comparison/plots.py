@@ -62,7 +62,7 @@ def accuracy_against_cardinality(rows: Sequence[Row], folder: Path) -> Path | No
     axes = figure.subplots()
     shades = ("#1f5fbf", "#0d9488", "#7c3aed", "#66788a")
     for number, family in enumerate(sets):
-        colour = shades[number % len(shades)]
+        color = shades[number % len(shades)]
         places = [math.log2(row.architecture.cardinality) for row in family]
         costs = sorted(row.cost.multiply_adds / 1e6 for row in family)
         name = f"{family[0].architecture.depth} layers, {costs[0]:.0f} to {costs[-1]:.0f} M multiply-adds"
@@ -70,7 +70,7 @@ def accuracy_against_cardinality(rows: Sequence[Row], folder: Path) -> Path | No
             places,
             [row.accuracy or 0 for row in family],
             yerr=[row.deviation or 0 for row in family],
-            color=colour,
+            color=color,
             marker="o",
             markersize=7,
             linewidth=2,
@@ -79,7 +79,7 @@ def accuracy_against_cardinality(rows: Sequence[Row], folder: Path) -> Path | No
             label=name,
         )
         for place, row in zip(places, family, strict=True):
-            _dots(axes, place, row, colour)
+            _dots(axes, place, row, color)
             note = f"{row.architecture.cardinality}x{row.architecture.bottleneck_width}d"
             axes.annotate(
                 note,
@@ -87,7 +87,7 @@ def accuracy_against_cardinality(rows: Sequence[Row], folder: Path) -> Path | No
                 (7, -13),
                 textcoords="offset points",
                 fontsize=9,
-                color=colour,
+                color=color,
             )
     ticks = sorted({row.architecture.cardinality for family in sets for row in family})
     axes.set_xticks([math.log2(tick) for tick in ticks], [str(tick) for tick in ticks])
@@ -112,13 +112,13 @@ def _milliseconds(runtime: str, row: Row) -> float:
 
 
 def _draw(axes: "Axes", place: float, row: Row, mark: str) -> None:
-    colour = _colour(row)
-    _dots(axes, place, row, colour)
+    color = _color(row)
+    _dots(axes, place, row, color)
     axes.errorbar(
         [place],
         [row.accuracy or 0],
         yerr=[row.deviation or 0],
-        color=colour,
+        color=color,
         marker=mark,
         markersize=7,
         linestyle="",
@@ -128,11 +128,11 @@ def _draw(axes: "Axes", place: float, row: Row, mark: str) -> None:
     )
 
 
-def _dots(axes: "Axes", place: float, row: Row, colour: str) -> None:
-    axes.plot([place] * len(row.cells), row.accuracies, ".", color=colour, alpha=0.45, markersize=5, zorder=1)
+def _dots(axes: "Axes", place: float, row: Row, color: str) -> None:
+    axes.plot([place] * len(row.cells), row.accuracies, ".", color=color, alpha=0.45, markersize=5, zorder=1)
 
 
-def _colour(row: Row) -> str:
+def _color(row: Row) -> str:
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 

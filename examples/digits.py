@@ -1,4 +1,4 @@
-"""Real handwritten digits that come with scikit-learn: 1,797 grey images of 8 x 8 pixels."""
+"""Real handwritten digits that come with scikit-learn: 1,797 gray images of 8 x 8 pixels."""
 
 import os
 from dataclasses import dataclass

@@ -26,7 +26,7 @@ SMALLEST_TEXT = 13
 LONGEST_LABEL = 32
 GREY = (96, 96, 96)
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class Annotation:
     """A caption for the whole image, or for a box of it."""
 
     text: str
-    colour: Colour
+    color: Color
     box_xywh: Box | None = None
 
     @classmethod
     def of(cls, prediction: Prediction, box_xywh: Box | None = None) -> "Annotation":
-        return cls(caption(prediction), colour_of(prediction.index), box_xywh)
+        return cls(caption(prediction), color_of(prediction.index), box_xywh)
 
 
 def caption(prediction: Prediction) -> str:
@@ -52,17 +52,17 @@ def caption(prediction: Prediction) -> str:
     return f"{label} {100 * prediction.probability:.1f} %"
 
 
-def colour_of(index: int | None) -> Colour:
-    """A class's colour: the same in every run, well apart for neighbouring indices; grey for `unknown`."""
+def color_of(index: int | None) -> Color:
+    """A class's color: the same in every run, well apart for neighboring indices; gray for `unknown`."""
     if index is None:
         return GREY
     hue = index * (math.sqrt(5) - 1) / 2 % 1
     return tuple(round(255 * value) for value in colorsys.hsv_to_rgb(hue, 0.75, 0.7))  # type: ignore[return-value]
 
 
-def colours_of(labels: Sequence[str]) -> list[list[int]]:
-    """The host's colour table for these classes."""
-    return [list(colour_of(index)) for index in range(len(labels))]
+def colors_of(labels: Sequence[str]) -> list[list[int]]:
+    """The host's color table for these classes."""
+    return [list(color_of(index)) for index in range(len(labels))]
 
 
 def host_font_size(text: str, width: int, height: int) -> int:
@@ -118,7 +118,7 @@ class _Canvas:
         x, y, box_width, box_height = (self.scale * value for value in box_xywh)
         corners = (x, y, max(x, x + box_width - 1), max(y, y + box_height - 1))
         line = max(2, round(self.text_height / 8))
-        ImageDraw.Draw(self.picture).rectangle(corners, outline=annotation.colour, width=line)
+        ImageDraw.Draw(self.picture).rectangle(corners, outline=annotation.color, width=line)
         width, height = self._label_size(annotation.text)
         # Above the box, or as far above as the picture goes.
         left = max(0, min(x, self.picture.width - width))
@@ -127,7 +127,7 @@ class _Canvas:
     def _label(self, annotation: Annotation, x: float, y: float) -> None:
         width, height = self._label_size(annotation.text)
         pen = ImageDraw.Draw(self.picture)
-        pen.rectangle((x, y, x + width - 1, y + height - 1), fill=annotation.colour)
+        pen.rectangle((x, y, x + width - 1, y + height - 1), fill=annotation.color)
         middle = (x + width / 2, y + height / 2)
         drawn = lettering(annotation.text, self.text_height)
         pen.text(middle, drawn.text, fill=(255, 255, 255), font=drawn.font, anchor="mm")

@@ -11,7 +11,7 @@ from ikomia.core import config
 from ikomia.dataprocess.io import DataDictIO
 
 from infer_torchvision_resnext import __version__
-from infer_torchvision_resnext.annotation import Annotation, caption, colour_of, colours_of, draw, host_font_size
+from infer_torchvision_resnext.annotation import Annotation, caption, color_of, colors_of, draw, host_font_size
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import OLD_KEYS, Parameters, read_host_map
 from infer_torchvision_resnext.predictions import Prediction
@@ -162,7 +162,7 @@ class InferResNeXt(dataprocess.CClassificationTask):
         image = self.get_input(IMAGE)
         source = image.source_file_path
         try:
-            # The host fills what is missing with grey.
+            # The host fills what is missing with gray.
             refuse_cut_short(source)
             pixels = image.get_image()
             frame = to_rgb(pixels, self._classifier.value_range)
@@ -174,9 +174,9 @@ class InferResNeXt(dataprocess.CClassificationTask):
     def _name_classes(self):
         if self._named != self._classifier.labels:
             self._named = self._classifier.labels
-            # The host makes colours only once; without ours it would read past its table after a larger model.
+            # The host makes colors only once; without ours it would read past its table after a larger model.
             self.set_names(list(self._named))
-            self.set_colors(colours_of(self._named))
+            self.set_colors(colors_of(self._named))
 
     def _looks_at_objects(self):
         region = self._parameters().region
@@ -244,8 +244,8 @@ class InferResNeXt(dataprocess.CClassificationTask):
         output.init(self.name, IMAGE)
         for region, prediction in zip(regions, predictions, strict=True):
             box = [float(value) for value in region.box_xywh]
-            colour = list(colour_of(prediction.index))
-            output.add_object(region.object_id, prediction.answer, prediction.probability, *box, colour)
+            color = list(color_of(prediction.index))
+            output.add_object(region.object_id, prediction.answer, prediction.probability, *box, color)
         texts = (item for item in output.get_graphics_io().get_items() if item.is_text_item())
         for item, prediction in zip(texts, predictions, strict=True):
             item.text = caption(prediction)
@@ -263,7 +263,7 @@ def _item(item):
 
 def _text_style(text, prediction, width, height):
     style = core.GraphicsTextProperty()
-    style.color = list(colour_of(prediction.index))
+    style.color = list(color_of(prediction.index))
     style.font_size = host_font_size(text, width, height)
     style.bold = True
     return style

@@ -159,7 +159,7 @@ class Editor:
         self.widget = self.row = widget
 
     def rule_out(self, reasons):
-        """Grey out choices; reasons by choice."""
+        """Gray out choices; reasons by choice."""
 
     def explain(self, reason):
         """Say in the field itself why it is disabled, where there is room."""
@@ -257,7 +257,7 @@ class Picked:
         def pick(choose, *arguments):
             start = str(Path(editor.text()).expanduser()) if editor.text() not in look.suggestions else ""
             picked = choose(editor.row, "", start, *arguments)
-            # A cancelled dialog changes nothing.
+            # A canceled dialog changes nothing.
             if path := picked[0] if isinstance(picked, tuple) else picked:
                 editor.show(path)
 

@@ -168,13 +168,13 @@ class Parameters(ParameterSchema):
             title="Precision",
             description="Number format of the forward pass; `auto` is the fastest that keeps the answers: fp16 on a "
             "GPU with tensor cores, bf16 on a CPU that computes in it, fp32 elsewhere. fp16 needs a GPU, int8 a model "
-            "folder that was quantised.",
+            "folder that was quantized.",
         ),
         InForm(
             group="Device",
             ruled_out={
                 "fp16": When("fp16 needs a GPU", device="cpu"),
-                "int8": When("torchvision's weights are not quantised: int8 needs a model folder", weights=PUBLISHED),
+                "int8": When("torchvision's weights are not quantized: int8 needs a model folder", weights=PUBLISHED),
             },
         ),
     ] = "auto"

@@ -1,6 +1,6 @@
-"""Quantise a model folder to int8: `python -m infer_torchvision_resnext.quantize MODEL_FOLDER IMAGES`.
+"""Quantize a model folder to int8: `python -m infer_torchvision_resnext.quantize MODEL_FOLDER IMAGES`.
 
-Calibrates and measures on a folder of the user's own images; see `resnext/quantisation.py`. int8 is never chosen by
+Calibrates and measures on a folder of the user's own images; see `resnext/quantization.py`. int8 is never chosen by
 `auto`; it must be asked for with `precision = int8`.
 """
 
@@ -19,7 +19,7 @@ from .cache import Cache
 from .parameters import Parameters
 from .resnext.images.files import SUFFIXES, read_image
 from .resnext.images.rgb import ImageError, RGBImage, ValueRange
-from .resnext.network.quantization import CALIBRATION, MAX_DROP, quantise
+from .resnext.network.quantization import CALIBRATION, MAX_DROP, quantize
 from .weights import Model, load_model
 
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     calibration = calibration[:: -(-len(calibration) // CALIBRATION)]
     known = all(file.parent.name in model.labels for file in validation)
     targets = [model.labels.index(file.parent.name) for file in validation] if known else None
-    report = quantise(
+    report = quantize(
         given.model_folder,
         crops_of(model, calibration)[:, None],
         [crops_of(model, validation)],

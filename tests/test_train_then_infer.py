@@ -136,7 +136,7 @@ def test_the_guard_measures_on_the_golden_set_of_the_training(trained_folder, di
     assert 0 < agreement["largest_change"] < 1e-4
 
 
-def test_what_was_quantised_in_training_runs_in_int8_with_the_accuracy_of_the_report(digits, tmp_path):
+def test_what_was_quantized_in_training_runs_in_int8_with_the_accuracy_of_the_report(digits, tmp_path):
     pytest.importorskip("nncf")
     workflow, train = training_workflow(digits, tmp_path, epochs="4", quantize="True", quantize_max_drop="1")
     workflow.run()

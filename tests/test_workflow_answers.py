@@ -2,7 +2,7 @@
 
 import pytest
 
-from infer_torchvision_resnext.annotation import colour_of
+from infer_torchvision_resnext.annotation import color_of
 from tests.inference_output import result
 
 
@@ -35,15 +35,15 @@ def test_the_readmes_main_job(workflow, imagenet_cache, photo_path):
     assert all(value >= 0 for value in output["timings_ms"].values())
 
 
-def test_the_picture_carries_the_answer_and_its_colour(tiny, photo_path):
+def test_the_picture_carries_the_answer_and_its_color(tiny, photo_path):
     wf, task = tiny
     wf.run_on(path=photo_path)
     (prediction,) = result(task)["predictions"]
     (text,) = task.get_output(2).get_items()
     assert text.text == f"{prediction['answer']} {100 * prediction['probability']:.1f} %"
     picture = task.get_image_with_graphics()
-    colour = colour_of(prediction["top_k"][0]["index"])
-    assert (picture == colour).all(axis=2).sum() > 1000
+    color = color_of(prediction["top_k"][0]["index"])
+    assert (picture == color).all(axis=2).sum() > 1000
 
 
 def test_results_of_earlier_runs_stay_whole(tiny, photos):

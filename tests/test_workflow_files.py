@@ -66,7 +66,7 @@ def test_output_4_names_the_file_it_speaks_of(tiny, photo_path, photos):
 
 
 def test_a_photo_cut_short_is_refused_as_in_training(tiny, photo_path, tmp_path):
-    """The host fills the rest with grey. Of a PNG it says itself that it is damaged."""
+    """The host fills the rest with gray. Of a PNG it says itself that it is damaged."""
     wf, task = tiny
     file = tmp_path / "photo.jpg"
     content = Path(photo_path).read_bytes()

@@ -43,15 +43,15 @@ def test_a_hundred_megapixels_are_classified_and_drawn(tiny):
 
 def test_the_same_picture_in_any_type_gets_the_same_answer(tiny, photos):
     wf, task = tiny
-    grey = photos[0][..., 1]
+    gray = photos[0][..., 1]
     alike = [
-        grey,
-        grey[..., None],
-        np.dstack([grey, grey, grey]),
-        np.dstack([grey, grey, grey, 255 - grey]),
-        np.dstack([grey, 255 - grey]),
-        grey.astype(np.uint16) * 257,
-        (grey / 255).astype(np.float32),
+        gray,
+        gray[..., None],
+        np.dstack([gray, gray, gray]),
+        np.dstack([gray, gray, gray, 255 - gray]),
+        np.dstack([gray, 255 - gray]),
+        gray.astype(np.uint16) * 257,
+        (gray / 255).astype(np.float32),
     ]
     answers = []
     for image in alike:

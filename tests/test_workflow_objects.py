@@ -183,7 +183,7 @@ def test_nothing_of_the_other_region_remains_after_a_change(behind, photos):
 
 
 def test_rotated_boxes_are_seen_through_what_encloses_them(behind, photos):
-    # Centre 200, 150; 100 x 20, turned by 90 degrees: x 190 to 210, y 100 to 200.
+    # Center 200, 150; 100 x 20, turned by 90 degrees: x 190 to 210, y 100 to 200.
     wf, task = behind(Detector([(3, (200, 150, 100, 20, 90))]))
     wf.run_on(array=photos[0])
     (row,) = result(task)["predictions"]

@@ -5,7 +5,7 @@ import torch
 from ikomia import core, dataprocess
 from ikomia.dataprocess.workflow import Workflow
 
-from infer_torchvision_resnext.annotation import colour_of
+from infer_torchvision_resnext.annotation import color_of
 from infer_torchvision_resnext.resnext.host.schema import ParameterError
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from tests.inference_output import NAME, result, table
@@ -31,7 +31,7 @@ def test_parameters_are_merged_and_take_effect_in_the_next_run(tiny, photos):
     assert "unknown" in task.get_output(2).get_items()[0].text
 
 
-def test_misspelt_keys_and_wrong_values_are_refused_all_at_once_and_change_nothing(tiny):
+def test_misspelled_keys_and_wrong_values_are_refused_all_at_once_and_change_nothing(tiny):
     wf, task = tiny
     before = task.get_parameters()
     for set_parameters in (task.set_parameters, lambda values: wf.set_parameters(values, task_name=NAME)):
@@ -123,18 +123,18 @@ def test_init_long_process_loads_so_that_the_run_need_not(tiny, photos):
     assert task._classifier._runtime is runtime
 
 
-def test_names_and_colours_follow_the_model(tiny, imagenet_cache, photos, tiny_folder):
+def test_names_and_colors_follow_the_model(tiny, imagenet_cache, photos, tiny_folder):
     wf, task = tiny
     for weights, count in ((str(tiny_folder), 3), ("IMAGENET1K_V1", 1000), (str(tiny_folder), 3)):
         task.set_parameters({"weights": weights})
         wf.run_on(array=photos[0])
         assert len(task.get_names()) == count
         index = result(task)["predictions"][0]["top_k"][0]["index"]
-        assert tuple(task.get_output(2).get_items()[0].property.color[:3]) == colour_of(index)
-        # The host's own way to add an object reads its colour table.
+        assert tuple(task.get_output(2).get_items()[0].property.color[:3]) == color_of(index)
+        # The host's own way to add an object reads its color table.
         box = core.CGraphicsRectangle(1.0, 1.0, 9.0, 9.0)
         task.add_object(box, count - 1, 0.5)
-        assert tuple(task.get_output(1).get_objects()[-1].color[:3]) == colour_of(count - 1)
+        assert tuple(task.get_output(1).get_objects()[-1].color[:3]) == color_of(count - 1)
 
 
 def test_a_model_folder_comes_in_through_the_third_input(workflow, tiny_folder, photos):

@@ -74,15 +74,15 @@ def _resnet(axes: "Axes") -> None:
 
 def _paths(axes: "Axes") -> None:
     places = [-105, -60, -15, 85]
-    for number, (place, colour) in enumerate(zip(places, BLUES, strict=True)):
+    for number, (place, color) in enumerate(zip(places, BLUES, strict=True)):
         name = 32 if number == SHOWN else number + 1
-        axes.text(place, 84, f"path {name}", ha="center", fontsize=8, color=colour)
-        axes.plot([place / 3, place], [91.5, 87.5], color=colour, linewidth=1)
+        axes.text(place, 84, f"path {name}", ha="center", fontsize=8, color=color)
+        axes.plot([place / 3, place], [91.5, 87.5], color=color, linewidth=1)
         for top, text in ((76, "1 x 1, 4"), (50, "3 x 3, 4"), (24, "1 x 1, 256")):
-            _box(axes, place, top - 6, 42, 9, colour, text, "white" if number != 2 else INK, 7)
-        _arrow(axes, place, 70, 53, colour)
-        _arrow(axes, place, 44, 27, colour)
-        axes.plot([place, 0], [18, 10.5], color=colour, linewidth=1)
+            _box(axes, place, top - 6, 42, 9, color, text, "white" if number != 2 else INK, 7)
+        _arrow(axes, place, 70, 53, color)
+        _arrow(axes, place, 44, 27, color)
+        axes.plot([place, 0], [18, 10.5], color=color, linewidth=1)
     for height in (74.5, 48.5, 22.5):
         axes.text(35, height, "· · ·", ha="center", va="center", fontsize=14, color=MUTED)
 
@@ -102,12 +102,12 @@ def _grouped(axes: "Axes") -> None:
 
 
 def _box(axes: "Axes", middle: float, bottom: float, width: float, height: float, *look: object) -> None:
-    """`look`: colour, text, its colour and, if need be, its size."""
+    """`look`: color, text, its color and, if need be, its size."""
     from matplotlib.patches import FancyBboxPatch
 
-    colour, text, ink, *size = look
+    color, text, ink, *size = look
     corner = f"round,pad=0,rounding_size={min(2.0, width / 4)}"
-    axes.add_patch(FancyBboxPatch((middle - width / 2, bottom), width, height, corner, color=colour, linewidth=0))
+    axes.add_patch(FancyBboxPatch((middle - width / 2, bottom), width, height, corner, color=color, linewidth=0))
     axes.text(
         middle,
         bottom + height / 2 - 0.2,
@@ -120,8 +120,8 @@ def _box(axes: "Axes", middle: float, bottom: float, width: float, height: float
     )
 
 
-def _arrow(axes: "Axes", place: float, high: float, low: float, colour: str = MUTED) -> None:
-    axes.annotate("", (place, low), (place, high), arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.5})
+def _arrow(axes: "Axes", place: float, high: float, low: float, color: str = MUTED) -> None:
+    axes.annotate("", (place, low), (place, high), arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": 1.5})
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from .fitting.initial_weights import Start, StartError, start_network
 from .parameters.task import Parameters
 from .resnext.images.rgb import ValueRange
 from .resnext.machine.devices import DeviceError, resolve_device, resolve_precision
-from .resnext.network.quantization import QuantisationError, require_packages
+from .resnext.network.quantization import QuantizationError, require_packages
 from .run_folder import RunFolderError, room_for, writable
 
 QUICK = ("bf16", "fp16")
@@ -126,7 +126,7 @@ def _collected(problems: list[str]) -> Iterator[None]:
         yield
     except DatasetError as error:
         problems += error.problems
-    except QuantisationError as error:
+    except QuantizationError as error:
         problems.append(f"quantize = True: {error}, or set quantize to False")
     except (DeviceError, StartError, RunFolderError) as error:
         problems.append(str(error))

@@ -48,7 +48,7 @@ FREE_TO_CHANGE = {
     "max_broken",
     "use_pretrained",
 }
-"""Parameters that do not change what is learnt; the rest must be the same when a run goes on."""
+"""Parameters that do not change what is learned; the rest must be the same when a run goes on."""
 
 
 class RunFolderError(ValueError):

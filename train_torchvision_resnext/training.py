@@ -34,8 +34,8 @@ from .stopping import StopRequestedError
 
 LARGEST_LOSS, LARGEST_LEARNED_LOSS = 10_000.0, 104.0
 """Nats, of any loss, and of training after its first epoch. With a mean cross-entropy of 104, the true class's
-probability is 0 in fp32, whose least number is e^-103.3. A few hundred can occur on the way: in the first epoch, while a
-random classifier meets large features; in validation, before the statistics of batch normalization settle."""
+probability is 0 in fp32, whose least number is e^-103.3. A few hundred can occur on the way: in the first epoch, where
+a random classifier meets large features; in validation, before the statistics of batch normalization settle."""
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 """Lightning's names."""

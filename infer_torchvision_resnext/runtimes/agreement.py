@@ -55,7 +55,7 @@ class Agreement:
 
 
 def generated_images(side: int) -> NDArray[np.uint8]:
-    """16 pictures as uint8, N x side x side x 3: the same every time, each with its own colours and scales.
+    """16 pictures as uint8, N x side x side x 3: the same every time, each with its own colors and scales.
 
     Sums of coarse to fine random fields, because white noise looks the same to a network whatever it is.
     """

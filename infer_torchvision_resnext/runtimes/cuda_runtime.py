@@ -1,4 +1,4 @@
-"""PyTorch on a GPU: pixels go there as uint8, and are resized and normalised there.
+"""PyTorch on a GPU: pixels go there as uint8, and are resized and normalized there.
 
 Every part but the copy from pinned memory and the CUDA graphs is written for any device, and tested on the CPU.
 """
@@ -19,7 +19,7 @@ from .torch_runtime import TorchRuntime
 
 
 class CudaRuntime(TorchRuntime):
-    """A network on a GPU: channels last, batch normalisation folded, small batches as CUDA graphs."""
+    """A network on a GPU: channels last, batch normalization folded, small batches as CUDA graphs."""
 
     def __init__(
         self, network: torch.nn.Module, preprocessing: Preprocessing, device: torch.device, precision: str

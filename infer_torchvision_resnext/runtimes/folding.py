@@ -1,4 +1,4 @@
-"""Batch normalisation put into the convolutions before it: fewer steps, and fewer roundings in half precision."""
+"""Batch normalization put into the convolutions before it: fewer steps, and fewer roundings in half precision."""
 
 from itertools import pairwise
 
@@ -7,10 +7,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def fold_batch_norms(network: nn.Module) -> None:
-    """Fold every batch normalisation into its convolution, in place.
+    """Fold every batch normalization into its convolution, in place.
 
     Args:
-        network: in evaluation mode and in fp32. In torchvision's `ResNet` a batch normalisation is declared right after
+        network: in evaluation mode and in fp32. In torchvision's `ResNet` a batch normalization is declared right after
             its convolution, in the same module; each that is not stays as it is.
     """
     for parent in list(network.modules()):

@@ -1,6 +1,6 @@
 """A ResNeXt, straight in ONNX's operators: from uint8 crops to logits, without torch.
 
-Batch normalisations are written as they are: ONNX Runtime folds them into the convolutions when it loads the graph.
+Batch normalizations are written as they are: ONNX Runtime folds them into the convolutions when it loads the graph.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from ..resnext.images.preprocessing import Preprocessing
 from ..resnext.network.architecture import Architecture
 
 EPSILON = 1e-5
-"""Added to a batch normalisation's variance; torchvision's default, which no state dict carries."""
+"""Added to a batch normalization's variance; torchvision's default, which no state dict carries."""
 
 INPUT = "crops"
 OUTPUT = "logits"
@@ -40,7 +40,7 @@ def build_graph(
     Args:
         arrays: weights that fit the architecture.
         preprocessing: mean and std are taken from it; any size of the square can be run.
-        precision: fp32 or fp16, of the weights and of what is computed with them; pixels are normalised in fp32.
+        precision: fp32 or fp16, of the weights and of what is computed with them; pixels are normalized in fp32.
 
     Returns:
         Input `crops`: uint8 N x S x S x 3, RGB, any N and S. Output `logits`: float32 N x C.
@@ -96,7 +96,7 @@ class _Layers:
     def convolution(  # noqa: PLR0913
         self, features: str, name: str, norm: str, stride: int = 1, groups: int = 1, *, relu: bool = False
     ) -> str:
-        """A convolution, its batch normalisation and, if there is one, the rectifier."""
+        """A convolution, its batch normalization and, if there is one, the rectifier."""
         side = self._arrays[f"{name}.weight"].shape[-1]
         (weight,) = self.weights(f"{name}.weight")
         padding = (side // 2,) * 4

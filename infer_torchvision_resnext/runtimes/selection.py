@@ -28,11 +28,11 @@ logger = logging.getLogger(__name__)
 
 GOLDEN_TOLERANCE = 1e-3
 """Largest change of a probability between training's fp32 and ours: other kernels stay far below, other weights or
-normalisation far above."""
+normalization far above."""
 
 FP32_TOLERANCE = 1e-3
 """Largest change of a probability in fp32, whatever `guard_tolerance` allows: kernels differ by a thousandth of that, a
-wrong epsilon of a batch normalisation by more."""
+wrong epsilon of a batch normalization by more."""
 
 ON_CPU = {"openvino": ("fp32", "bf16", "int8"), "onnxruntime": ("fp32",), "torch": ("fp32", "bf16")}
 """What `auto` may take on a CPU, the fastest first → the precisions that it computes in."""

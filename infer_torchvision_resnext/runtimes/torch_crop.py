@@ -19,7 +19,7 @@ Send = Callable[[NDArray[np.uint8]], torch.Tensor]
 
 
 def crop(image: RGBImage, preprocessing: Preprocessing, send: Send) -> torch.Tensor:
-    """Resize and centre-crop where `send` takes the pixels.
+    """Resize and center-crop where `send` takes the pixels.
 
     Args:
         image: RGB, uint8, H x W x 3, any size from 1 x 1.

@@ -91,6 +91,6 @@ class TorchRuntime:
 
     def _logits(self, crops: torch.Tensor) -> torch.Tensor:
         """N x S x S x 3 uint8 → N x C float32, both on the network's device."""
-        pixels = self._preprocessing.normalise(crops)
+        pixels = self._preprocessing.normalize(crops)
         logits: torch.Tensor = self._network(pixels.to(self._dtype, memory_format=torch.channels_last))
         return logits.float()

@@ -6,8 +6,8 @@ from infer_torchvision_resnext.annotation import (
     SMALLEST_PICTURE,
     Annotation,
     caption,
-    colour_of,
-    colours_of,
+    color_of,
+    colors_of,
     draw,
     host_font_size,
 )
@@ -33,14 +33,14 @@ def test_captions_are_short_and_readable(what, text):
     assert caption(what) == text
 
 
-def test_colours_are_stable_apart_and_dark_enough_for_white_text():
-    assert colours_of("abc") == [list(colour_of(index)) for index in range(3)]
-    assert colour_of(None) == GREY
-    assert len({colour_of(index) for index in range(100)}) > 95
+def test_colors_are_stable_apart_and_dark_enough_for_white_text():
+    assert colors_of("abc") == [list(color_of(index)) for index in range(3)]
+    assert color_of(None) == GREY
+    assert len({color_of(index) for index in range(100)}) > 95
     for index in range(1000):
-        neighbours = np.subtract(colour_of(index), colour_of(index + 1))
-        assert np.abs(neighbours).max() > 60
-        assert max(colour_of(index)) < 200
+        neighbors = np.subtract(color_of(index), color_of(index + 1))
+        assert np.abs(neighbors).max() > 60
+        assert max(color_of(index)) < 200
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (8, 8), (32, 32), (1, 4000), (4000, 1), (200, 300), (3000, 4000)])
@@ -50,14 +50,14 @@ def test_a_caption_is_drawn_whole_on_any_image(shape):
     picture = draw(image, [annotation])
     assert picture.dtype == np.uint8
     assert max(picture.shape) >= SMALLEST_PICTURE
-    rows, columns = np.nonzero((picture == annotation.colour).all(axis=2))
+    rows, columns = np.nonzero((picture == annotation.color).all(axis=2))
     label = picture[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
     assert label.shape[0] >= 18
     assert label.shape[1] >= 100
     # Letters are there, and the label's own border is not cut off at any side.
     assert (label == 255).all(axis=2).sum() > 50
     for side in (label[0], label[-1], label[:, 0], label[:, -1]):
-        assert (side == annotation.colour).all()
+        assert (side == annotation.color).all()
     # The image itself is still there, too.
     assert (picture == 128).all(axis=2).any()
 

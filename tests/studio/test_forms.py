@@ -297,7 +297,7 @@ told["shown"] = [window.form._texts()[key] for key in ("weights", "class_file", 
     assert told["shown"] == [str(tmp_path / "own.pth"), "labels.txt", "0"]
 
 
-def test_paths_can_be_picked_and_a_cancelled_dialog_changes_nothing(tmp_path):
+def test_paths_can_be_picked_and_a_canceled_dialog_changes_nothing(tmp_path):
     (tmp_path / "labels.txt").write_text("ant\nbee\n")
     told = in_studio(
         """
@@ -319,7 +319,7 @@ def pick(key, path):
 pick("class_file", given["file"])
 told["picked"] = window.field("class_file").text()
 pick("class_file", "")
-told["cancelled"] = window.field("class_file").text()
+told["canceled"] = window.field("class_file").text()
 choices = window.field("weights").parent().findChild(QToolButton).menu().actions()
 told["choices"] = [action.text() for action in choices]
 QTimer.singleShot(300, lambda: answer(given["folder"]))
@@ -329,7 +329,7 @@ told["folder"] = window.field("weights").currentText()
         file=str(tmp_path / "labels.txt"),
         folder=str(tmp_path),
     )
-    assert told["picked"] == told["cancelled"] == str(tmp_path / "labels.txt")
+    assert told["picked"] == told["canceled"] == str(tmp_path / "labels.txt")
     assert told["choices"] == ["Choose a file…", "Choose a folder…"]
     assert told["folder"] == str(tmp_path)
 

@@ -55,7 +55,7 @@ def logits_of(model_folder, paths):
     network = config.network.load(weights(model_folder))
     crops = [torch.from_numpy(config.preprocessing.crop(read_image(path)).copy())[None] for path in paths]
     with torch.inference_mode():
-        return torch.cat([network(config.preprocessing.normalise(crop)) for crop in crops]).numpy()
+        return torch.cat([network(config.preprocessing.normalize(crop)) for crop in crops]).numpy()
 
 
 def stop_after(batches):
@@ -178,7 +178,7 @@ def test_timm_and_torchvision_open_what_was_trained(digits, tmp_path):
     torchvisions.load_state_dict(torch.load(folder / "resnext14_4x4d.pth", weights_only=True))
     for network in (timm.create_model(f"local-dir:{folder}", pretrained=True), torchvisions):
         with torch.inference_mode():
-            logits = network.eval()(preprocessing.normalise(crops)).numpy()
+            logits = network.eval()(preprocessing.normalize(crops)).numpy()
         np.testing.assert_allclose(logits, logits_of(folder, paths), atol=1e-5)
 
 
@@ -402,7 +402,7 @@ def test_early_stopping_ends_when_nothing_gets_better(digits, tmp_path):
     assert len(result.history) == result.best_epoch + 2
 
 
-def test_weights_of_the_loss_favour_the_rare_class(tmp_path):
+def test_weights_of_the_loss_favor_the_rare_class(tmp_path):
     root = write_digits(tmp_path / "data", {"train": 40, "val": 20}, labels=(0,))
     write_digits(root, {"train": 4, "val": 20}, labels=(1,))
     recipe = {"epochs": 2, "augmentation": "none", "learning_rate": 0.003}

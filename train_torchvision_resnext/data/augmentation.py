@@ -1,4 +1,4 @@
-"""What training shows of an image: another crop, mirrored, recoloured, blended each time.
+"""What training shows of an image: another crop, mirrored, recolored, blended each time.
 
 Every draw is a pure function of the seed, the epoch and the image's or the batch's number. So a resumed training sees
 what an uninterrupted one would have seen, with any number of workers.
@@ -65,7 +65,7 @@ class Augmentation:
         if self.kind == "none":
             pixels = self.preprocessing.crop(image)
         else:
-            pixels = self._recoloured(self._framed(image, draw), draw)
+            pixels = self._recolored(self._framed(image, draw), draw)
         return self._erased(pixels, draw) if draw.random() < self.erasing else pixels
 
     def _framed(self, image: RGBImage, draw: np.random.Generator) -> Image.Image:
@@ -87,7 +87,7 @@ class Augmentation:
             framed = framed.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return framed
 
-    def _recoloured(self, picture: Image.Image, draw: np.random.Generator) -> NDArray[np.uint8]:
+    def _recolored(self, picture: Image.Image, draw: np.random.Generator) -> NDArray[np.uint8]:
         if self.kind != "light":
             policies = {"trivial": TrivialAugmentWide, "rand": RandAugment}
             fill = [round(255 * value) for value in self.preprocessing.mean]
@@ -98,7 +98,7 @@ class Augmentation:
         return np.asarray(picture)
 
     def _erased(self, pixels: NDArray[np.uint8], draw: np.random.Generator) -> NDArray[np.uint8]:
-        """Random erasing, Zhong et al. 2017, with the mean colour, which is 0 to the network."""
+        """Random erasing, Zhong et al. 2017, with the mean color, which is 0 to the network."""
         side = self.preprocessing.crop_size
         area = side * side * draw.uniform(*ERASED)
         aspect = math.exp(draw.uniform(math.log(0.3), math.log(1 / 0.3)))

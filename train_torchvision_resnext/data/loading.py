@@ -66,7 +66,7 @@ class ShuffledDraws(Sampler[Draw]):
         self._targets = np.asarray(targets)
         self._balanced = balanced
         self._seed = seed
-        # Batch normalisation cannot learn from a single image: a last batch of one waits for another epoch.
+        # Batch normalization cannot learn from a single image: a last batch of one waits for another epoch.
         lonely = len(targets) > 1 and len(targets) % batch_size == 1
         self._length = len(targets) - 1 if lonely else len(targets)
         self.epoch = 0

@@ -45,7 +45,7 @@ class Runner:
         autocast = torch.autocast(self.device.type, DTYPES[self.precision], enabled=self.precision != "fp32")
         with torch.inference_mode(), autocast:
             for crops, indices in tqdm(batches, desc=task, unit="batch"):
-                pixels = self.preprocessing.normalise(crops.to(self.device))
+                pixels = self.preprocessing.normalize(crops.to(self.device))
                 outputs.append(network(pixels).float().cpu())
                 targets.append(indices)
                 on_batch()

@@ -59,7 +59,7 @@ def make_subject(plan: Plan, listener: Listener) -> Subject:
     images = TrainingImages(plan.dataset.train, Augmentation.of(parameters, preprocessing))
     return Subject(
         network.to(memory_format=torch.channels_last),
-        preprocessing.normalise,
+        preprocessing.normalize,
         training_loader(images, _draws(plan), parameters.batch_size, plan.workers, plan.device),
         validation_images(plan),
         AUDITED,

@@ -98,7 +98,7 @@ class Parameters(RecipeParameters, NetworkParameters):
     quantize: Annotated[
         bool,
         Field(
-            title="Quantise to int8",
+            title="Quantize to int8",
             description="Also write an int8 network, which inference runs with `precision=int8`: calibrated on up to "
             "300 training images, kept within `quantize_max_drop`. Needs the packages nncf and openvino.",
         ),
@@ -113,7 +113,7 @@ class Parameters(RecipeParameters, NetworkParameters):
             description="How much lower the accuracy of the int8 network on the validation images may be, as a "
             "fraction: 0.01 is one point of a hundred. Beyond it, it is not kept.",
         ),
-        InForm(group="Export", idle=(When("nothing is quantised", quantize="False"),)),
+        InForm(group="Export", idle=(When("nothing is quantized", quantize="False"),)),
     ] = MAX_DROP
     output_folder: Annotated[
         str,
@@ -164,7 +164,7 @@ class Parameters(RecipeParameters, NetworkParameters):
         """A sentence for each pair of values that cannot both be meant."""
         problems = super().contradictions()
         if self.batch_size == 1 and not self.feature_extract:
-            problems.append("batch_size = 1: batch normalisation needs at least 2 images to train")
+            problems.append("batch_size = 1: batch normalization needs at least 2 images to train")
         return problems
 
 

@@ -97,10 +97,10 @@ def learning_curves(history: Sequence[Mapping[str, float]]) -> "Figure":
 
     def draw(axes: "Axes", title: str, curves: Sequence[tuple[str, str, str]]) -> None:
         marker = "o" if len(history) <= 30 else ""
-        for key, name, colour in curves:
+        for key, name, color in curves:
             values = [row.get(key, math.nan) for row in history]
             if any(map(math.isfinite, values)):
-                axes.plot(epochs, values, color=colour, label=name, linewidth=2, marker=marker, markersize=3.5)
+                axes.plot(epochs, values, color=color, label=name, linewidth=2, marker=marker, markersize=3.5)
         if best is not None:
             axes.axvline(epochs[best], color=MUTED, linewidth=1, linestyle=(0, (2, 2)), zorder=0)
         _style(axes, title)
@@ -126,7 +126,7 @@ def learning_curves(history: Sequence[Mapping[str, float]]) -> "Figure":
 
 
 def confusion_matrix(evaluation: Evaluation) -> "Figure":
-    """Rows true, columns predicted, each row coloured by its fractions.
+    """Rows true, columns predicted, each row colored by its fractions.
 
     Beyond `MATRIX_CLASSES` classes: the whole as a picture, and beside it the classes that are confused most.
     """
@@ -205,10 +205,10 @@ def _most_confused(table: NDArray[np.int64]) -> list[int]:
 
 
 def _paint(axes: "Axes", table: NDArray[np.int64], support: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Colour the cells: blue on the diagonal, orange off it, stronger with the fraction of the row.
+    """Color the cells: blue on the diagonal, orange off it, stronger with the fraction of the row.
 
     Returns:
-        The cells' colours, rows x columns x RGBA in [0, 1].
+        The cells' colors, rows x columns x RGBA in [0, 1].
     """
     from matplotlib.colors import LinearSegmentedColormap
 
@@ -216,17 +216,17 @@ def _paint(axes: "Axes", table: NDArray[np.int64], support: NDArray[np.int64]) -
     blue = LinearSegmentedColormap.from_list("right", ["#eef4fc", "#7fa8dc", "#174a94"])
     orange = LinearSegmentedColormap.from_list("wrong", ["#fde6d8", "#f08a4b", "#b93a06"])
     # The root makes one mistake among many images visible.
-    colours = np.asarray(orange(np.sqrt(fractions)))
-    colours[table == 0] = (0.975, 0.98, 0.985, 1)
+    colors = np.asarray(orange(np.sqrt(fractions)))
+    colors[table == 0] = (0.975, 0.98, 0.985, 1)
     diagonal = np.arange(len(table))
-    colours[diagonal, diagonal] = blue(fractions[diagonal, diagonal])
-    axes.imshow(colours, interpolation="nearest")
-    return colours
+    colors[diagonal, diagonal] = blue(fractions[diagonal, diagonal])
+    axes.imshow(colors, interpolation="nearest")
+    return colors
 
 
 def _named_matrix(axes: "Axes", table: NDArray[np.int64], labels: Sequence[str], support: NDArray[np.int64]) -> None:
-    colours = _paint(axes, table, support)
-    dark = colours[..., :3] @ (0.299, 0.587, 0.114) < 0.62
+    colors = _paint(axes, table, support)
+    dark = colors[..., :3] @ (0.299, 0.587, 0.114) < 0.62
     size = 11 if len(table) <= 12 else 8
     for row, column in np.ndindex(*table.shape):
         # A zero is worth saying only where the number of right answers belongs.

@@ -1,7 +1,7 @@
 """ONNX: the trained network as one file that needs no PyTorch, kept only if it answers as the network does.
 
-Input `pixels`, float32 N x 3 x S x S: RGB crops of `crop_size` S, scaled to [0, 1] and normalised, as
-`Preprocessing.normalise` gives them; any N. Output `logits`, float32 N x C. The model's metadata say the rest:
+Input `pixels`, float32 N x 3 x S x S: RGB crops of `crop_size` S, scaled to [0, 1] and normalized, as
+`Preprocessing.normalize` gives them; any N. Output `logits`, float32 N x C. The model's metadata say the rest:
 `label_names`, a JSON list in index order, and `preprocessing`, a JSON object with `resize_size`, `crop_size`, `mean`
 and `std`.
 """
@@ -65,7 +65,7 @@ def export_onnx(
     exact = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
     # The dynamic batch must be seen with more than one image, by the exporter as by the comparison.
     crops = reference if len(reference) > 1 else np.concatenate([reference, reference])
-    pixels = preprocessing.normalise(torch.from_numpy(np.ascontiguousarray(crops)))
+    pixels = preprocessing.normalize(torch.from_numpy(np.ascontiguousarray(crops)))
     with torch.inference_mode():
         expected = exact(pixels).numpy()
     if expected.shape != (len(crops), len(labels)):

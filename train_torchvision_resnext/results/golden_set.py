@@ -34,5 +34,5 @@ def golden_set(network: nn.Module, samples: Sequence[Sample], preprocessing: Pre
     crops = crops_of(pick(samples, MOST, seed), preprocessing)
     with torch.inference_mode(), fixed_threads():
         # One by one, which is quick on a CPU and needs little memory at any size.
-        logits = [network(preprocessing.normalise(torch.from_numpy(crop.copy())[None])) for crop in crops]
+        logits = [network(preprocessing.normalize(torch.from_numpy(crop.copy())[None])) for crop in crops]
     return Golden(crops, torch.cat(logits).numpy())

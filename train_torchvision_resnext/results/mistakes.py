@@ -121,9 +121,9 @@ def _tile(axes: "Axes", answer: Answer) -> None:
         (f"true: {short(answer.true, 19)}", 9, "normal", INK),
         (short(shown(answer.file.name), 30), 7, "normal", MUTED),
     )
-    for number, (line, size, weight, colour) in enumerate(lines):
+    for number, (line, size, weight, color) in enumerate(lines):
         place = (0, -0.03 - 0.09 * number)
-        style = {"fontsize": size, "fontweight": weight, "color": colour, **label_style()}
+        style = {"fontsize": size, "fontweight": weight, "color": color, **label_style()}
         axes.text(*place, line, transform=axes.transAxes, ha="left", va="top", **style)
 
 

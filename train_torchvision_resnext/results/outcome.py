@@ -24,11 +24,11 @@ from ..resnext.folder.weight_files import errors_of_the_disk
 from ..resnext.host.shown_text import shown
 from ..resnext.network.architecture import Architecture
 from ..resnext.network.probabilities import softmax
-from ..resnext.network.quantization import Quantised
+from ..resnext.network.quantization import Quantized
 from .evaluation import Evaluation
 from .export import export_onnx
 from .golden_set import golden_set
-from .quantizing import LATER, quantise_trained
+from .quantizing import LATER, quantize_trained
 from .report import wilson_interval, write_report
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def write_outcome(folder: Path, plan: Plan, network: ResNet, findings: Findings,
 
     Args:
         network: the best one, in evaluation mode, on the CPU, in fp32.
-        listener: is told how quantising goes; None = there is no time for it.
+        listener: is told how quantizing goes; None = there is no time for it.
 
     Raises:
         OSError: the folder cannot be written.
@@ -99,7 +99,7 @@ def write_outcome(folder: Path, plan: Plan, network: ResNet, findings: Findings,
             attempt(pth, lambda: _write_pth(state, pth))
         if parameters.export_onnx:
             attempt(draft / ONNX, lambda: _export(network, plan, draft))
-        int8 = _quantise(draft, plan, findings, listener)
+        int8 = _quantize(draft, plan, findings, listener)
         attempt(draft / REPORT, lambda: _write_report(draft / REPORT, plan, findings, int8))
         _write_json(draft / METRICS, _metrics(plan, findings, int8))
 
@@ -135,7 +135,7 @@ def _write_golden(network: ResNet, plan: Plan, draft: Path) -> None:
     write_golden(draft, golden_set(network, plan.dataset.val, plan.start.preprocessing, plan.parameters.seed))
 
 
-def _write_report(folder: Path, plan: Plan, findings: Findings, int8: Quantised | None) -> None:
+def _write_report(folder: Path, plan: Plan, findings: Findings, int8: Quantized | None) -> None:
     val = plan.dataset.val
     write_report(
         folder,
@@ -152,16 +152,16 @@ def _write_report(folder: Path, plan: Plan, findings: Findings, int8: Quantised 
         _write_answers(folder / TEST_ANSWERS, plan, plan.dataset.test, findings.test_logits)
 
 
-def _quantise(draft: Path, plan: Plan, findings: Findings, listener: Listener | None) -> Quantised | None:
+def _quantize(draft: Path, plan: Plan, findings: Findings, listener: Listener | None) -> Quantized | None:
     if not plan.parameters.quantize:
         return None
     if listener is None:
-        plan.notes.append(f"stopped, and therefore not quantised; {LATER}")
+        plan.notes.append(f"stopped, and therefore not quantized; {LATER}")
         return None
-    return quantise_trained(draft, plan, findings.logits, listener)
+    return quantize_trained(draft, plan, findings.logits, listener)
 
 
-def _sections(plan: Plan, test: Evaluation | None, int8: Quantised | None) -> dict[str, list[str]]:
+def _sections(plan: Plan, test: Evaluation | None, int8: Quantized | None) -> dict[str, list[str]]:
     """Heading → lines, for the report."""
     settings = [f"{key} = {value}" for key, value in plan.parameters.to_strings().items()]
     judged = _judged(test) if test else []
@@ -184,7 +184,7 @@ def _judged(test: Evaluation) -> list[str]:
     ]
 
 
-def _compared(int8: Quantised) -> list[str]:
+def _compared(int8: Quantized) -> list[str]:
     verdict = "The int8 network is kept" if int8.kept else "The int8 network is not kept"
     return [
         f"{verdict}: its top-1 accuracy may be lower by {100 * int8.max_drop:.4g} points.",
@@ -194,7 +194,7 @@ def _compared(int8: Quantised) -> list[str]:
     ]
 
 
-def _metrics(plan: Plan, findings: Findings, int8: Quantised | None) -> dict[str, Any]:
+def _metrics(plan: Plan, findings: Findings, int8: Quantized | None) -> dict[str, Any]:
     return {
         "format_version": METRICS_VERSION,
         "validation": findings.evaluation.to_dict(),

@@ -13,7 +13,7 @@ from ..data.loading import Batch, Images, evaluation_loader
 from ..data.picks import pick
 from ..fitting.epochs import Listener
 from ..planning import TRAINED, Plan
-from ..resnext.network.quantization import CALIBRATION, Quantised, quantise
+from ..resnext.network.quantization import CALIBRATION, Quantized, quantize
 from ..stopping import StopRequestedError
 
 logger = logging.getLogger(__name__)
@@ -24,8 +24,8 @@ CALIBRATED = (TRAINED + 1) / 2
 LATER = "python -m infer_torchvision_resnext.quantize, in Ikomia's folder Plugins/Python, makes one later"
 
 
-def quantise_trained(draft: Path, plan: Plan, logits: NDArray[np.float32], listener: Listener) -> Quantised | None:
-    """Quantise the draft of the model folder. Nothing that goes wrong here costs the model: it is noted in the plan.
+def quantize_trained(draft: Path, plan: Plan, logits: NDArray[np.float32], listener: Listener) -> Quantized | None:
+    """Quantize the draft of the model folder. Nothing that goes wrong here costs the model: it is noted in the plan.
 
     Args:
         logits: the network's answers in fp32 to the validation images, N x C.
@@ -39,16 +39,16 @@ def quantise_trained(draft: Path, plan: Plan, logits: NDArray[np.float32], liste
     validation = _Crops(dataset.val, parameters.batch_size, plan, listener, (CALIBRATED, 1.0))
     targets = [sample.target for sample in dataset.val]
     try:
-        cost = quantise(
+        cost = quantize(
             draft, calibration, validation, targets, parameters.quantize_max_drop, exact=logits.argmax(axis=1)
         )
     except StopRequestedError:
-        plan.notes.append(f"stopped while quantising, so that there is no int8 network; {LATER}")
+        plan.notes.append(f"stopped while quantizing, so that there is no int8 network; {LATER}")
         return None
     except Exception as error:
         # NNCF raises errors of many kinds, and none of them is worth a trained model.
-        logger.exception("quantising failed")
-        plan.notes.append(f"there is no int8 network, for quantising failed: {error}; {LATER}")
+        logger.exception("quantizing failed")
+        plan.notes.append(f"there is no int8 network, for quantizing failed: {error}; {LATER}")
         return None
     plan.notes.append(f"int8: {cost}")
     return cost

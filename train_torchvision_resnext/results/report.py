@@ -79,10 +79,10 @@ def wilson_interval(successes: int, count: int) -> tuple[float, float]:
     """95 % confidence interval of a fraction; Wilson, "Probable inference", JASA 1927. `count` at least 1."""
     z = 1.959964
     fraction = successes / count
-    centre = fraction + z * z / (2 * count)
+    center = fraction + z * z / (2 * count)
     spread = z * math.sqrt(fraction * (1 - fraction) / count + z * z / (4 * count * count))
     scale = 1 + z * z / count
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    return max(0.0, (center - spread) / scale), min(1.0, (center + spread) / scale)
 
 
 def _page(
@@ -97,7 +97,7 @@ def _page(
         CONFUSION: "Rows are the true classes, columns the predicted ones. Blue is right, orange is wrong.",
         CLASSES: "Precision: of the images said to be of a class, the fraction that is. Recall: of its images, the "
         "fraction found. F1 is low when either is.",
-        MISTAKES: "In colour what the model said, and how sure it was. A sure mistake is often a wrong label, a rare "
+        MISTAKES: "In color what the model said, and how sure it was. A sure mistake is often a wrong label, a rare "
         "view, or two classes in one picture.",
     }
     body = [

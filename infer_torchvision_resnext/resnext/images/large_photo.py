@@ -51,7 +51,7 @@ def resize(image: NDArray[np.uint8], rows: Stretch, columns: Stretch) -> NDArray
 
     Returns:
         uint8, rows.count x columns.count x 3. From PIL's result, which is rounded after each axis, it differs by less
-        than a tenth of a level on average; by more only where neighbouring pixels have little in common.
+        than a tenth of a level on average; by more only where neighboring pixels have little in common.
 
     Raises:
         ImportError: there is no OpenCV.
@@ -135,8 +135,8 @@ def _weights_of_means(band: Stretch, first: int, last: int, factor: int) -> NDAr
 def _nearest_knots(length: int, factor: int) -> NDArray[np.float64]:
     """Takes running sums of `length` weights to those at every `factor`-th that, joined by lines, come nearest to all.
 
-    Weights of means are constant over `factor` pixels, so that their running sum is made of such lines. Neighbouring
-    pixels are alike. Were the differences between neighbours independent of each other, the mean square error of a
+    Weights of means are constant over `factor` pixels, so that their running sum is made of such lines. Neighboring
+    pixels are alike. Were the differences between neighbors independent of each other, the mean square error of a
     filter would be that of its running sums.
     """
     knots = np.arange(factor, length + 1, factor)
@@ -164,7 +164,7 @@ def _side_by_side(image: NDArray[np.float32], width: int) -> NDArray[np.float32]
 
 
 def _reused(name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """Memory of this thread's own, uninitialised. New memory comes page by page, which takes longer than the filter."""
+    """Memory of this thread's own, uninitialized. New memory comes page by page, which takes longer than the filter."""
     size = math.prod(shape)
     memory: NDArray[Any] | None = getattr(_scratch, name, None)
     if memory is None or memory.size < size:

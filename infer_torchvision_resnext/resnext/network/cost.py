@@ -20,10 +20,10 @@ class Cost:
     """What an architecture costs at one size of the input.
 
     Attributes:
-        parameters: trained numbers: weights, biases, scales and shifts of batch normalisation.
+        parameters: trained numbers: weights, biases, scales and shifts of batch normalization.
         multiply_adds: of one image's forward pass.
         activations: values that the convolutions and the classifier put out for one image.
-        weight_bytes: the weights in fp32, with the running statistics of batch normalisation.
+        weight_bytes: the weights in fp32, with the running statistics of batch normalization.
         saved_bytes: what torch's forward pass keeps for the backward pass, for one image, in fp32: the inputs of its
             layers. Training with momentum takes about three times `weight_bytes` and this for each image of a batch.
     """
@@ -42,7 +42,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Convolution:
-    """One convolution and the batch normalisation behind it.
+    """One convolution and the batch normalization behind it.
 
     Attributes:
         side: of its output, in pixels.
@@ -75,13 +75,13 @@ def cost(architecture: Architecture, input_size: int = 224, num_classes: int = 1
     features = STEM_CHANNELS * 2 ** (len(architecture.layers) - 1) * EXPANSION
     head = features * num_classes
     weights = sum(layer.weights for layer in layers)
-    normalised = sum(layer.outputs for layer in layers)
+    normalized = sum(layer.outputs for layer in layers)
     values = sum(layer.values for layer in layers)
     return Cost(
-        parameters=weights + 2 * normalised + head + num_classes,
+        parameters=weights + 2 * normalized + head + num_classes,
         multiply_adds=sum(layer.weights * layer.side**2 for layer in layers) + head,
         activations=values + num_classes,
-        weight_bytes=BYTES * (weights + 4 * normalised + head + num_classes),
+        weight_bytes=BYTES * (weights + 4 * normalized + head + num_classes),
         saved_bytes=BYTES * _saved_values(architecture, layers, input_size, features),
     )
 
@@ -137,7 +137,7 @@ def _halved(side: int) -> int:
 
 def _saved_values(architecture: Architecture, layers: Sequence[Convolution], input_size: int, features: int) -> int:
     """Values that torch keeps for the backward pass, in units of fp32."""
-    # A convolution's output is the input of its normalisation; what ReLU makes of it, or of the block's sum, is the
+    # A convolution's output is the input of its normalization; what ReLU makes of it, or of the block's sum, is the
     # input of the next layer. The shortcut's is only summed.
     kept = sum(layer.values * (1 if layer.shortcut else 2) for layer in layers)
     if architecture.stem == "imagenet":

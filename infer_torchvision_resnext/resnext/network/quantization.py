@@ -1,4 +1,4 @@
-"""Post-training quantisation: a model folder gains `openvino/int8.xml`, if that costs little enough accuracy.
+"""Post-training quantization: a model folder gains `openvino/int8.xml`, if that costs little enough accuracy.
 
 NNCF is needed for this only, not for running the result. Of the model folder only the weights and `config.json` are
 read, so that the draft of one will do.
@@ -38,22 +38,22 @@ class Batches(Protocol):
     def __iter__(self) -> Iterator[NDArray[np.uint8]]: ...
 
 
-class QuantisationError(RuntimeError):
-    """There is no quantised model; the message says why and what to do."""
+class QuantizationError(RuntimeError):
+    """There is no quantized model; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
-class Quantised:
-    """What quantisation cost.
+class Quantized:
+    """What quantization cost.
 
     Attributes:
         fp32_accuracy: share of right answers in fp32; 1 where the true classes are unknown, and fp32's count as such.
         int8_accuracy: share of right answers in int8, on the same images.
         images: how many these were.
         max_drop: how much lower accuracy in int8 was allowed to be, as a fraction.
-        kept: whether it was not lower than that, and the model folder now holds the quantised model.
-        weights_sha256: of the weights that were quantised.
-        graph_sha256: of each file of the quantised network.
+        kept: whether it was not lower than that, and the model folder now holds the quantized model.
+        weights_sha256: of the weights that were quantized.
+        graph_sha256: of each file of the quantized network.
     """
 
     fp32_accuracy: float
@@ -70,27 +70,27 @@ class Quantised:
 
 
 def require_packages() -> Any:
-    """NNCF, with OpenVINO behind it. Raises: QuantisationError, naming what to install."""
+    """NNCF, with OpenVINO behind it. Raises: QuantizationError, naming what to install."""
     try:
         with without_telemetry():
             import nncf
             import openvino  # noqa: F401  (missing, it must be named now and not when the work is done)
     except ImportError as error:
-        raise QuantisationError(
-            f"quantisation needs the packages nncf and openvino ({error}): run pip install nncf openvino"
+        raise QuantizationError(
+            f"quantization needs the packages nncf and openvino ({error}): run pip install nncf openvino"
         ) from error
     return nncf
 
 
-def quantise(  # noqa: PLR0913, PLR0917 (the last three have defaults)
+def quantize(  # noqa: PLR0913, PLR0917 (the last three have defaults)
     folder: Path,
     calibration: Batches,
     validation: Batches,
     targets: Sequence[int] | None = None,
     max_drop: float = MAX_DROP,
     exact: NDArray[np.int64] | None = None,
-) -> Quantised:
-    """Quantise a model folder to int8, and keep the result within the accuracy drop.
+) -> Quantized:
+    """Quantize a model folder to int8, and keep the result within the accuracy drop.
 
     Args:
         folder: a model folder; gains or replaces `openvino/`, and is left as it was by whatever is raised.
@@ -101,12 +101,12 @@ def quantise(  # noqa: PLR0913, PLR0917 (the last three have defaults)
         exact: what the network says of them in fp32, where that is known; None = it is computed here.
 
     Raises:
-        QuantisationError: NNCF or OpenVINO is not installed, or there are no images.
+        QuantizationError: NNCF or OpenVINO is not installed, or there are no images.
         ModelFolderError, WeightFileError: the folder cannot be read.
         Exception: of NNCF's own, or what iterating over the images raises.
     """
     if not len(calibration) or not len(validation):
-        raise QuantisationError(
+        raise QuantizationError(
             f"{len(calibration)} batches to calibrate on, {len(validation)} to measure on: both need images"
         )
     nncf = require_packages()
@@ -120,7 +120,7 @@ def quantise(  # noqa: PLR0913, PLR0917 (the last three have defaults)
     draft = folder / f".{FOLDER}-{uuid.uuid4().hex}"
     draft.mkdir()
     try:
-        quantised = nncf.quantize(
+        quantized = nncf.quantize(
             graph,
             nncf.Dataset(calibration),
             preset=nncf.QuantizationPreset.MIXED,
@@ -128,7 +128,7 @@ def quantise(  # noqa: PLR0913, PLR0917 (the last three have defaults)
             # Processors without VNNI add products of bytes up in 16 bits, which overflow with weights of eight.
             advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE),
         )
-        save(quantised, draft / GRAPH)
+        save(quantized, draft / GRAPH)
         if exact is None:
             exact = _answers(OpenVINONetwork(graph, "fp32"), validation)
         rounded = _answers(OpenVINONetwork(draft / GRAPH, "int8"), validation)
@@ -136,7 +136,7 @@ def quantise(  # noqa: PLR0913, PLR0917 (the last three have defaults)
         before, after = float((exact == truth).mean()), float((rounded == truth).mean())
         kept = after >= before - max_drop
         parts = {file.name: sha256_of(file) for file in (draft / GRAPH, (draft / GRAPH).with_suffix(".bin"))}
-        report = Quantised(before, after, len(truth), max_drop, kept, sha256_of(weights), parts)
+        report = Quantized(before, after, len(truth), max_drop, kept, sha256_of(weights), parts)
         (draft / REPORT).write_text(json.dumps(asdict(report), indent=2), encoding="utf-8")
         if kept:
             shutil.rmtree(folder / FOLDER, ignore_errors=True)

@@ -1,7 +1,7 @@
 """The three equivalent forms of a block, figure 3 of Xie et al., CVPR 2017, as plainly as they can be written.
 
 All of them take their weights from torchvision's `Bottleneck`, which is the third form, and give gradients back in its
-layout, so that the forms can be compared weight by weight. Batch normalisation stands behind every convolution, in the
+layout, so that the forms can be compared weight by weight. Batch normalization stands behind every convolution, in the
 first form behind the sum of the paths; ReLU behind every one but the last, where it follows the shortcut's sum.
 """
 
@@ -41,7 +41,7 @@ def paths_of(block: Bottleneck) -> list[nn.Sequential]:
 
 
 class _Form(nn.Module):
-    """What the first two forms share: paths, the last normalisation, the shortcut."""
+    """What the first two forms share: paths, the last normalization, the shortcut."""
 
     def __init__(self, block: Bottleneck) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class _Form(nn.Module):
             self.shortcut[0].weight.data.copy_(block.downsample[0].weight)
 
     def together(self, features: torch.Tensor) -> torch.Tensor:
-        """What all paths make of the features, before the last normalisation."""
+        """What all paths make of the features, before the last normalization."""
         raise NotImplementedError
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:

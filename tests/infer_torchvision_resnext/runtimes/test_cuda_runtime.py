@@ -33,7 +33,7 @@ def model(tiny_folder, cache):
 
 
 @pytest.mark.parametrize("layers", [(1,), (2, 1, 1, 1)], ids=str)
-def test_folding_removes_every_batch_normalisation_and_changes_nothing(layers):
+def test_folding_removes_every_batch_normalization_and_changes_nothing(layers):
     torch.manual_seed(3)
     network = decided_network(Architecture(layers, 2, 8).build(5)).eval()
     pixels = torch.randn(3, 3, 48, 48)

@@ -71,15 +71,15 @@ def test_the_graph_for_gpus_is_in_half_precision_and_near(tiny_folder, cache):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_batch_normalisation_is_folded_by_onnx_runtime(precision, tiny_folder, tmp_path, cache):
+def test_batch_normalization_is_folded_by_onnx_runtime(precision, tiny_folder, tmp_path, cache):
     model = model_of(tiny_folder, cache)
     graph = build_graph(model.architecture, model.arrays(), model.preprocessing, precision)
     options = onnxruntime.SessionOptions()
-    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     onnxruntime.InferenceSession(graph.SerializeToString(), options, ["CPUExecutionProvider"])
     before = [node.op_type for node in graph.graph.node]
-    after = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
+    after = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
     assert before.count("Conv") == before.count("BatchNormalization") == 9
     assert (after.count("Conv"), after.count("BatchNormalization")) == (9, 0)
 

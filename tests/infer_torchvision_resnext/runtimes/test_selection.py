@@ -82,7 +82,7 @@ def test_what_was_asked_for_is_measured_but_not_refused(folder, cache, caplog):
 
 
 def test_fp32_may_change_less_than_other_formats(folder, cache, monkeypatch, caplog):
-    """An epsilon of the batch normalisation that is not torchvision's: too little for `guard_tolerance` to see."""
+    """An epsilon of the batch normalization that is not torchvision's: too little for `guard_tolerance` to see."""
     pytest.importorskip("openvino")
     monkeypatch.setattr("infer_torchvision_resnext.resnext.network.openvino_graph.EPSILON", 3e-3)
     runtime, choice = chosen(folder, cache, precision="fp32", guard_tolerance=0.5)

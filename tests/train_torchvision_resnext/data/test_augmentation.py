@@ -58,7 +58,7 @@ def test_mirroring_can_be_switched_off():
     assert directions(flip=False) == {True}
 
 
-def test_erasing_paints_the_mean_colour():
+def test_erasing_paints_the_mean_color():
     mean = np.rint(255 * np.array(PREPROCESSING.mean))
     for index in range(20):
         erased = (augmentation("none", erasing=1.0).crop(PHOTO, 0, index) == mean).all(axis=2)

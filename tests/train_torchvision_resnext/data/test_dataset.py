@@ -186,7 +186,7 @@ def test_images_in_folders_below_belong_to_the_class(tmp_path):
     assert load(root).counts() == [4, 4, 4]
 
 
-def test_accents_are_one_name_however_they_are_spelt(tmp_path):
+def test_accents_are_one_name_however_they_are_spelled(tmp_path):
     root = write_digits(tmp_path / "data", {"train": 4, "val": 2})
     (root / "train" / "1").rename(root / "train" / unicodedata.normalize("NFD", "café"))
     (root / "val" / "1").rename(root / "val" / unicodedata.normalize("NFC", "café"))

@@ -16,8 +16,8 @@ def _rotated(path):
 
 
 WRITERS = {
-    "colour.png": lambda path: Image.fromarray(GRADIENT).save(path),
-    "grey.png": lambda path: Image.fromarray(GRADIENT[..., 0]).save(path),
+    "color.png": lambda path: Image.fromarray(GRADIENT).save(path),
+    "gray.png": lambda path: Image.fromarray(GRADIENT[..., 0]).save(path),
     "palette.png": lambda path: Image.fromarray(GRADIENT).quantize(16).save(path),
     "alpha.png": lambda path: Image.fromarray(np.dstack([GRADIENT, GRADIENT[..., 0]])).save(path),
     "sixteen.png": lambda path: Image.fromarray(GRADIENT[..., 0].astype(np.uint16) * 257).save(path),
@@ -48,7 +48,7 @@ def test_what_is_no_image_is_refused(content):
         decode(content)
 
 
-@pytest.mark.parametrize("name", ["colour.png", "rotated.jpg"])
+@pytest.mark.parametrize("name", ["color.png", "rotated.jpg"])
 def test_a_file_that_breaks_off_is_told_from_a_whole_one(name, tmp_path):
     path = tmp_path / name
     WRITERS[name](path)

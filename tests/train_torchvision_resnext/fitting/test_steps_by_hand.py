@@ -178,7 +178,7 @@ def by_hand(folder, start, recipe, factors):
                 inputs = as_seen([pixels[row] for row in rows])
             else:
                 crops = np.stack([augmentation.crop(pixels[row], epoch, int(row)) for row in rows])
-                inputs = PREPROCESSING.normalise(torch.from_numpy(crops))
+                inputs = PREPROCESSING.normalize(torch.from_numpy(crops))
             probabilities = probabilities_of(targets[rows])
             if blend:
                 inputs, probabilities = blend(inputs, targets[rows], epoch, number)

@@ -59,7 +59,7 @@ OLD_WORKFLOW = {
             {"weights": "none", "cardinality": "256", "bottleneck_width": "256"},
             "cardinality = 256, bottleneck_width = 256: their product is the channels .* at most 4096",
         ),
-        ({"batch_size": "1"}, "batch normalisation needs at least 2 images"),
+        ({"batch_size": "1"}, "batch normalization needs at least 2 images"),
     ],
 )
 def test_refused_with_a_sentence_that_helps(values, problem):

@@ -34,7 +34,7 @@ def test_both_stems_and_resnets_are_exported(tmp_path, architecture):
     path = tmp_path / "model.onnx"
     assert 0 <= export_onnx(network, LABELS, PREPROCESSING, path, crops(4)) < 1e-4
     images = crops(3)
-    pixels = PREPROCESSING.normalise(torch.from_numpy(images)).numpy()
+    pixels = PREPROCESSING.normalize(torch.from_numpy(images)).numpy()
     (logits,) = onnxruntime.InferenceSession(str(path)).run(["logits"], {"pixels": pixels})
     np.testing.assert_allclose(logits, eager(network, images), atol=1e-4)
 
@@ -45,7 +45,7 @@ def crops(count, side=32):
 
 def eager(network, images):
     with torch.inference_mode():
-        return network.eval()(PREPROCESSING.normalise(torch.from_numpy(images))).numpy()
+        return network.eval()(PREPROCESSING.normalize(torch.from_numpy(images))).numpy()
 
 
 def test_answers_as_the_network_at_any_batch_size(tmp_path, network):
@@ -55,7 +55,7 @@ def test_answers_as_the_network_at_any_batch_size(tmp_path, network):
     session = onnxruntime.InferenceSession(str(path))
     for count in (1, 3, 9):
         images = crops(count, 32)
-        pixels = PREPROCESSING.normalise(torch.from_numpy(images)).numpy()
+        pixels = PREPROCESSING.normalize(torch.from_numpy(images)).numpy()
         (logits,) = session.run(["logits"], {"pixels": pixels})
         assert logits.shape == (count, 3)
         np.testing.assert_allclose(logits, eager(network, images), atol=1e-4)

@@ -72,13 +72,13 @@ def test_what_is_not_installed_is_told_before_anything_else_with_all_other_probl
         train(digits, settings(tmp_path / "runs", device="cuda:9"), Listener(epoch=rows.append))
     first, second = caught.value.problems
     assert "device = 'cuda:9'" in first
-    assert second.startswith("quantize = True: quantisation needs the packages nncf and openvino")
+    assert second.startswith("quantize = True: quantization needs the packages nncf and openvino")
     assert second.endswith("run pip install nncf openvino, or set quantize to False")
     assert not rows
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [".images.json"]
 
 
-def test_stop_while_quantising_leaves_the_finished_model_without_it(digits, tmp_path):
+def test_stop_while_quantizing_leaves_the_finished_model_without_it(digits, tmp_path):
     pytest.importorskip("nncf")
     progress = []
     listener = Listener(progress=progress.append, stop_requested=lambda: progress[-1] > TRAINED + 0.01)
@@ -88,22 +88,22 @@ def test_stop_while_quantising_leaves_the_finished_model_without_it(digits, tmp_
     assert not (result.model_folder / "openvino").exists()
     assert metrics_of(result)["int8"] is None
     assert "<h2>Accuracy in int8</h2>" not in report_of(result)
-    assert any(note.startswith("stopped while quantising") for note in result.notes)
+    assert any(note.startswith("stopped while quantizing") for note in result.notes)
     assert sorted(path.name for path in result.model_folder.parent.iterdir()) == ["epochs", "model", "run.json"]
     assert max(done for done in progress if done < 1) < TRAINED + 0.02
 
 
-def test_a_training_that_was_stopped_is_not_quantised(digits, tmp_path):
+def test_a_training_that_was_stopped_is_not_quantized(digits, tmp_path):
     pytest.importorskip("nncf")
     rows = []
     listener = Listener(epoch=rows.append, stop_requested=lambda: bool(rows))
     result = train(digits, settings(tmp_path), listener)
     assert result.stopped
     assert not (result.model_folder / "openvino").exists()
-    assert any(note.startswith("stopped, and therefore not quantised") for note in result.notes)
+    assert any(note.startswith("stopped, and therefore not quantized") for note in result.notes)
 
 
-def test_what_fails_while_quantising_does_not_cost_the_model(tmp_path):
+def test_what_fails_while_quantizing_does_not_cost_the_model(tmp_path):
     pytest.importorskip("nncf")
     root = write_digits(tmp_path / "data", {"train": 8, "val": 2})
 
@@ -113,5 +113,5 @@ def test_what_fails_while_quantising_does_not_cost_the_model(tmp_path):
     result = train(root, settings(tmp_path / "runs", epochs=1), Listener(epoch=remove))
     assert (result.model_folder / "model.safetensors").is_file()
     assert not list(result.model_folder.glob("*openvino*"))
-    (note,) = (note for note in result.notes if note.startswith("there is no int8 network, for quantising failed"))
+    (note,) = (note for note in result.notes if note.startswith("there is no int8 network, for quantizing failed"))
     assert "now cannot" in note

@@ -1,7 +1,7 @@
 """An image file → the pixels that the host would hand over for it.
 
 Ikomia decodes with OpenCV, keeping depth and alpha and applying EXIF orientation. Training reads its files here, so
-that grey, palette, 16-bit, CMYK and rotated pictures mean the same in training as they will in inference.
+that gray, palette, 16-bit, CMYK and rotated pictures mean the same in training as they will in inference.
 """
 
 import stat
@@ -53,7 +53,7 @@ def decode(content: bytes) -> NDArray[Any]:
         raise ImageError(f"the file cannot be decoded: {error}") from error
     if pixels is None:
         raise ImageError("the file cannot be decoded: it is no image, or it is damaged")
-    # OpenCV keeps colours as BGR and BGRA.
+    # OpenCV keeps colors as BGR and BGRA.
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
         pixels = pixels[..., [2, 1, 0]]
     return np.asarray(pixels)
@@ -67,7 +67,7 @@ def refuse_cut_short(path: str) -> None:
 
 
 def cut_short(content: bytes) -> bool:
-    """Whether a JPEG or PNG file ends before its picture does, which OpenCV passes over, filling the rest with grey."""
+    """Whether a JPEG or PNG file ends before its picture does, which OpenCV passes over, filling the rest with gray."""
     if content.startswith(b"\xff\xd8"):
         # Each of them may also stand in an embedded preview, but the picture's own come last.
         return content.rfind(b"\xff\xd9") <= content.rfind(b"\xff\xda")

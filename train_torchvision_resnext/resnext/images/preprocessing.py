@@ -1,7 +1,7 @@
 """From an RGB image to the square the network sees. Part of the model, not of the caller.
 
 The short side is resized to `resize_size` with an antialiased bilinear filter, the central `crop_size` square is cut
-out, pixels are scaled to [0, 1] and normalised: torchvision's classification preset, pixel for pixel.
+out, pixels are scaled to [0, 1] and normalized: torchvision's classification preset, pixel for pixel.
 
 Two kinds of images are computed differently, and come out a level off in some pixels. Of a long strip only the square
 is computed, so that 1 x 4000 costs no more than a photo. Of a large photo (`LARGE_PIXELS`, `LARGE_SCALE`) too, from
@@ -68,7 +68,7 @@ class Preprocessing:
         return replace(self, resize_size=round(self.resize_size * input_size / self.crop_size), crop_size=input_size)
 
     def crop(self, image: RGBImage, helper: Executor | None = None) -> NDArray[np.uint8]:
-        """Resize and centre-crop. The result does not depend on `helper`.
+        """Resize and center-crop. The result does not depend on `helper`.
 
         Args:
             image: RGB, uint8, H x W x 3, any size from 1 x 1, contiguous or not.
@@ -105,8 +105,8 @@ class Preprocessing:
         """Of a side, when the short one is `resize_size`; cut as torchvision cuts it."""
         return self.resize_size * length // short_side
 
-    def normalise(self, batch: "torch.Tensor") -> "torch.Tensor":
-        """N x H x W x 3 uint8, on any device → N x 3 x H x W float32, normalised."""
+    def normalize(self, batch: "torch.Tensor") -> "torch.Tensor":
+        """N x H x W x 3 uint8, on any device → N x 3 x H x W float32, normalized."""
         pixels = batch.permute(0, 3, 1, 2).float().div_(255)
         mean = pixels.new_tensor(self.mean).view(1, 3, 1, 1)
         std = pixels.new_tensor(self.std).view(1, 3, 1, 1)

@@ -129,7 +129,7 @@ AUTO = ValueRange()
 def to_rgb(image: NDArray[Any] | None, value_range: ValueRange = AUTO) -> RGBImage:
     """Convert an image to RGB uint8.
 
-    Accepts H x W, or H x W x C with C = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA); alpha is dropped, as
+    Accepts H x W, or H x W x C with C = 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGBA); alpha is dropped, as
     torchvision's and PIL's `convert("RGB")` do. Values are scaled linearly from `value_range` to 0..255 and rounded to
     the nearest. uint8 under `auto` passes as it is, without a copy; bool becomes black and white.
 

@@ -160,7 +160,7 @@ class Architecture:
         return f"{self.name} (layers {','.join(map(str, self.layers))}{stem})"
 
     def build(self, num_classes: int) -> "ResNet":
-        """The network, torchvision's own `ResNet`, randomly initialised, in training mode.
+        """The network, torchvision's own `ResNet`, randomly initialized, in training mode.
 
         Stages that `layers` does not have are left out, and the classifier is sized to what remains. The CIFAR stem
         is the paper's: one 3 x 3 convolution, no pooling.
@@ -188,7 +188,7 @@ class Architecture:
         return network
 
     def load(self, state: "Mapping[str, torch.Tensor]") -> "ResNet":
-        """The network with these weights, in evaluation mode, without ever initialising it at random.
+        """The network with these weights, in evaluation mode, without ever initializing it at random.
 
         The tensors are taken as they are, not copied. The number of classes is the state's own.
 

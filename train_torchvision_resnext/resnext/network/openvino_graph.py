@@ -1,7 +1,7 @@
 """A ResNeXt, straight in OpenVINO's operators: from uint8 crops to logits, without torch.
 
-Batch normalisation is folded into the convolutions while the weights are still numpy arrays, and the pixels are
-scaled and normalised in the graph, where it costs nothing.
+Batch normalization is folded into the convolutions while the weights are still numpy arrays, and the pixels are
+scaled and normalized in the graph, where it costs nothing.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ with without_telemetry():
     from openvino import opset13 as op
 
 EPSILON = 1e-5
-"""Added to a batch normalisation's variance; torchvision's default, which no state dict carries."""
+"""Added to a batch normalization's variance; torchvision's default, which no state dict carries."""
 
 INPUT = "crops"
 OUTPUT = "logits"
@@ -81,7 +81,7 @@ class _Layers:
         return op.relu(op.add(branch, features))
 
     def convolution(self, features: Any, name: str, norm: str, stride: int = 1, groups: int = 1) -> Any:
-        """A convolution with its batch normalisation folded in."""
+        """A convolution with its batch normalization folded in."""
         weight, bias = self._folded(name, norm)
         side = weight.shape[-1]
         padding = [side // 2] * 2

@@ -13,7 +13,7 @@ from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from infer_torchvision_resnext.resnext.images.triangle_filter import Stretch, weights
 
 
-def grey(rows):
+def gray(rows):
     """H x W levels as RGB, of which green is a level more and blue is two."""
     levels = np.array(rows, np.uint8)[:, :, None]
     return levels + np.arange(3, dtype=np.uint8)
@@ -71,7 +71,7 @@ ENLARGED = [
     ],
 )
 def test_crops_of_a_few_pixels(preprocessing, image, expected):
-    assert levels_of(Preprocessing(*preprocessing).crop(grey(image))) == expected
+    assert levels_of(Preprocessing(*preprocessing).crop(gray(image))) == expected
 
 
 @pytest.mark.parametrize(
@@ -109,13 +109,13 @@ def test_a_normalized_pixel_and_where_it_goes():
     pixels = torch.zeros(2, 3, 4, 3, dtype=torch.uint8)
     pixels[1, 2, 3] = torch.tensor([0, 128, 255], dtype=torch.uint8)
     before = pixels.clone()
-    normalized = Preprocessing().normalise(pixels)
+    normalized = Preprocessing().normalize(pixels)
     assert (normalized.shape, normalized.dtype) == ((2, 3, 3, 4), torch.float32)
     # (0 - 0.485) / 0.229, (128 / 255 - 0.456) / 0.224, (1 - 0.406) / 0.225
     assert normalized[1, :, 2, 3].tolist() == pytest.approx([-2.1179039, 0.2051821, 2.64], abs=1e-6)
     assert normalized[0, :, 0, 0].tolist() == pytest.approx([-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225])
     assert torch.equal(pixels, before)
-    own = Preprocessing(mean=(0, 0.5, 1), std=(0.5, 1, 2)).normalise(pixels)
+    own = Preprocessing(mean=(0, 0.5, 1), std=(0.5, 1, 2)).normalize(pixels)
     assert own[1, :, 2, 3].tolist() == pytest.approx([0, 128 / 255 - 0.5, 0], abs=1e-6)
     assert own[0, :, 0, 0].tolist() == pytest.approx([0, -0.5, -0.5])
 
@@ -132,7 +132,7 @@ PUBLISHED = [
 def test_published_weights_get_the_tensor_of_their_own_transforms(published, size):
     image, transforms = noise(*size), published.transforms()
     preprocessing = Preprocessing(transforms.resize_size[0], transforms.crop_size[0])
-    found = preprocessing.normalise(torch.from_numpy(preprocessing.crop(image).copy())[None])[0]
+    found = preprocessing.normalize(torch.from_numpy(preprocessing.crop(image).copy())[None])[0]
     assert torch.equal(found, transforms(Image.fromarray(image)))
 
 

@@ -14,7 +14,7 @@ from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 
 
 def tensor(preprocessing, image):
-    return preprocessing.normalise(torch.from_numpy(preprocessing.crop(image)[None].copy()))[0]
+    return preprocessing.normalize(torch.from_numpy(preprocessing.crop(image)[None].copy()))[0]
 
 
 @pytest.mark.parametrize(("resize_size", "crop_size"), [(256, 224), (232, 224), (128, 112), (36, 32), (224, 224)])

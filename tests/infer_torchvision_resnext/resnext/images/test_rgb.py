@@ -26,15 +26,15 @@ def test_a_pixel_means_the_same_in_any_type(pixel, dtype, rgb):
     assert converted.tolist() == [[rgb] * 3] * 2
 
 
-def test_a_grey_image_without_a_channel_axis():
+def test_a_gray_image_without_a_channel_axis():
     assert to_rgb(np.full((4, 5), 9, np.uint8)).tolist() == np.full((4, 5, 3), 9).tolist()
 
 
-def test_rgb_is_not_copied_nor_grey():
+def test_rgb_is_not_copied_nor_gray():
     rgb = np.zeros((4, 5, 3), np.uint8)
     assert np.shares_memory(to_rgb(rgb), rgb)
-    grey = np.zeros((4, 5), np.uint8)
-    assert np.shares_memory(to_rgb(grey), grey)
+    gray = np.zeros((4, 5), np.uint8)
+    assert np.shares_memory(to_rgb(gray), gray)
 
 
 def test_a_strided_view_reads_its_own_pixels():

@@ -102,7 +102,7 @@ def test_the_cifar_form_is_the_papers():
         "layer2": (512, 16, 16),
         "layer3": (1024, 8, 8),
     }
-    # He's initialisation: of 64 outputs, each seen by 9 pixels.
+    # He's initialization: of 64 outputs, each seen by 9 pixels.
     assert float(network.conv1.weight.detach().std()) == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.1)
 
 

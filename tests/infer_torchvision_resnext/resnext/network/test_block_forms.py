@@ -8,7 +8,7 @@ from tests.infer_torchvision_resnext.resnext.block_forms import EarlyConcatenati
 
 
 def grouped_block(cardinality, width, stage=1, dtype=torch.float32):
-    """Figure 3 (c): a block of our network, its normalisations given weights that matter, and features for it."""
+    """Figure 3 (c): a block of our network, its normalizations given weights that matter, and features for it."""
     torch.manual_seed(cardinality)
     network = Architecture((1,) * stage, cardinality, width).build(2).to(dtype)
     block = getattr(network, f"layer{stage}")[0]
@@ -80,7 +80,7 @@ def test_a_naive_reading_has_many_times_the_parameters():
     block = Architecture((2,), 32, 4).build(2).layer1[1]
     separate = SeparatePaths(block)
     assert convolutions(block) == convolutions(separate) == 32 * (256 * 4 + 9 * 4 * 4 + 4 * 256) == 70_144
-    # The same numbers in another order, those of batch normalisation too.
+    # The same numbers in another order, those of batch normalization too.
     assert count(block) == count(separate)
     resnet = Architecture((2,), 1, 64).build(2).layer1[1]
     assert convolutions(resnet) == 256 * 64 + 9 * 64 * 64 + 64 * 256 == 69_632

@@ -15,7 +15,7 @@ from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.resnext.images.rgb import to_rgb
 from infer_torchvision_resnext.resnext.machine.devices import X86, DeviceError
-from infer_torchvision_resnext.resnext.network.quantization import QuantisationError, quantise
+from infer_torchvision_resnext.resnext.network.quantization import QuantizationError, quantize
 from infer_torchvision_resnext.weights import load_model
 
 DIGITS = Path(__file__).parents[4] / "examples" / "models" / "digits"
@@ -35,10 +35,10 @@ def crops(folder):
     return calibration[:, None], [np.stack([crop(to_rgb(image)) for image in held_out.images])], held_out.digits
 
 
-def test_a_quantised_digits_model_runs_in_int8_and_keeps_its_accuracy(folder, crops):
+def test_a_quantized_digits_model_runs_in_int8_and_keeps_its_accuracy(folder, crops):
     pytest.importorskip("nncf")
     calibration, validation, digits = crops
-    report = quantise(folder, calibration, validation, digits.tolist(), max_drop=0.03)
+    report = quantize(folder, calibration, validation, digits.tolist(), max_drop=0.03)
     assert (report.kept, report.images) == (True, 360)
     assert report.fp32_accuracy == pytest.approx(359 / 360)
     assert report.fp32_accuracy - 0.03 <= report.int8_accuracy <= 1
@@ -63,24 +63,24 @@ def test_a_drop_beyond_the_bound_leaves_the_folder_as_it_was(folder, crops):
     pytest.importorskip("nncf")
     calibration, validation, digits = crops
     before = sorted(folder.iterdir())
-    report = quantise(folder, calibration, validation, digits.tolist(), max_drop=-1)
+    report = quantize(folder, calibration, validation, digits.tolist(), max_drop=-1)
     assert not report.kept
     assert "not kept, the drop allowed is -100.00%" in str(report)
     assert sorted(folder.iterdir()) == before
 
 
 def test_without_images_there_is_nothing_to_calibrate_on(folder):
-    with pytest.raises(QuantisationError, match="0 batches to calibrate on"):
-        quantise(folder, [], [])
+    with pytest.raises(QuantizationError, match="0 batches to calibrate on"):
+        quantize(folder, [], [])
 
 
 def test_what_is_not_installed_is_named_with_the_remedy(folder, crops, monkeypatch):
     monkeypatch.setitem(sys.modules, "nncf", None)
-    with pytest.raises(QuantisationError, match=r"needs the packages nncf and openvino .*: run pip install nncf "):
-        quantise(folder, *crops[:2])
+    with pytest.raises(QuantizationError, match=r"needs the packages nncf and openvino .*: run pip install nncf "):
+        quantize(folder, *crops[:2])
 
 
-def test_an_error_while_quantising_leaves_the_folder_as_it_was(folder, crops):
+def test_an_error_while_quantizing_leaves_the_folder_as_it_was(folder, crops):
     pytest.importorskip("nncf")
 
     class Failing(list):
@@ -90,21 +90,21 @@ def test_an_error_while_quantising_leaves_the_folder_as_it_was(folder, crops):
 
     before = sorted(folder.iterdir())
     with pytest.raises(LookupError, match="the third was the last"):
-        quantise(folder, Failing(crops[0]), crops[1])
+        quantize(folder, Failing(crops[0]), crops[1])
     assert sorted(folder.iterdir()) == before
 
 
 def test_answers_in_fp32_that_are_known_are_not_computed_again(folder, crops):
     pytest.importorskip("nncf")
     calibration, validation, digits = crops
-    assert quantise(folder, calibration, validation, digits.tolist(), 1, exact=digits).fp32_accuracy == 1
+    assert quantize(folder, calibration, validation, digits.tolist(), 1, exact=digits).fp32_accuracy == 1
 
 
 @pytest.fixture
 def quantized(folder, crops):
     pytest.importorskip("nncf")
     calibration, validation, digits = crops
-    assert quantise(folder, calibration, validation, digits.tolist(), max_drop=0.05).kept
+    assert quantize(folder, calibration, validation, digits.tolist(), max_drop=0.05).kept
     return folder
 
 
