@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from train_torchvision_resnext.data.folders import find_folders
-from train_torchvision_resnext.parameters.task import Parameters, read_host_map
+from train_torchvision_resnext.parameters import Parameters, read_host_map
 from train_torchvision_resnext.resnext.network.architecture import Architecture
 
 FIXED = {"weights": "none", "export_pth": "False", "resume": "auto"}

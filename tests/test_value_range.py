@@ -7,7 +7,7 @@ from PIL import Image
 
 from infer_torchvision_resnext.resnext.images.rgb import ImageError, ValueRange, dim_note, to_rgb
 from tests.image_folders import TINY, write_digits
-from train_torchvision_resnext.parameters.task import read_host_map
+from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.resnext.folder.model_folder import read_config
 from train_torchvision_resnext.training import train
 

@@ -14,7 +14,7 @@ from .data.folders import DatasetError, find_folders
 from .data.loading import worker_count
 from .fitting.epochs import Listener
 from .fitting.initial_weights import Start, StartError, start_network
-from .parameters.task import Parameters
+from .parameters import Parameters
 from .resnext.images.rgb import ValueRange
 from .resnext.machine.devices import DeviceError, resolve_device, resolve_precision
 from .resnext.network.quantization import QuantizationError, require_packages

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from .parameters.task import Parameters
+from .parameters import Parameters
 from .resnext.folder.weight_files import errors_of_the_disk
 
 if TYPE_CHECKING:

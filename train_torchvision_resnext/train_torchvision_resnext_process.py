@@ -10,7 +10,7 @@ from ikomia.core import config
 from ikomia.dataprocess.io import DataDictIO
 
 from train_torchvision_resnext import __version__
-from train_torchvision_resnext.parameters.task import Parameters, read_host_map
+from train_torchvision_resnext.parameters import Parameters, read_host_map
 from train_torchvision_resnext.stopping import Signals
 from train_torchvision_resnext.tracking.epoch_line import epoch_line
 

@@ -26,7 +26,7 @@ from PyQt6.QtWidgets import (
 )
 
 import train_torchvision_resnext.train_torchvision_resnext_process as task
-from train_torchvision_resnext.parameters.task import Parameters, read_host_map
+from train_torchvision_resnext.parameters import Parameters, read_host_map
 from train_torchvision_resnext.resnext.host.form import Form
 from train_torchvision_resnext.resnext.machine.gpu_driver import gpu_is_there
 

@@ -23,7 +23,7 @@ from .fitting.features import Runner
 from .fitting.lightning_module import ClassificationModule, NotFiniteError
 from .fitting.memory import kept_memory
 from .fitting.subject import Subject, images_of, make_subject, validation_images
-from .parameters.task import Parameters
+from .parameters import Parameters
 from .planning import TRAINED, Plan, TrainingError, make_plan
 from .resnext.machine.devices import full_fp32, is_out_of_memory
 from .resnext.machine.threads import fixed_threads

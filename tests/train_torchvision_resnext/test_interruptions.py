@@ -15,7 +15,7 @@ from benchmarks.interruptions import ENDLESS, FULL_DISK, SIGNALS, end
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext import training
 from train_torchvision_resnext.fitting.epochs import Listener
-from train_torchvision_resnext.parameters.task import read_host_map
+from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.planning import TrainingError
 from train_torchvision_resnext.results import outcome
 from train_torchvision_resnext.run_folder import RunFolder, RunFolderError
@@ -115,7 +115,7 @@ def test_a_full_temporary_folder_does_not_matter(digits, tmp_path):
 import sys, tempfile
 from pathlib import Path
 import ikomia
-from train_torchvision_resnext.parameters.task import read_host_map
+from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.training import train
 folder, *settings = sys.argv[1:]
 Path(tempfile.gettempdir(), "full").write_bytes(bytes(2**16 - 4096))

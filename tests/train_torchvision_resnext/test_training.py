@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.fitting.epochs import Listener
-from train_torchvision_resnext.parameters.task import read_host_map
+from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.planning import TrainingError
 from train_torchvision_resnext.resnext.folder.golden import read_golden
 from train_torchvision_resnext.resnext.folder.model_folder import read_config, timm_opens
@@ -216,7 +216,7 @@ import os, signal, sys
 from pathlib import Path
 import ikomia
 from train_torchvision_resnext.fitting.epochs import Listener
-from train_torchvision_resnext.parameters.task import read_host_map
+from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.training import train
 
 def progress(done):
@@ -454,7 +454,7 @@ import resource, signal, sys
 from pathlib import Path
 import ikomia
 from train_torchvision_resnext.fitting.epochs import Listener
-from train_torchvision_resnext.parameters.task import read_host_map
+from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.planning import TrainingError
 from train_torchvision_resnext.training import train
 

@@ -19,7 +19,7 @@ from ..resnext.images.preprocessing import Preprocessing
 from ..resnext.images.rgb import RGBImage
 
 if TYPE_CHECKING:
-    from ..parameters.task import Parameters
+    from ..parameters import Parameters
 
 SCALE = (0.5, 1.0)
 """Share of the image's area that a random crop shows."""

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torchvision.models import ResNet, get_model_weights  # type: ignore[attr-defined]
 
+from ..parameters import Parameters
 from ..parameters.network import NO_WEIGHTS
-from ..parameters.task import Parameters
 from ..resnext.folder.model_folder import WEIGHTS, ModelFolderError, model_folder_of, read_config
 from ..resnext.folder.weight_files import WeightFileError, cached_file, published_for, read_state
 from ..resnext.host.shown_text import shown

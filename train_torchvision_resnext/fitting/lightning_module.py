@@ -15,7 +15,7 @@ from typing_extensions import Self
 
 from ..data.augmentation import Blend
 from ..data.loading import Batch
-from ..parameters.task import Parameters
+from ..parameters import Parameters
 from .recipe import Schedule, averaged, class_weights, make_optimizer
 
 

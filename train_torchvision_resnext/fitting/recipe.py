@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from ..parameters.task import Parameters
+from ..parameters import Parameters
 
 
 class Schedule:

@@ -1,1 +1,5 @@
 """What can be set."""
+
+from .task import Parameters, read_host_map
+
+__all__ = ["Parameters", "read_host_map"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ..parameters.task import Parameters
+from ..parameters import Parameters
 
 
 def epoch_line(row: Mapping[str, float], parameters: Parameters) -> str:

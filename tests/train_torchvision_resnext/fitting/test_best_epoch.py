@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from train_torchvision_resnext.parameters.task import Parameters
+from train_torchvision_resnext.parameters import Parameters
 from train_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from train_torchvision_resnext.resnext.network.architecture import Architecture

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from train_torchvision_resnext.fitting.recipe import Schedule, averaged, class_weights, make_optimizer
-from train_torchvision_resnext.parameters.task import Parameters
+from train_torchvision_resnext.parameters import Parameters
 
 
 def constant(**values):

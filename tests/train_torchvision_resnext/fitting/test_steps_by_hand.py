@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torchvision.transforms._presets import ImageClassification
 
 from train_torchvision_resnext.data.augmentation import Augmentation, Blend
-from train_torchvision_resnext.parameters.task import Parameters
+from train_torchvision_resnext.parameters import Parameters
 from train_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from train_torchvision_resnext.resnext.network.architecture import Architecture

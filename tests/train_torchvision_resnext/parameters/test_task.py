@@ -1,6 +1,6 @@
 import pytest
 
-from train_torchvision_resnext.parameters.task import Parameters, read_host_map
+from train_torchvision_resnext.parameters import Parameters, read_host_map
 from train_torchvision_resnext.resnext.host.form import Form
 from train_torchvision_resnext.resnext.host.schema import ParameterError
 from train_torchvision_resnext.resnext.network.architecture import Architecture

@@ -10,7 +10,7 @@ import pytest
 from sklearn import metrics
 
 from tests.image_folders import TINY, write_digits
-from train_torchvision_resnext.parameters.task import read_host_map
+from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.results.evaluation import evaluate
 from train_torchvision_resnext.results.outcome import FORMULA, _cell
 from train_torchvision_resnext.training import train

@@ -5,7 +5,7 @@ import pytest
 
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.fitting.epochs import Listener
-from train_torchvision_resnext.parameters.task import read_host_map
+from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.planning import TRAINED, TrainingError
 from train_torchvision_resnext.training import train
 

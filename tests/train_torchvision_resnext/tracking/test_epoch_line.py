@@ -1,6 +1,6 @@
 import pytest
 
-from train_torchvision_resnext.parameters.task import Parameters
+from train_torchvision_resnext.parameters import Parameters
 from train_torchvision_resnext.tracking.epoch_line import duration, epoch_line
 
 ROW = {"epoch": 3.0, "train_loss": 0.41234, "val_loss": 1.5, "val_top1": 0.9125, "seconds": 70.0}

@@ -124,7 +124,7 @@ def test_a_path_without_effect_need_not_exist():
 @pytest.mark.parametrize("plugin", ["infer_torchvision_resnext", "train_torchvision_resnext"])
 def test_the_forms_of_both_plugins_hold_every_parameter_once(plugin):
     parameters = importlib.import_module(f"{plugin}.parameters")
-    form = importlib.import_module(f"{plugin}.resnext.form").Form(parameters.Parameters, parameters.read_host_map)
+    form = importlib.import_module(f"{plugin}.resnext.host.form").Form(parameters.Parameters, parameters.read_host_map)
     shown = [one.key for one in form.first] + [one.key for fields in form.advanced.values() for one in fields]
     assert sorted(shown) == sorted(parameters.Parameters.keys())
     assert len(form.first) == 5
@@ -144,7 +144,9 @@ def test_the_forms_of_both_plugins_hold_every_parameter_once(plugin):
 )
 def test_fp16_is_ruled_out_where_the_network_would_run_on_a_cpu(plugin, device, gpu, reason):
     parameters = importlib.import_module(f"{plugin}.parameters")
-    form = importlib.import_module(f"{plugin}.resnext.form").Form(parameters.Parameters, parameters.read_host_map, gpu)
+    form = importlib.import_module(f"{plugin}.resnext.host.form").Form(
+        parameters.Parameters, parameters.read_host_map, gpu
+    )
     ruled_out = form.ruled_out("precision", {**form.defaults(), "weights": "own", "device": device})
     assert {"fp16": ruled_out["fp16"]} == reason if reason else "fp16" not in ruled_out
 
