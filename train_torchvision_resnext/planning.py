@@ -12,11 +12,11 @@ from .data.audit import Cache, audit
 from .data.dataset import Dataset, assemble, images_of
 from .data.folders import DatasetError, find_folders
 from .data.loading import worker_count
-from .fitting.epochs import Listener
 from .fitting.initial_weights import Start, StartError, start_network
 from .parameters import Parameters
+from .progress import Listener
 from .resnext.images.rgb import ValueRange
-from .resnext.machine.devices import DeviceError, resolve_device, resolve_precision
+from .resnext.machine.devices import DeviceError, quick_formats, resolve_device, resolve_precision
 from .resnext.network.quantization import QuantizationError, require_packages
 from .run_folder import RunFolderError, room_for, writable
 
@@ -92,6 +92,8 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener) -> Plan:
     if problems or dataset is None or start is None:
         raise TrainingError(problems)
     notes = [*dataset.notes, *start.notes, f"on {_named(device)} in {precision}"]
+    if precision == "bf16" and precision not in quick_formats(device):
+        notes.append(f"precision = 'bf16' is emulated by {_named(device)}, slower than fp32: set precision to auto")
     workers = worker_count(parameters.num_workers, device, os.cpu_count() or 1)
     return Plan(parameters, dataset, start, device, precision, workers, output_folder, notes)
 

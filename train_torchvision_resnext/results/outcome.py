@@ -16,8 +16,8 @@ from torchvision.models import ResNet
 
 from ..data.dataset import Sample
 from ..data.picks import crops_of, pick
-from ..fitting.epochs import Listener, Row
 from ..planning import Plan
+from ..progress import Listener, Row
 from ..resnext.folder.golden import GOLDEN, write_golden
 from ..resnext.folder.model_folder import ModelConfig, write_model_folder
 from ..resnext.folder.weight_files import errors_of_the_disk
