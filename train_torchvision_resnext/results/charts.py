@@ -134,7 +134,7 @@ def confusion_matrix(evaluation: Evaluation) -> "Figure":
         style_axes(axes)
         set_heading(figure, "What is confused with what")
         return figure
-    figure = new_figure(11.6, 6.2)
+    figure = new_figure(11.6, 6.8)
     whole, zoom = figure.subplots(1, 2)
     _paint(whole, table, table.sum(axis=1))
     style_axes(whole, f"All {count} classes, by index")

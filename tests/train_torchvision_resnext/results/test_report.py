@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tools.package import files_of
 from train_torchvision_resnext.data.dataset import Sample
 from train_torchvision_resnext.results.answers import Answers
 from train_torchvision_resnext.results.charts import class_bars, confusion_matrix, learning_curves, short
 from train_torchvision_resnext.results.evaluation import evaluate
 from train_torchvision_resnext.results.mistakes import grid, ranked
-from train_torchvision_resnext.results.report import Section, write_report
+from train_torchvision_resnext.results.report import TEMPLATE, Section, write_report
 
 PICTURES = ["learning_curves.png", "confusion_matrix.png", "per_class.png", "worst_mistakes.png"]
 HISTORY = [
@@ -127,6 +128,12 @@ def test_every_text_is_escaped_and_kept(tmp_path):
     assert not {"script", "i", "u", "b"} & set(page.tags)
     assert page.tags.count("h1") == 1
     assert {evil, "甲虫", "<img src=x>/a&b <b>.png", "<h1>Data", "<i>0.1</i>", "a < b & c = d"} <= set(page.texts)
+
+
+def test_templates_are_published_with_the_plugin():
+    plugin = "train_torchvision_resnext"
+    templates = {path.name for path in TEMPLATE.parent.glob("*.jinja")}
+    assert {f"{plugin}/results/{name}" for name in templates | {TEMPLATE.name}} <= set(files_of(plugin))
 
 
 def test_no_mistakes(tmp_path, images):
