@@ -45,7 +45,7 @@ class Plan:
     Attributes:
         precision: fp32, bf16 or fp16.
         workers: processes that load images.
-        notes: what the user should know; grows while training goes on.
+        notes: what the user should know.
     """
 
     parameters: Parameters
@@ -55,7 +55,7 @@ class Plan:
     precision: str
     workers: int
     output_folder: Path
-    notes: list[str]
+    notes: tuple[str, ...]
 
 
 def make_plan(folder: Path, parameters: Parameters, listener: Listener) -> Plan:
@@ -95,7 +95,7 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener) -> Plan:
     if precision == "bf16" and precision not in quick_formats(device):
         notes.append(f"precision = 'bf16' is emulated by {_named(device)}, slower than fp32: set precision to auto")
     workers = worker_count(parameters.num_workers, device, os.cpu_count() or 1)
-    return Plan(parameters, dataset, start, device, precision, workers, output_folder, notes)
+    return Plan(parameters, dataset, start, device, precision, workers, output_folder, tuple(notes))
 
 
 def _named(device: torch.device) -> str:

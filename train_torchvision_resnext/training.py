@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,9 @@ from .planning import Plan, TrainingError, make_plan
 from .progress import Listener, Row, StopRequestedError
 from .resnext.machine.devices import full_fp32
 from .resnext.machine.threads import fixed_threads
-from .results.evaluation import Evaluation, evaluate
-from .results.outcome import REPORT, Findings, targets_of, write_outcome
+from .results.answers import Answers
+from .results.evaluation import Evaluation
+from .results.outcome import REPORT, write_outcome
 from .run_folder import RunFolder, RunFolderError, open_run
 
 LARGEST_LOSS, LARGEST_LEARNED_LOSS = 10_000.0, 104.0
@@ -69,16 +70,17 @@ def train(folder: Path, parameters: Parameters, listener: Listener | None = None
     listener = listener or Listener()
     try:
         plan = make_plan(folder, parameters, listener)
-        run = open_run(plan.output_folder, parameters, plan.dataset.fingerprint, plan.dataset.labels, plan.notes)
+        run, opened = open_run(plan.output_folder, parameters, plan.dataset.fingerprint, plan.dataset.labels)
+        plan = replace(plan, notes=(*plan.notes, *opened))
         try:
             with run.locked(), kept_memory(plan.device), fixed_threads():
                 run.remove_drafts()
                 listener.begins(run.path, plan.start.architecture.name)
-                told = _tell(plan.notes, 0, listener)
+                _tell(plan.notes, listener)
                 result = _train_in(run, plan, listener)
             if not result.stopped:
                 run.clear()
-            _tell(result.notes, told, listener)
+            _tell(result.notes[len(plan.notes) :], listener)
             if result.model_folder:
                 listener.say(f"the model is in {result.model_folder}, its report in {result.model_folder / REPORT}")
             return result
@@ -93,32 +95,30 @@ def train(folder: Path, parameters: Parameters, listener: Listener | None = None
 
 
 def _train_in(run: RunFolder, plan: Plan, listener: Listener) -> Result:
-    with process_settings(plan.device, plan.precision, plan.parameters.deterministic):
+    parameters, dataset = plan.parameters, plan.dataset
+    with process_settings(plan.device, plan.precision, parameters.deterministic):
         fitted = fit(plan, run, listener)
-    failure = fitted.failure or _divergence(fitted, plan.parameters)
-    if fitted.best_epoch == 0:
+    failure = fitted.failure or _divergence(fitted, parameters)
+    epochs, best = len(fitted.history), fitted.best_epoch
+    if best == 0:
         if failure:
             raise TrainingError([f"{failure}. No epoch was completed, so that there is no model to keep"])
-        return _nothing([*plan.notes, "stopped before the first epoch was over: there is no model to keep"])
+        return _nothing(*plan.notes, "stopped before the first epoch was over: there is no model to keep")
     if fitted.stopped:
-        plan.notes.append(
-            f"stopped by the user in epoch {len(fitted.history) + 1} of {plan.parameters.epochs}; resume = auto goes on"
-        )
-    evaluation, test = _write_best(run, plan, fitted, listener, in_a_hurry=fitted.stopped or bool(failure))
+        stop = f"stopped by the user in epoch {epochs + 1} of {parameters.epochs}; resume = auto goes on"
+        plan = replace(plan, notes=(*plan.notes, stop))
+    result = _write_best(run, plan, fitted, listener, hurried=fitted.stopped or bool(failure))
     if failure:
-        raise TrainingError([f"{failure}. The model of epoch {fitted.best_epoch} is kept in {run.model}"])
+        raise TrainingError([f"{failure}. The model of epoch {best} is kept in {run.model}"])
     if not fitted.stopped:
-        run.describe(plan.parameters, plan.dataset.fingerprint, plan.dataset.labels, finished=True)
+        run.describe(parameters, dataset.fingerprint, dataset.labels, finished=True)
     listener.progress(1.0)
-    notes = (*plan.notes, *evaluation.notes)
-    return Result(run.model, evaluation, fitted.history, fitted.best_epoch, notes, fitted.stopped, test)
+    return result
 
 
-def _tell(notes: Sequence[str], already: int, listener: Listener) -> int:
-    """Say the notes that were not said yet; returns how many there are."""
-    for note in notes[already:]:
+def _tell(notes: Sequence[str], listener: Listener) -> None:
+    for note in notes:
         listener.say(note)
-    return len(notes)
 
 
 def _divergence(fitted: Fitted, parameters: Parameters) -> str:
@@ -136,57 +136,68 @@ def _divergence(fitted: Fitted, parameters: Parameters) -> str:
 
 def stopped_at_once() -> Result:
     """What comes of a training that was stopped before it began."""
-    return _nothing(["stopped before training began"])
+    return _nothing("stopped before training began")
 
 
-def _nothing(notes: list[str]) -> Result:
-    return Result(None, None, (), 0, tuple(notes), stopped=True)
+def _nothing(*notes: str) -> Result:
+    return Result(None, None, (), 0, notes, stopped=True)
 
 
-def _write_best(
-    run: RunFolder, plan: Plan, fitted: Fitted, listener: Listener, in_a_hurry: bool
-) -> tuple[Evaluation, Evaluation | None]:
+def _write_best(run: RunFolder, plan: Plan, fitted: Fitted, listener: Listener, hurried: bool) -> Result:
     """Evaluate the best network as inference will run it, and write the model folder.
 
     Args:
-        in_a_hurry: take the answers of its own epoch, though they may come from a lower precision, judge no test
-            images and quantize nothing.
-
-    Returns:
-        What it was worth on the validation and on the test images.
+        hurried: take the answers of its own epoch, though they may come from a lower precision, judge no test images
+            and quantize nothing.
     """
     state, logits = load_best(run.best)
     if plan.parameters.caches_features:
         # The classifier alone was trained; the rest is what training started from.
         state = {**plan.start.network.state_dict(), **{f"fc.{key}": tensor for key, tensor in state.items()}}
     network = plan.start.architecture.load({key: tensor.cpu() for key, tensor in state.items()})
-    if in_a_hurry:
-        if plan.precision != "fp32":
-            plan.notes.append(f"the figures are those of {plan.precision}, in which it was trained")
-    elif plan.precision != "fp32" or plan.device.type != "cpu" or plan.parameters.caches_features:
-        try:
-            logits = _exact_logits(network, plan, plan.dataset.val, "Final evaluation")
-        except ReadError as error:
-            plan.notes.append(f"the figures are those of {plan.precision}, in which it was trained: {error}")
-    evaluation = evaluate(logits, targets_of(plan.dataset.val), plan.dataset.labels)
-    test = None if in_a_hurry else _test_logits(network, plan)
-    if in_a_hurry and plan.dataset.test:
-        plan.notes.append("the images of test/ were not judged: training did not come to its end")
-    plan.notes.append(f"the model is that of epoch {fitted.best_epoch} of {len(fitted.history)}")
-    judged = None if test is None else evaluate(test, targets_of(plan.dataset.test), plan.dataset.labels)
-    findings = Findings(evaluation, logits, tuple(fitted.history), test, judged)
-    write_outcome(run.model, plan, network.cpu(), findings, None if in_a_hurry else listener)
-    return evaluation, findings.test
+    validation, told = _validation_answers(network, logits, plan, hurried)
+    test, told_of_test = _test_answers(network, plan, hurried)
+    best = f"the model is that of epoch {fitted.best_epoch} of {len(fitted.history)}"
+    plan = replace(plan, notes=(*plan.notes, *told, *told_of_test, best))
+    outcome = write_outcome(run.model, plan, network.cpu(), fitted.history, validation, test, listener, hurried)
+    return Result(
+        run.model,
+        validation.evaluation,
+        fitted.history,
+        fitted.best_epoch,
+        (*plan.notes, *outcome.notes, *validation.evaluation.notes),
+        fitted.stopped,
+        test.evaluation if test else None,
+    )
 
 
-def _test_logits(network: nn.Module, plan: Plan) -> NDArray[np.float32] | None:
-    if not plan.dataset.test:
-        return None
+def _validation_answers(
+    network: nn.Module, trained: NDArray[np.float32], plan: Plan, hurried: bool
+) -> tuple[Answers, list[str]]:
+    """The answers to the validation images in fp32, or else those of training; and what is to be said of them."""
+    samples, labels = plan.dataset.val, plan.dataset.labels
+    lower = f"the figures are those of {plan.precision}, in which it was trained"
+    if hurried:
+        return Answers.judge(samples, trained, labels), [lower] if plan.precision != "fp32" else []
+    if plan.precision == "fp32" and plan.device.type == "cpu" and not plan.parameters.caches_features:
+        return Answers.judge(samples, trained, labels), []
     try:
-        return _exact_logits(network, plan, plan.dataset.test, "Test")
+        return Answers.judge(samples, _exact_logits(network, plan, samples, "Final evaluation"), labels), []
     except ReadError as error:
-        plan.notes.append(f"the images of test/ were not judged: {error}")
-        return None
+        return Answers.judge(samples, trained, labels), [f"{lower}: {error}"]
+
+
+def _test_answers(network: nn.Module, plan: Plan, hurried: bool) -> tuple[Answers | None, list[str]]:
+    """The answers to the images of `test/`, or why there are none; neither where the dataset has no such images."""
+    samples = plan.dataset.test
+    if not samples:
+        return None, []
+    if hurried:
+        return None, ["the images of test/ were not judged: training did not come to its end"]
+    try:
+        return Answers.judge(samples, _exact_logits(network, plan, samples, "Test"), plan.dataset.labels), []
+    except ReadError as error:
+        return None, [f"the images of test/ were not judged: {error}"]
 
 
 def _exact_logits(network: nn.Module, plan: Plan, samples: Sequence[Sample], task: str) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from ..parameters import Parameters
 from ..planning import TRAINED, Plan
 from ..progress import Listener, Row, StopRequestedError
 from ..resnext.machine.devices import is_out_of_memory
-from ..results.best_epoch import better
+from ..results.best_epoch import best, better
 from ..results.evaluation import evaluate
 from ..run_folder import RunFolder
 from .checkpoint import Learner, read_state, save_best, save_state
@@ -55,11 +55,7 @@ class Fitted:
 
 def best_epoch(history: Sequence[Row]) -> int:
     """The number of the best epoch, counted from 1; 0 without any."""
-    best = 0
-    for number, row in enumerate(history, start=1):
-        if better(row, history[best - 1] if best else None):
-            best = number
-    return best
+    return int(best(history)["epoch"]) if history else 0
 
 
 def fit(plan: Plan, run: RunFolder, listener: Listener) -> Fitted:
@@ -117,7 +113,7 @@ def _epoch(loop: "Loop", epoch: int, run: RunFolder, history: Sequence[Row], bar
     }
     bar.set_postfix({key: row[key] for key in ("epoch", "val_loss", "val_top1")}, refresh=False)
     run.note_epoch(epoch + 1, {**row, "validation": evaluation.to_dict()})
-    if best_epoch([*history, row]) == epoch + 1:
+    if better(row, best(history) if history else None):
         save_best(run.best, loop.learner.answering, logits)
     # After the best network, so that the state never tells of one that is not there.
     save_state(run.last, loop.learner, [*history, row])

@@ -78,12 +78,12 @@ def test_the_mean_loss_is_that_of_the_images():
     assert loop.train(0, lambda: None) == pytest.approx(0.6931472, abs=1e-6)
 
 
-def row(top1, loss):
-    return {"val_top1": top1, "val_loss": loss}
+def row(epoch, top1, loss):
+    return {"epoch": epoch, "val_top1": top1, "val_loss": loss}
 
 
 def test_patience_counts_from_the_best_epoch_and_holds_when_a_run_goes_on():
-    history = [row(0.5, 1.0), row(0.6, 1.0), row(0.6, 1.0), row(0.4, 0.1)]
+    history = [row(1, 0.5, 1.0), row(2, 0.6, 1.0), row(3, 0.6, 1.0), row(4, 0.4, 0.1)]
     assert [best_epoch(history[:count]) for count in range(5)] == [0, 1, 2, 2, 2]
     two = Parameters(epochs=10, early_stopping_patience=2)
     assert [is_over(history[:count], two) for count in range(5)] == [False, False, False, False, True]
