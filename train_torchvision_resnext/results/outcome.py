@@ -81,8 +81,9 @@ def write_outcome(  # noqa: PLR0913, PLR0917 (all that a model folder tells of)
 
     def complete(draft: Path) -> None:
         nonlocal outcome
+        notes = _write_exports(draft, plan, network)
         int8, told = _quantize(draft, plan, validation, listener, hurried)
-        notes = [*_write_exports(draft, plan, network), *told]
+        notes += told
         report = draft / REPORT
 
         def write_all() -> None:
