@@ -23,7 +23,7 @@ from ..run_folder import RunFolder
 from .checkpoint import Learner, read_state, save_best, save_state
 from .features import autocast, outputs_of
 from .recipe import RunningAverage, Schedule, class_weights, make_optimizer
-from .subject import Subject, make_subject
+from .subject import Subject, make_subject, set_training
 
 LOOK_EVERY = 100
 """Steps after which the losses are looked at: a look waits for the GPU."""
@@ -251,15 +251,6 @@ class Loop:
         if self.plan.precision == "fp16":
             cause = "fp16 overflows; set precision to bf16 or fp32, or lower learning_rate"
         return NotFiniteError(f"{what}: training has diverged. Likely cause: {cause}")
-
-
-def set_training(network: nn.Module) -> None:
-    """Training mode, but for what is not trained: that keeps its batch-norm statistics, too."""
-    network.train()
-    for child in network.modules():
-        parameters = list(child.parameters())
-        if parameters and not any(parameter.requires_grad for parameter in parameters):
-            child.eval()
 
 
 def _memory_problem(parameters: Parameters) -> str:

@@ -121,6 +121,15 @@ def on_device(network: nn.Module, device: torch.device) -> nn.Module:
     return moved
 
 
+def set_training(network: nn.Module) -> None:
+    """Training mode, but for what is not trained: that keeps its batch-norm statistics, too."""
+    network.train()
+    for child in network.modules():
+        parameters = list(child.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            child.eval()
+
+
 def _draws(plan: Plan) -> ShuffledDraws:
     parameters = plan.parameters
     targets = [sample.target for sample in plan.dataset.train]
