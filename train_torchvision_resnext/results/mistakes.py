@@ -12,7 +12,7 @@ from PIL import Image
 from ..resnext.host.shown_text import shown
 from ..resnext.images.files import content_of, decode
 from ..resnext.images.rgb import AUTO, ImageError, ValueRange, to_rgb
-from ..resnext.network.probabilities import softmax
+from ..resnext.network.inference import softmax
 from .charts import INK, MUTED, RIGHT, WRONG, label_style, new_figure, short
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from ..resnext.folder.model_folder import ModelConfig, write_model_folder
 from ..resnext.folder.weight_files import errors_of_the_disk
 from ..resnext.host.shown_text import shown
 from ..resnext.network.architecture import Architecture
-from ..resnext.network.probabilities import softmax
+from ..resnext.network.inference import softmax
 from ..resnext.network.quantization import Quantized
 from .evaluation import Evaluation
 from .export import export_onnx

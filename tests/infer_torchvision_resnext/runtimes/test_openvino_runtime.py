@@ -14,7 +14,7 @@ from tests.runtime_inputs import crops, model_of
 
 pytest.importorskip("openvino")
 
-from infer_torchvision_resnext.resnext.network.chunking import chunks
+from infer_torchvision_resnext.resnext.network.inference import chunks
 from infer_torchvision_resnext.runtimes.openvino_runtime import OpenVINORuntime
 
 

@@ -9,7 +9,8 @@ from torch import nn
 
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from train_torchvision_resnext.resnext.network.architecture import Architecture
-from train_torchvision_resnext.results.export import ExportError, export_onnx
+from train_torchvision_resnext.resnext.network.conversion import ConversionError
+from train_torchvision_resnext.results.export import export_onnx
 
 LABELS = ("ant", "bee, honey", "Käfer 甲虫")
 PREPROCESSING = Preprocessing(36, 32, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
@@ -120,21 +121,21 @@ class Undefined(nn.Module):
     ("network", "message"),
     [
         (Moody(), "differs from the trained one by .* no ONNX file was kept"),
-        (Untranslatable(), "PyTorch cannot export this network to ONNX"),
+        (Untranslatable(), "PyTorch cannot export this network"),
         (Undefined(), "differs from the trained one by nan"),
     ],
 )
 def test_what_is_not_the_same_is_not_kept(tmp_path, network, message):
     path = tmp_path / "model.onnx"
     path.write_bytes(b"the last good one")
-    with pytest.raises(ExportError, match=message):
+    with pytest.raises(ConversionError, match=message):
         export_onnx(network, LABELS, PREPROCESSING, path, crops(2))
     assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
     assert path.read_bytes() == b"the last good one"
 
 
 def test_labels_must_fit(tmp_path, network):
-    with pytest.raises(ExportError, match=r"logits of shape \(2, 3\) for 2 labels"):
+    with pytest.raises(ConversionError, match=r"logits of shape \(2, 3\) for 2 labels"):
         export_onnx(network, LABELS[:2], PREPROCESSING, tmp_path / "model.onnx", crops(2))
     assert not list(tmp_path.iterdir())
 
