@@ -64,11 +64,7 @@ class OnnxRuntime:
         key, engines = key_of(*facts), key_of(*facts, device, onnxruntime.__version__)
 
         def fill(folder: Path) -> None:
-            from ..resnext.network.conversion import crops_to_onnx
-
-            network = model.architecture.load(model.state).float()
-            network = network.half() if precision == "fp16" else network
-            (folder / GRAPH).write_bytes(crops_to_onnx(network, model.preprocessing).SerializeToString())
+            (folder / GRAPH).write_bytes(converted(model, precision))
 
         def open_graph(folder: Path) -> "OnnxRuntime":
             file = folder / GRAPH
@@ -116,6 +112,19 @@ class OnnxRuntime:
 
     def release_memory(self) -> None:
         """What ONNX Runtime keeps cannot be given back."""
+
+
+def converted(model: Model, precision: str) -> bytes:
+    """The network as an ONNX file in fp32 or fp16. Raises: ConversionError, WeightsError."""
+    from ..resnext.network.conversion import crops_to_onnx
+    from .folding import fold_batch_norms
+
+    network = model.architecture.load(model.state).float()
+    if precision == "fp16":
+        # The exporter would fold in fp16 itself, which loses two bits and cannot hold every variance.
+        fold_batch_norms(network)
+        network = network.half()
+    return crops_to_onnx(network, model.preprocessing).SerializeToString()
 
 
 def offers_gpu() -> bool:
