@@ -8,7 +8,6 @@ and `std`.
 
 import copy
 import json
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch.export import Dim
 
+from ..resnext.folder.whole import whole_file
 from ..resnext.images.preprocessing import Preprocessing
 from ..resnext.network.conversion import OUTPUT, ConversionError, to_onnx, traced
 
@@ -62,17 +62,12 @@ def export_onnx(
         expected = exact(pixels).numpy()
     if expected.shape != (len(crops), len(labels)):
         raise ConversionError(f"the network gives logits of shape {expected.shape} for {len(labels)} labels")
-    draft = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    try:
-        model = to_onnx(traced(exact, pixels[:2].clone(), {0: Dim("batch")}), INPUT)
-        for key, value in {"label_names": list(labels), "preprocessing": preprocessing.to_dict()}.items():
-            model.metadata_props.add(key=key, value=json.dumps(value, ensure_ascii=False))
+    model = to_onnx(traced(exact, pixels[:2].clone(), {0: Dim("batch")}), INPUT)
+    for key, value in {"label_names": list(labels), "preprocessing": preprocessing.to_dict()}.items():
+        model.metadata_props.add(key=key, value=json.dumps(value, ensure_ascii=False))
+    with whole_file(path) as draft:
         draft.write_bytes(model.SerializeToString())
-        difference = _difference(draft, pixels.numpy(), expected)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    return difference
+        return _difference(draft, pixels.numpy(), expected)
 
 
 def _difference(path: Path, pixels: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
