@@ -124,7 +124,7 @@ def converted(model: Model, precision: str) -> bytes:
         # The exporter would fold in fp16 itself, which loses two bits and cannot hold every variance.
         fold_batch_norms(network)
         network = network.half()
-    return crops_to_onnx(network, model.preprocessing).SerializeToString()
+    return bytes(crops_to_onnx(network, model.preprocessing).SerializeToString())
 
 
 def offers_gpu() -> bool:
