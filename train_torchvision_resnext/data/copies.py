@@ -29,8 +29,8 @@ MAX_BYTES = 20 * 2**30
 """Bound of the folder's size: about 12,000 photos at 224 pixels."""
 
 OVERSAMPLING = 2
-"""Pixels of a copy in each pixel of the smallest crop, along a side: of a photo-like picture, crops differ by 0.4 levels
-on average."""
+"""Pixels of a copy in each pixel of the smallest crop, along a side; a photo-like picture's crops then differ by 0.4
+levels on average."""
 
 LOCK_TIMEOUT_S = 10
 
