@@ -4,6 +4,7 @@ Every draw is a pure function of the seed, the epoch and the image's or the batc
 what an uninterrupted one would have seen, with any number of workers.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,22 +68,31 @@ class Augmentation:
             parameters.seed,
         )
 
-    def crop(self, image: RGBImage, epoch: int, index: int) -> NDArray[np.uint8]:
-        """The crop that the image with this index gets in this epoch: RGB, uint8, crop_size x crop_size x 3."""
+    def crop(self, image: RGBImage, epoch: int, index: int, shrunk: int = 1) -> NDArray[np.uint8]:
+        """The crop that the image with this index gets in this epoch: RGB, uint8, crop_size x crop_size x 3.
+
+        Args:
+            shrunk: by what the image's sides were divided before, which changes the pixels and not the framing.
+        """
         with _drawing_by(self.seed, epoch, index):
-            framed = self._framed(image) if self.kind != "none" else Image.fromarray(self.preprocessing.crop(image))
+            framed = (
+                self._framed(image, shrunk) if self.kind != "none" else Image.fromarray(self.preprocessing.crop(image))
+            )
             return np.asarray(self._changed(framed))
 
-    def _framed(self, image: RGBImage) -> Image.Image:
+    def _framed(self, image: RGBImage, shrunk: int) -> Image.Image:
         """A random part of the image, resized to the crop: "inception" cropping, Szegedy et al. 2015."""
         side = self.preprocessing.crop_size
         # The size is all that is drawn from. The part is cut out before PIL copies it: the whole may be huge.
-        size_only = torch.empty(image.shape[:2], device="meta")
-        box = v2.RandomResizedCrop(side, SCALE, ASPECT).make_params([size_only])
-        rows = slice(box["top"], box["top"] + box["height"])
-        columns = slice(box["left"], box["left"] + box["width"])
+        height, width = image.shape[:2]
+        size_only = torch.empty((height * shrunk, width * shrunk), device="meta")
+        drawn = v2.RandomResizedCrop(side, SCALE, ASPECT).make_params([size_only])
+        top, left = drawn["top"] / shrunk, drawn["left"] / shrunk
+        bottom, right = top + drawn["height"] / shrunk, left + drawn["width"] / shrunk
+        rows, columns = slice(int(top), math.ceil(bottom)), slice(int(left), math.ceil(right))
         part = Image.fromarray(np.ascontiguousarray(image[rows, columns]))
-        return part.resize((side, side), Image.Resampling.BILINEAR)
+        box = (left - columns.start, top - rows.start, right - columns.start, bottom - rows.start)
+        return part.resize((side, side), Image.Resampling.BILINEAR, box)
 
     @cached_property
     def _changed(self) -> v2.Compose:

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ..data.augmentation import Augmentation
+from ..data.copies import Copies
 from ..data.dataset import Sample
 from ..data.loading import (
     Batch,
@@ -74,7 +75,11 @@ def make_subject(plan: Plan, listener: Listener) -> Subject:
     if parameters.feature_extract:
         network.requires_grad_(False)
         network.fc.requires_grad_(True)
-    images, draws = TrainingImages(plan.dataset.train, Augmentation.of(parameters, preprocessing)), _draws(plan)
+    # Without augmentation training sees what inference sees.
+    small = parameters.image_cache and parameters.augmentation != "none"
+    copies = Copies(plan.output_folder / ".images", preprocessing) if small else None
+    images = TrainingImages(plan.dataset.train, Augmentation.of(parameters, preprocessing), copies)
+    draws = _draws(plan)
     return Subject(
         on_device(network, plan.device),
         Normalize(preprocessing).to(plan.device),
