@@ -468,7 +468,7 @@ def test_a_full_disk_leaves_no_half_model_and_the_run_can_go_on(digits, tmp_path
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(outcome, "_write_json", full)
+        patch.setattr(outcome, "_figures", full)
         with pytest.raises(TrainingError, match=r"the disk is full.*make room.*resume=auto then goes on"):
             train(digits, settings(tmp_path))
     (run,) = tmp_path.glob("*/run.json")
