@@ -28,7 +28,7 @@ from PyQt6.QtWidgets import (
 import infer_torchvision_resnext.infer_torchvision_resnext_process as task
 from infer_torchvision_resnext.parameters import Parameters, read_host_map
 from infer_torchvision_resnext.resnext.host.form import Form
-from infer_torchvision_resnext.resnext.machine.gpu_driver import gpu_is_there
+from infer_torchvision_resnext.resnext.machine.devices import gpu_is_there
 
 WRONG = "color: #d9534f; font-weight: bold"
 NOTICE = "background: rgba(217, 83, 79, 40); border: 1px solid #d9534f; border-radius: 4px"
