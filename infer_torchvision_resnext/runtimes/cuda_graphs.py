@@ -1,7 +1,7 @@
 """Small batches replayed as CUDA graphs, in few sizes.
 
-Launching a network's kernels one by one takes the CPU longer than a GPU takes to compute a few images; a graph is
-launched at once. See "CUDA Graphs" in PyTorch's notes on CUDA semantics.
+Launching kernels one by one takes the CPU longer than a GPU takes to compute a few images; a graph is launched at once.
+See "CUDA Graphs" in PyTorch's notes on CUDA semantics.
 """
 
 import logging
@@ -42,9 +42,8 @@ class Replayed:
     """
 
     def __init__(self, step: Step, device: torch.device) -> None:
-        self._step = step
-        self._device = device
-        self._graphs: dict[tuple[int, ...], _Graph] = {}
+        self._step, self._device = step, device
+        self._graphs: dict[tuple[int, ...], _Graph | None] = {}
         self._memory: tuple[torch.cuda.Stream, Any] | None = None
         self._works = True
 
@@ -52,19 +51,19 @@ class Replayed:
         """What the function gives for the batch. Raises: RuntimeError."""
         if not self._works or len(batch) > SIZES[-1]:
             return self._step(batch)
-        size = next(each for each in SIZES if each >= len(batch))
-        shape = (size, *batch.shape[1:])
-        if shape not in self._graphs and not self._record(shape, batch):
-            return self._step(batch)
-        return self._graphs[shape].replay(batch)
+        shape = (next(each for each in SIZES if each >= len(batch)), *batch.shape[1:])
+        if shape not in self._graphs:
+            self._record(shape, batch)
+        graph = self._graphs.get(shape)
+        return graph.replay(batch) if graph else self._step(batch)
 
     def clear(self) -> None:
         """Give the graphs' memory back."""
         self._graphs.clear()
         self._memory = None
 
-    def _record(self, shape: tuple[int, ...], batch: torch.Tensor) -> bool:
-        """Record what is done for this shape; False, and from then on without graphs, where that cannot be done."""
+    def _record(self, shape: tuple[int, ...], batch: torch.Tensor) -> None:
+        """Record what is done for this shape. If there is no memory, it goes without; after other errors, all do."""
         if any(other[1:] != shape[1:] for other in self._graphs):
             # Images of another size take the place of these.
             self.clear()
@@ -76,20 +75,17 @@ class Replayed:
                     self._memory = stream, torch.cuda.graph_pool_handle()
                 self._graphs[shape] = _Graph(self._step, shape, batch, *self._memory)
         except RuntimeError as error:
-            self.clear()
-            if is_out_of_memory(error):
-                raise
-            logger.warning("going on without CUDA graphs: %s", first_line(error))
-            self._works = False
-        return self._works
+            logger.warning("going on without CUDA graphs of %d images: %s", shape[0], first_line(error))
+            self._works = is_out_of_memory(error)
+            if not self._works:
+                self.clear()
+            self._graphs[shape] = None
 
 
 class _Graph:
     """What a function does for one shape, at fixed addresses. Raises: RuntimeError, where it cannot be recorded."""
 
-    def __init__(
-        self, step: Step, shape: tuple[int, ...], batch: torch.Tensor, stream: torch.cuda.Stream, pool: Any
-    ) -> None:
+    def __init__(self, step: Step, shape: tuple[int, ...], batch: torch.Tensor, stream: torch.cuda.Stream, pool: Any):
         self._input = torch.zeros(shape, dtype=batch.dtype, device=batch.device)
         self._input[: len(batch)] = batch
         stream.wait_stream(torch.cuda.current_stream(batch.device))

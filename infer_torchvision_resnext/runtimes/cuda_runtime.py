@@ -24,9 +24,6 @@ from .runtime import run_in_parts
 from .torch_crop import crop, filter_weights
 from .torch_runtime import DTYPES, TorchRuntime
 
-FRAME_SIZES = 16
-"""Of so many sizes of frames the weights of the resizing filter are kept, for rows and for columns."""
-
 SET_UP = (8, 1)
 """Batches that run before the first answer: fused kernels are timed in the first, a single image is most frequent."""
 
@@ -39,16 +36,12 @@ class CudaRuntime(TorchRuntime):
     ) -> None:
         super().__init__(network, preprocessing, device, precision)
         self._replayed = Replayed(self._network, device)
-        self._weigh = lru_cache(2 * FRAME_SIZES)(filter_weights)
+        # Of 16 sizes of frames, for rows and for columns.
+        self._weigh = lru_cache(32)(filter_weights)
 
     @classmethod
     def load(cls, model: Model, device: str, precision: str, threads: int) -> Self:
-        """As `TorchRuntime.load`, and run once: a GPU that cannot run it is found here, not at the first frame.
-
-        Raises:
-            DeviceError: the device or precision cannot be used here.
-            RuntimeError: the GPU fails.
-        """
+        """As `TorchRuntime.load`, and run once: a GPU that cannot run it raises RuntimeError here, not at a frame."""
         runtime = super().load(model, device, precision, threads)
         side = model.preprocessing.crop_size
         frame = np.zeros((2 * side, 3 * side, 3), np.uint8)
@@ -57,13 +50,9 @@ class CudaRuntime(TorchRuntime):
         return runtime
 
     def crop(self, images: Sequence[RGBImage], preprocessing: Preprocessing) -> torch.Tensor:
-        """Resize and crop on the device.
+        """RGB images, uint8 H x W x 3, of any sizes → uint8 N x S x S x 3, on the device.
 
-        Args:
-            images: RGB, uint8, H x W x 3, of any sizes.
-
-        Returns:
-            uint8, N x S x S x 3, on the device; within a level of `Preprocessing.crop`, a tenth on average.
+        Within a level of `Preprocessing.crop`, a tenth on average.
         """
         with self._computing():
             return torch.stack([crop(image, preprocessing, self._sent, self._weigh) for image in images])

@@ -85,23 +85,21 @@ def test_after_a_failed_recording_the_thread_is_on_its_own_stream(cuda, caplog):
     for value in range(3):
         assert torch.equal(replayed(batch(2, value)), 2 * batch(2, value))
     assert cuda.current_stream() is before
-    assert caplog.text.count("going on without CUDA graphs: CUDA error: operation not permitted") == 1
+    assert caplog.text.count("going on without CUDA graphs of 2 images: CUDA error: operation not permitted") == 1
 
 
-def test_a_full_memory_is_no_reason_to_go_without_graphs(cuda):
-    full = True
-
+def test_a_size_for_which_there_is_no_memory_runs_without_a_graph(cuda, caplog):
     def step(values):
-        if full and len(values) > 2:
+        if cuda._recording and len(values) > 2:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return values * 2
 
     replayed = Replayed(step, SECOND_GPU)
-    with pytest.raises(torch.cuda.OutOfMemoryError):
-        replayed(batch(4))
-    full = False
-    assert torch.equal(replayed(batch(4)), 2 * batch(4))
-    assert list(replayed._graphs) == [(4, 3)]
+    for value in range(3):
+        for count in (1, 4, 2):
+            assert torch.equal(replayed(batch(count, value)), 2 * batch(count, value))
+    assert [size for (size, _), graph in replayed._graphs.items() if graph] == [1, 2]
+    assert caplog.text.count("going on without CUDA graphs of 4 images: CUDA out of memory") == 1
 
 
 def test_two_threads_do_not_record_at_once(cuda, caplog):
