@@ -108,6 +108,15 @@ def test_a_decision_for_a_gpu_that_fails_now_is_made_anew(emulated_gpu, failing_
 
 
 @pytest.mark.usefixtures("emulated_gpu")
+def test_a_gpu_that_does_not_compute_in_bf16_answers_in_fp32_and_a_note_says_so(tiny_folder, cache, monkeypatch):
+    monkeypatch.setattr(torch_runtime, "quick_formats", lambda device: ("fp16",))
+    runtime, choice, notes = chosen(tiny_folder, cache, precision="bf16")
+    assert choice.configuration == Configuration("torch", "fp32", "cuda")
+    assert runtime.describe()["precision"] == "fp32"
+    assert notes == ["precision = 'bf16': this processor does not compute in it; answered in fp32"]
+
+
+@pytest.mark.usefixtures("emulated_gpu")
 def test_a_decision_is_for_one_gpu(tiny_folder, cache, tmp_path, monkeypatch):
     for name in ("Old GPU", "New GPU", "New GPU"):
         monkeypatch.setattr(
