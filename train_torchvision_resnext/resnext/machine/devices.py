@@ -133,7 +133,11 @@ def resolve_device(device: str) -> "torch.device":
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     index = gpu_index(device)
     if index >= count:
-        had = f"it has {count} GPUs, cuda:0 to cuda:{count - 1}" if count else f"PyTorch finds no GPU ({why_no_gpu()})"
+        had = (
+            f"it has {count} GPUs, cuda:0 to cuda:{count - 1}"
+            if count
+            else f"PyTorch finds no GPU here: {why_no_gpu()}"
+        )
         raise DeviceError(f"device = {device!r}: not on this machine, {had}; set device to auto or cpu")
     return torch.device("cuda", index)
 
