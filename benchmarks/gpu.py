@@ -188,13 +188,12 @@ def _ours(model: Model, crops: np.ndarray, scale: Scale, precision: str) -> Call
 def _onnxruntime(model: Model, crops: np.ndarray, scale: Scale, provider: str) -> Callable[[], object]:
     import onnxruntime
 
-    from infer_torchvision_resnext.runtimes.onnx_graph import build_graph
+    from infer_torchvision_resnext.runtimes.onnxruntime_runtime import converted
 
     if scale.device.type == "cpu":
         provider = "CPUExecutionProvider"
-    graph = build_graph(model.architecture, model.arrays(), model.preprocessing, scale.precision)
     options = {"trt_fp16_enable": "1"} if provider.startswith("Tensorrt") else {}
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=[(provider, options)])
+    session = onnxruntime.InferenceSession(converted(model, scale.precision), providers=[(provider, options)])
     if session.get_providers()[0] != provider:
         raise RuntimeError(f"{provider} does not start")
     return lambda: session.run(None, {"crops": crops})

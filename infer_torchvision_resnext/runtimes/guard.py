@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..cache import Cache
 from ..parameters import Parameters
 from ..resnext.machine.devices import DeviceError, first_line
-from ..resnext.network.probabilities import softmax
+from ..resnext.network.inference import softmax
 from ..weights import Model, WeightsError
 from . import packages
 from .agreement import Agreement, answers, generated_images
