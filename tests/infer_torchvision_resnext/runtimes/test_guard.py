@@ -65,13 +65,12 @@ def test_auto_takes_a_gpu_that_keeps_the_answers(tiny_folder, cache):
 @pytest.mark.parametrize("words", [TOO_OLD, FULL, "CUDA error: unspecified launch failure"])
 @pytest.mark.parametrize("runtime", ["auto", "torch"])
 def test_a_gpu_that_fails_leaves_the_work_to_the_cpu_and_a_note_says_why(
-    words, runtime, failing_gpu, *, tiny_folder, cache, caplog
+    words, runtime, failing_gpu, *, tiny_folder, cache
 ):
     failing_gpu(words)
     found, choice, notes = chosen(tiny_folder, cache, runtime=runtime)
     assert choice.configuration.device == found.describe()["device"] == "cpu"
     assert notes == [f"the GPU is not used: {words}"]
-    assert f"torch fp32 on cuda refused for {tiny_folder}: {words}" in caplog.text
 
 
 def test_the_note_reaches_the_user(failing_gpu, tiny_folder):
