@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -45,7 +45,8 @@ class Plan:
 
     Attributes:
         precision: fp32, bf16 or fp16.
-        workers: processes that load images.
+        workers: processes that load images, of all ranks of a machine together.
+        processes: to be started to train together, each on a device of its own or on its part of the CPU.
         notes: what the user should know.
     """
 
@@ -57,6 +58,12 @@ class Plan:
     workers: int
     output_folder: Path
     notes: tuple[str, ...]
+    processes: int = 1
+
+    def of_rank(self, local_rank: int, local_count: int) -> "Plan":
+        """The same for one of so many processes of a machine."""
+        device = torch.device("cuda", local_rank) if self.device.type == "cuda" else self.device
+        return replace(self, device=device, workers=-(-self.workers // local_count))
 
 
 def make_plan(folder: Path, parameters: Parameters, listener: Listener) -> Plan:
@@ -67,12 +74,13 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener) -> Plan:
         StopRequestedError: the listener wants to stop.
     """
     problems = list(parameters.contradictions())
-    device, precision = torch.device("cpu"), "fp32"
+    device, precision, processes = torch.device("cpu"), "fp32", 1
     dataset, start = None, None
     output_folder = Path(parameters.output_folder).expanduser()
     with _collected(problems):
         device = resolve_device(parameters.device)
         precision = resolve_precision(parameters.precision, device, QUICK)
+        processes = _process_count(parameters, device)
     if parameters.quantize:
         with _collected(problems):
             require_packages()
@@ -99,7 +107,29 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener) -> Plan:
     if precision == "bf16" and precision not in quick_formats(device):
         notes.append(f"precision = 'bf16' is emulated by {_named(device)}, slower than fp32: set precision to auto")
     workers = worker_count(parameters.num_workers, device, os.cpu_count() or 1)
-    return Plan(parameters, dataset, start, device, precision, workers, output_folder, tuple(notes))
+    if processes > 1:
+        notes.append(f"{processes} processes share each batch of {parameters.batch_size}")
+        if device.type == "cpu" and not parameters.feature_extract:
+            notes.append("batch normalization learns from each process's part alone: torch joins them on GPUs only")
+    return Plan(parameters, dataset, start, device, precision, workers, output_folder, tuple(notes), processes)
+
+
+def _process_count(parameters: Parameters, device: torch.device) -> int:
+    """How many processes are to train. Raises: DeviceError, there are not so many devices, or it makes no sense."""
+    wanted, available = parameters.devices, torch.cuda.device_count() if device.type == "cuda" else 1
+    count = available if wanted == "all" else int(wanted)
+    if count == 1:
+        return count
+    if device.type == "cuda" and ":" in parameters.device:
+        raise DeviceError(f"devices = {wanted!r}: device = {parameters.device!r} is one GPU; set device to cuda")
+    if device.type == "cuda" and count > available:
+        raise DeviceError(f"devices = {wanted!r}: this machine has {available} GPUs; set it to that, or to all")
+    if parameters.batch_size < 2 * count:
+        raise DeviceError(
+            f"devices = {wanted!r}: batch_size = {parameters.batch_size} is shared by {count} devices, two images each "
+            f"at least: set batch_size to {2 * count} or more, or devices to {max(1, parameters.batch_size // 2)}"
+        )
+    return count
 
 
 def _named(device: torch.device) -> str:

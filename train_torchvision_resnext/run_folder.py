@@ -39,6 +39,8 @@ FREE_TO_CHANGE = {
     "resume",
     "num_workers",
     "device",
+    "devices",
+    "threads",
     "export_pth",
     "export_onnx",
     "quantize",

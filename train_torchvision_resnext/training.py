@@ -16,8 +16,10 @@ from .fitting.checkpoint import load_best
 from .fitting.features import outputs_of
 from .fitting.loop import Fitted, fit
 from .fitting.memory import kept_memory
-from .fitting.process_settings import process_settings
+from .fitting.process_settings import process_settings, torch_threads
+from .fitting.ranks import ALONE, Ranks
 from .fitting.subject import Normalize, images_of, on_device
+from .launching import fit_as_rank, fit_in_processes
 from .parameters import Parameters
 from .planning import Plan, TrainingError, make_plan
 from .progress import Listener, Row, StopRequestedError
@@ -56,12 +58,13 @@ class Result:
     test: Evaluation | None = None
 
 
-def train(folder: Path, parameters: Parameters, listener: Listener | None = None) -> Result:
+def train(folder: Path, parameters: Parameters, listener: Listener | None = None, ranks: Ranks = ALONE) -> Result:
     """Train on the images in a folder and write the model folder of the best epoch.
 
     Args:
         folder: `train/`, `val/` and `test/` of class folders, the last two if need be, or class folders alone.
         listener: is told the progress and asked whether to go on.
+        ranks: of which this is the first; the others call `follow`.
 
     Raises:
         TrainingError: with all problems that can be told before training begins; or what broke it off. A model of
@@ -73,11 +76,11 @@ def train(folder: Path, parameters: Parameters, listener: Listener | None = None
         run, opened = open_run(plan.output_folder, parameters, plan.dataset.fingerprint, plan.dataset.labels)
         plan = replace(plan, notes=(*plan.notes, *opened))
         try:
-            with run.locked(), kept_memory(plan.device), fixed_threads():
+            with run.locked(), kept_memory(plan.device), fixed_threads(), torch_threads(parameters.threads):
                 run.remove_drafts()
                 listener.begins(run.path, plan.start.architecture.name)
                 _tell(plan.notes, listener)
-                result = _train_in(run, plan, listener)
+                result = _train_in(run, plan, listener, ranks)
             if not result.stopped:
                 run.clear()
             _tell(result.notes[len(plan.notes) :], listener)
@@ -94,10 +97,24 @@ def train(folder: Path, parameters: Parameters, listener: Listener | None = None
         raise TrainingError([_disk_problem(error)]) from error
 
 
-def _train_in(run: RunFolder, plan: Plan, listener: Listener) -> Result:
+def follow(ranks: Ranks) -> None:
+    """Take part in the training of the first rank, which plans, tells, writes and judges."""
+    plan, run = ranks.from_first(None)
+    fitted = fit_as_rank(plan, run, Listener(), ranks)
+    if fitted.failure:
+        raise TrainingError([fitted.failure])
+
+
+def _train_in(run: RunFolder, plan: Plan, listener: Listener, ranks: Ranks) -> Result:
     parameters, dataset = plan.parameters, plan.dataset
-    with process_settings(plan.device, plan.precision, parameters.deterministic):
-        fitted = fit(plan, run, listener)
+    if plan.processes > 1:
+        fitted = fit_in_processes(plan, run, listener)
+    elif ranks.count > 1:
+        ranks.from_first((plan, run))
+        fitted = fit_as_rank(plan, run, listener, ranks)
+    else:
+        with process_settings(plan.device, plan.precision, parameters.deterministic):
+            fitted = fit(plan, run, listener)
     failure = fitted.failure or _divergence(fitted, parameters)
     epochs, best = len(fitted.history), fitted.best_epoch
     if best == 0:

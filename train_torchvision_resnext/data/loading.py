@@ -3,6 +3,8 @@
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +23,9 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 Draw = tuple[int, int]
 """Epoch, and the sample's place in the dataset."""
+
+
+Row = TypeVar("Row")
 
 
 class ReadError(ValueError):
@@ -99,6 +104,56 @@ class ShuffledDraws(Sampler[Draw]):
         yield from ((self.epoch, int(index)) for index in self.order())
 
 
+@dataclass(frozen=True)
+class Part:
+    """What one of several processes takes of each batch; all of it where there is only one.
+
+    Attributes:
+        after_another: each part is led by the image before it, the first one by the last of the batch.
+    """
+
+    rank: int = 0
+    count: int = 1
+    after_another: bool = False
+
+    def of(self, batch: Sequence[Row]) -> Sequence[Row]:
+        """In the batch's order. Where there is nothing left to take, its first two, which another process answers for.
+
+        Parts are of two images or more, for batch normalization cannot learn from one.
+        """
+        if self.count == 1:
+            return batch
+        begin, end = self._bounds(len(batch)) if self.size(len(batch)) else (0, min(2, len(batch)))
+        lead = [batch[begin - 1]] if self.after_another else []
+        return [*lead, *(batch[place] for place in range(begin, end))]
+
+    def size(self, total: int) -> int:
+        """How many of a batch of `total` images this process answers for."""
+        begin, end = self._bounds(total)
+        return end - begin
+
+    def _bounds(self, total: int) -> tuple[int, int]:
+        taking = max(1, min(self.count, total // 2))
+        begin, end = (total * min(rank, taking) // taking for rank in (self.rank, self.rank + 1))
+        return begin, end
+
+
+WHOLE = Part()
+
+
+class PartBatches(BatchSampler):
+    """Batches, of each of which one process takes its part."""
+
+    def __init__(self, sampler: "Sampler[Draw] | range", batch_size: int, part: Part) -> None:
+        # torch's types know indices that are integers only.
+        super().__init__(sampler, batch_size, drop_last=False)  # type: ignore[arg-type]
+        self._part = part
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in super().__iter__():
+            yield list(self._part.of(batch))
+
+
 class FeatureBatches:
     """Features that were computed before, in batches; a loader without a loader's cost.
 
@@ -106,45 +161,61 @@ class FeatureBatches:
         features: N x F, float32.
         targets: N class indices.
         sampler: gives the order; the trainer tells it the epoch. None = as they are.
+        part: what this process takes of each batch.
     """
 
     def __init__(
-        self, features: torch.Tensor, targets: torch.Tensor, batch_size: int, sampler: ShuffledDraws | None = None
+        self,
+        features: torch.Tensor,
+        targets: torch.Tensor,
+        batch_size: int,
+        sampler: ShuffledDraws | None = None,
+        part: Part = WHOLE,
     ) -> None:
         self.sampler = sampler
-        # The trainer looks for both names, as a torch loader has them.
-        self.batch_sampler = None
         self._features, self._targets, self._batch_size = features, targets, batch_size
+        self._part = part
 
     def __len__(self) -> int:
         count = len(self._features) if self.sampler is None else len(self.sampler)
         return math.ceil(count / self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
+        for rows in self.batch_sampler:
+            yield self._features[rows], self._targets[rows]
+
+    @property
+    def batch_sampler(self) -> Iterator[torch.Tensor]:
+        """Rows of the batches to come, as a torch loader has them."""
         order = np.arange(len(self._features)) if self.sampler is None else self.sampler.order()
         for rows in torch.split(torch.from_numpy(order), self._batch_size):
-            yield self._features[rows], self._targets[rows]
+            yield rows if self._part.count == 1 else torch.tensor(self._part.of(rows.tolist()))
 
 
 Loader = DataLoader[Batch] | FeatureBatches
 
 
-def training_loader(
+def places_of(loader: Loader) -> list[int]:
+    """Which images an evaluation loader gives, in its order."""
+    return [int(place) for batch in loader.batch_sampler or () for place in batch]
+
+
+def training_loader(  # noqa: PLR0913, PLR0917 (what a loader is made of)
     dataset: Dataset[tuple[NDArray[np.uint8], int]],
     draws: ShuffledDraws,
     batch_size: int,
     workers: int,
     device: torch.device,
+    part: Part = WHOLE,
 ) -> DataLoader[Batch]:
-    # torch's types know indices that are integers only.
-    batches = BatchSampler(draws, batch_size, drop_last=False)  # type: ignore[arg-type]
-    return _loader(dataset, batches, workers, device)
+    return _loader(dataset, PartBatches(draws, batch_size, part), workers, device)
 
 
-def evaluation_loader(dataset: Images, batch_size: int, workers: int, device: torch.device) -> DataLoader[Batch]:
+def evaluation_loader(
+    dataset: Images, batch_size: int, workers: int, device: torch.device, part: Part = WHOLE
+) -> DataLoader[Batch]:
     """In the dataset's order."""
-    batches = BatchSampler(range(len(dataset)), batch_size, drop_last=False)
-    return _loader(dataset, batches, workers, device)
+    return _loader(dataset, PartBatches(range(len(dataset)), batch_size, part), workers, device)
 
 
 def worker_count(wanted: int, device: torch.device, cores: int) -> int:

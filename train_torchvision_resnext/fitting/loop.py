@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import nn
 from tqdm import tqdm
 
 from ..data.augmentation import Blend
-from ..data.loading import ReadError
+from ..data.loading import ReadError, places_of
 from ..parameters import Parameters
 from ..planning import TRAINED, Plan
 from ..progress import Listener, Row, StopRequestedError
@@ -22,6 +23,7 @@ from ..results.evaluation import evaluate
 from ..run_folder import RunFolder
 from .checkpoint import Learner, read_state, save_best, save_state
 from .features import autocast, outputs_of
+from .ranks import ALONE, Ranks
 from .recipe import RunningAverage, Schedule, class_weights, make_optimizer
 from .subject import Subject, make_subject, set_training
 
@@ -58,8 +60,11 @@ def best_epoch(history: Sequence[Row]) -> int:
     return int(best(history)["epoch"]) if history else 0
 
 
-def fit(plan: Plan, run: RunFolder, listener: Listener) -> Fitted:
+def fit(plan: Plan, run: RunFolder, listener: Listener, ranks: Ranks = ALONE) -> Fitted:
     """Train to the end, from the beginning or from where the run was interrupted. The best network is kept in the run.
+
+    Args:
+        ranks: the processes that train together; each calls this with the same plan.
 
     Raises:
         RunFolderError: the run's state is damaged.
@@ -69,7 +74,7 @@ def fit(plan: Plan, run: RunFolder, listener: Listener) -> Fitted:
     history: list[Row] = state["history"]
     stopped, failure = False, ""
     try:
-        loop = Loop.of(plan, make_subject(plan, listener), listener)
+        loop = Loop.of(plan, make_subject(plan, listener, ranks), listener, ranks)
         if history:
             loop.learner.load(state)
         with loop.bar(len(history)) as bar:
@@ -83,12 +88,13 @@ def fit(plan: Plan, run: RunFolder, listener: Listener) -> Fitted:
         failure = str(error)
     except ReadError as error:
         failure = (
-            f"{error}. Put the file back and set resume to auto, or go on without it with resume = {str(run.path)!r}"
+            f"{ranks}{error}. Put the file back and set resume to auto, or go on without it with "
+            f"resume = {str(run.path)!r}"
         )
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        failure = _memory_problem(plan.parameters)
+        failure = f"{ranks}" + _memory_problem(plan.parameters)
     return Fitted(tuple(history), stopped, failure)
 
 
@@ -112,6 +118,8 @@ def _epoch(loop: "Loop", epoch: int, run: RunFolder, history: Sequence[Row], bar
         "seconds": time.perf_counter() - since,
     }
     bar.set_postfix({key: row[key] for key in ("epoch", "val_loss", "val_top1")}, refresh=False)
+    if not loop.ranks.is_first:
+        return row
     run.note_epoch(epoch + 1, {**row, "validation": evaluation.to_dict()})
     if better(row, best(history) if history else None):
         save_best(run.best, loop.learner.answering, logits)
@@ -125,7 +133,9 @@ class Loop:
     """What an epoch needs.
 
     Attributes:
+        network: the learner's; calling it in training gives it the gradients of all processes.
         criterion: N x C logits and N class indices, or N x C probabilities → the mean loss.
+        weights: of the classes in that mean, on the CPU; None = alike.
         blend: mixup and CutMix.
         schedule: factor of the learning rate, of the step over all epochs.
         steps_an_epoch: of the weights; a step is made of `gradient_accumulation` batches.
@@ -134,14 +144,17 @@ class Loop:
     plan: Plan
     subject: Subject
     learner: Learner
+    network: nn.Module
     criterion: nn.Module
+    weights: torch.Tensor | None
     blend: Blend
     schedule: Schedule
     steps_an_epoch: int
     listener: Listener
+    ranks: Ranks
 
     @staticmethod
-    def of(plan: Plan, subject: Subject, listener: Listener) -> "Loop":
+    def of(plan: Plan, subject: Subject, listener: Listener, ranks: Ranks = ALONE) -> "Loop":
         parameters, counts, network = plan.parameters, plan.dataset.counts(), subject.network
         learner = Learner(
             network,
@@ -154,7 +167,8 @@ class Loop:
         blend = Blend(parameters.mixup, parameters.cutmix, len(counts), parameters.seed)
         steps = math.ceil(len(subject.training) / parameters.gradient_accumulation)
         schedule = Schedule(steps * parameters.epochs, parameters)
-        return Loop(plan, subject, learner, criterion, blend, schedule, steps, listener)
+        together = ranks.together(network)
+        return Loop(plan, subject, learner, together, criterion, weights, blend, schedule, steps, listener, ranks)
 
     def learning_rate(self, step: int) -> float:
         """Of the step counted from 0, over all epochs."""
@@ -164,7 +178,8 @@ class Loop:
         """Of all epochs' batches. Drawn by the clock: drawing at each batch would cost more than small batches do."""
         batches = len(self.subject.training)
         total = self.plan.parameters.epochs * batches
-        return tqdm(desc="Training", initial=done * batches, total=total, unit="batch", mininterval=0.5)
+        silent = not self.ranks.is_first
+        return tqdm(desc="Training", initial=done * batches, total=total, unit="batch", mininterval=0.5, disable=silent)
 
     def train(self, epoch: int, on_batch: Callable[[], object]) -> float:
         """One epoch of steps. The GPU is not waited for within them: losses stay there until they are looked at.
@@ -177,21 +192,24 @@ class Loop:
         """
         device, accumulation = self.plan.device, self.plan.parameters.gradient_accumulation
         learner, batches = self.learner, len(self.subject.training)
-        losses, sizes = torch.zeros(batches, device=device), []
+        losses, sizes = torch.zeros(batches, device=device), self._batch_sizes()
         step = epoch * self.steps_an_epoch
         self.subject.draws.set_epoch(epoch)
         set_training(learner.network)
         for number, batch in enumerate(self.subject.training):
             images, targets = (each.to(device, non_blocking=True) for each in batch)
-            sizes.append(len(images))
-            with autocast(device, self.plan.precision):
-                inputs = self.subject.prepare(images)
-                if self.blend:
-                    inputs, targets = self.blend(inputs, targets, epoch, number)
-                loss = self.criterion(learner.network(inputs).float(), targets)
-            learner.scaler.scale(loss / accumulation).backward()
+            completes = (number + 1) % accumulation == 0 or number + 1 == batches
+            with nullcontext() if completes else self.ranks.apart(self.network):
+                with autocast(device, self.plan.precision):
+                    inputs = self.subject.prepare(images)
+                    if self.blend:
+                        inputs, targets = self._blended(inputs, targets, epoch, number)
+                    loss = self.criterion(self.network(inputs).float(), targets)
+                if self.ranks.count > 1:
+                    loss = loss * self._factor(batch[1], sizes[number])
+                learner.scaler.scale(loss / accumulation).backward()
             losses[number] = loss.detach()
-            if (number + 1) % accumulation == 0 or number + 1 == batches:
+            if completes:
                 self._step(step)
                 step += 1
             if (number + 1) % LOOK_EVERY == 0:
@@ -199,7 +217,29 @@ class Loop:
             on_batch()
             self._tell(epoch, number + 1)
         values = self._check_finite(losses, epoch)
+        self.ranks.average_statistics(learner.network, learner.answering)
         return float(np.average(values, weights=sizes))
+
+    def _batch_sizes(self) -> list[int]:
+        """Images of each batch, all processes' parts together."""
+        count, size = len(self.subject.draws), self.plan.parameters.batch_size
+        return [min(size, count - begin) for begin in range(0, count, size)]
+
+    def _blended(
+        self, images: torch.Tensor, targets: torch.Tensor, epoch: int, number: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        blended, probabilities = self.blend(images, targets, epoch, number)
+        # The image before a part is there for the next one to be blended with.
+        lead = int(self.ranks.count > 1)
+        return blended[lead:], probabilities[lead:]
+
+    def _factor(self, targets: torch.Tensor, total: int) -> float:
+        """What makes the loss of this part, with these targets, its share of the batch's, of `total` images."""
+        size = self.ranks.part().size(total)
+        # torch's mean is by the classes' weights, but for blended targets.
+        if self.weights is None or self.blend:
+            return self.ranks.factor(size, total)
+        return self.ranks.factor(float(self.weights[targets].double().sum()) if size else 0.0)
 
     def _step(self, step: int) -> None:
         learner = self.learner
@@ -213,7 +253,7 @@ class Loop:
 
     def _check_finite(self, losses: torch.Tensor, epoch: int) -> NDArray[np.float64]:
         """The losses of an epoch so far, by batch. Raises: NotFiniteError, with the first one that is not finite."""
-        values = losses.double().cpu().numpy()
+        values = self.ranks.sum(losses).double().cpu().numpy()
         wrong = np.flatnonzero(~np.isfinite(values))
         if len(wrong):
             where = f"in epoch {epoch + 1}, step {wrong[0] + 1}"
@@ -230,7 +270,9 @@ class Loop:
             self._tell(epoch, done)
 
         network = nn.Sequential(self.subject.prepare, self.learner.answering)
-        outputs, targets = outputs_of(network, self.subject.validation, self.plan.device, self.plan.precision, on_batch)
+        loader = self.subject.validation
+        part = outputs_of(network, loader, self.plan.device, self.plan.precision, on_batch)
+        outputs, targets = self.ranks.whole(part, places_of(loader))
         logits: NDArray[np.float32] = outputs.numpy()
         if not np.isfinite(logits).all():
             raise self._diverged(
@@ -244,7 +286,7 @@ class Loop:
         part = batches / (len(subject.training) + len(subject.validation))
         done = (epoch + part) / self.plan.parameters.epochs
         self.listener.progress(subject.begins + (TRAINED - subject.begins) * done)
-        self.listener.check()
+        self.ranks.check(self.listener)
 
     def _diverged(self, what: str) -> NotFiniteError:
         cause = f"learning_rate {self.plan.parameters.learning_rate:g} is too high; try a tenth of it"

@@ -12,6 +12,17 @@ CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 
 @contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """So many threads for torch's operations on a CPU, and what there was before afterwards; 0 = as they are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def process_settings(device: torch.device, precision: str, deterministic: bool) -> Iterator[None]:
     """Set the current GPU, its precision and its choice of kernels, and put all of it back afterwards.
 

@@ -12,13 +12,16 @@ from ..data.augmentation import Augmentation
 from ..data.copies import Copies
 from ..data.dataset import Sample
 from ..data.loading import (
+    WHOLE,
     Batch,
     FeatureBatches,
     Images,
     Loader,
+    Part,
     ShuffledDraws,
     TrainingImages,
     evaluation_loader,
+    places_of,
     training_loader,
 )
 from ..planning import AUDITED, Plan
@@ -26,6 +29,7 @@ from ..progress import Listener
 from ..resnext.images.preprocessing import Preprocessing
 from .features import outputs_of
 from .initial_weights import split_backbone
+from .ranks import ALONE, Ranks
 
 FEATURES_READ = 0.5
 """Share of the progress bar at which features are computed, where they are."""
@@ -63,15 +67,15 @@ class Subject:
     begins: float
 
 
-def make_subject(plan: Plan, listener: Listener) -> Subject:
-    """Set up what the parameters ask for; features are computed here.
+def make_subject(plan: Plan, listener: Listener, ranks: Ranks = ALONE) -> Subject:
+    """Set up what the parameters ask for, as far as it is this process's part; features are computed here.
 
     Raises:
         StopRequestedError: the listener wants to stop.
     """
     parameters, network, preprocessing = plan.parameters, plan.start.network, plan.start.preprocessing
     if parameters.caches_features:
-        return _features_subject(plan, listener)
+        return _features_subject(plan, listener, ranks)
     if parameters.feature_extract:
         network.requires_grad_(False)
         network.fc.requires_grad_(True)
@@ -80,18 +84,22 @@ def make_subject(plan: Plan, listener: Listener) -> Subject:
     copies = Copies(plan.output_folder / ".images", preprocessing) if small else None
     images = TrainingImages(plan.dataset.train, Augmentation.of(parameters, preprocessing), copies)
     draws = _draws(plan)
+    if ranks.count > 1 and plan.device.type == "cuda":
+        # torch has it for GPUs only.
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    blended = bool(parameters.mixup or parameters.cutmix)
     return Subject(
         on_device(network, plan.device),
         Normalize(preprocessing).to(plan.device),
-        training_loader(images, draws, parameters.batch_size, plan.workers, plan.device),
+        training_loader(images, draws, parameters.batch_size, plan.workers, plan.device, ranks.part(blended)),
         draws,
-        images_of(plan, plan.dataset.val),
+        images_of(plan, plan.dataset.val, ranks.part()),
         AUDITED,
     )
 
 
-def _features_subject(plan: Plan, listener: Listener) -> Subject:
-    """Only the classifier, on features that are computed here, once."""
+def _features_subject(plan: Plan, listener: Listener, ranks: Ranks) -> Subject:
+    """Only the classifier, on features that are computed here, once, by all processes for all."""
     parameters, draws = plan.parameters, _draws(plan)
     backbone, head = split_backbone(plan.start.network)
     network = on_device(nn.Sequential(Normalize(plan.start.preprocessing), backbone), plan.device)
@@ -102,20 +110,22 @@ def _features_subject(plan: Plan, listener: Listener) -> Subject:
         nonlocal seen
         seen += 1
         listener.progress(AUDITED + (FEATURES_READ - AUDITED) * min(1.0, seen / total))
-        listener.check()
+        ranks.check(listener)
 
     def features(samples: tuple[Sample, ...], task: str) -> Batch:
-        batches = tqdm(images_of(plan, samples), desc=task, unit="batch")
-        return outputs_of(network, batches, plan.device, plan.precision, on_batch)
+        loader = images_of(plan, samples, ranks.part())
+        batches = tqdm(loader, desc=task, unit="batch", disable=not ranks.is_first)
+        outputs = outputs_of(network, batches, plan.device, plan.precision, on_batch)
+        return ranks.whole(outputs, places_of(loader))
 
     training = features(plan.dataset.train, "Features of the training images")
     validation = features(plan.dataset.val, "Features of the validation images")
     return Subject(
         head.to(plan.device),
         nn.Identity(),
-        FeatureBatches(*training, parameters.batch_size, draws),
+        FeatureBatches(*training, parameters.batch_size, draws, ranks.part()),
         draws,
-        FeatureBatches(*validation, max(1024, parameters.batch_size)),
+        FeatureBatches(*validation, max(1024, parameters.batch_size), part=ranks.part()),
         FEATURES_READ,
     )
 
@@ -141,7 +151,7 @@ def _draws(plan: Plan) -> ShuffledDraws:
     return ShuffledDraws(targets, parameters.batch_size, parameters.class_balance == "sampler", parameters.seed)
 
 
-def images_of(plan: Plan, samples: Sequence[Sample]) -> DataLoader[Batch]:
+def images_of(plan: Plan, samples: Sequence[Sample], part: Part = WHOLE) -> DataLoader[Batch]:
     """As inference sees them, in their order."""
     images = Images(samples, plan.start.preprocessing)
-    return evaluation_loader(images, plan.parameters.batch_size, plan.workers, plan.device)
+    return evaluation_loader(images, plan.parameters.batch_size, plan.workers, plan.device, part)

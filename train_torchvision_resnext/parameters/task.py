@@ -146,6 +146,27 @@ class Parameters(RecipeParameters, NetworkParameters):
         ),
         InForm(group="Reproducing", suggestions=("", "auto"), picker="folder"),
     ] = ""
+    devices: Annotated[
+        str,
+        Field(
+            title="Devices",
+            description="How many share each batch, a process each: GPUs (`all` = every one), or on a CPU processes "
+            "that share its cores. Their number does not change what is learned.",
+            pattern=r"^(all|[1-9]\d{0,2})$",
+            json_schema_extra={"allowed": "all, or an integer from 1 to 999"},
+        ),
+        InForm(group="Device", suggestions=("1", "all")),
+    ] = "1"
+    threads: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1024,
+            title="Threads",
+            description="Threads of the steps on a CPU, of all devices together; 0 = the machine's cores.",
+        ),
+        InForm(group="Device", minimum_means="the machine's cores"),
+    ] = 0
 
     @field_validator("value_range")
     @classmethod

@@ -1,0 +1,139 @@
+"""Two and three processes beside one: the same weights and the same figures, whatever the recipe."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.image_folders import TINY
+from train_torchvision_resnext.data.loading import Part
+from train_torchvision_resnext.fitting.loop import fit
+from train_torchvision_resnext.fitting.ranks import Ranks, joined
+from train_torchvision_resnext.launching import fit_as_rank
+from train_torchvision_resnext.parameters import read_host_map
+from train_torchvision_resnext.planning import make_plan
+from train_torchvision_resnext.progress import Listener
+from train_torchvision_resnext.resnext.machine.threads import fixed_threads
+from train_torchvision_resnext.run_folder import open_run
+
+REPOSITORY = Path(__file__).parents[3]
+
+# Batches of 8, 8 and 3: parts of 4 and 4, then 3 and none of their own.
+COUNTS = {"train": (9, 6, 4), "val": (4, 3, 2)}
+
+FROZEN = {
+    "plain": {"augmentation": "light"},
+    "features": {"augmentation": "none"},
+    "blended": {"mixup": "0.4", "cutmix": "0.8"},
+    "weighted": {"class_balance": "weighted"},
+    "weighted_blended": {"class_balance": "weighted", "mixup": "0.4"},
+    "sampled": {"class_balance": "sampler", "ema_decay": "0.9"},
+    "accumulated": {"gradient_accumulation": "2", "optimizer": "adamw", "learning_rate": "0.001"},
+}
+"""Recipes for a classifier upon a backbone that stays: no statistics of batch normalization are learned."""
+
+LEARNING = {"everything": {"ema_decay": "0.9", "learning_rate": "0.001"}}
+
+
+def plan_of(recipe, folder):
+    own = FROZEN.get(recipe) or LEARNING[recipe]
+    frozen = {"feature_extract": str(recipe in FROZEN)}
+    output = folder / f"{recipe} {os.environ.get('WORLD_SIZE', '1')}"
+    parameters = read_host_map({**TINY, **frozen, **own, "threads": "1", "output_folder": str(output)})
+    plan = make_plan(folder / "images", parameters, Listener())
+    output.mkdir(exist_ok=True)
+    return plan, open_run(output, parameters, plan.dataset.fingerprint, plan.dataset.labels)[0]
+
+
+def rank_main(folder):
+    """What each process of the test does: all recipes, one after the other."""
+    with joined("cpu", (folder / f"peers {os.environ['WORLD_SIZE']}").as_uri()) as ranks:
+        for recipe in {**FROZEN, **LEARNING}:
+            plan, run = ranks.from_first(plan_of(recipe, folder) if ranks.is_first else None)
+            fitted = fit_as_rank(plan, run, Listener(), ranks)
+            assert not fitted.failure, fitted.failure
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The last states of all recipes: of one process, of two, of three."""
+    folder = tmp_path_factory.mktemp("ranks")
+    draw = np.random.default_rng(3)
+    for part, counts in COUNTS.items():
+        for target, count in enumerate(counts):
+            place = folder / "images" / part / str(target)
+            place.mkdir(parents=True)
+            for number in range(count):
+                pixels = draw.integers(0, 160, (20, 22, 3)) + 40 * target
+                Image.fromarray(pixels.astype(np.uint8)).save(place / f"{number}.png")
+    for count in (2, 3):
+        code = f"import ikomia, pathlib; from {__name__} import rank_main; rank_main(pathlib.Path({str(folder)!r}))"
+        environment = {
+            **os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo",
+            "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count),
+        }  # fmt: skip
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", code], env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+            )
+            for rank in range(count)
+        ]
+        assert [process.wait(300) for process in processes] == [0] * count
+    with fixed_threads():
+        for recipe in {**FROZEN, **LEARNING}:
+            plan, run = plan_of(recipe, folder)
+            assert len(fit(plan, run, Listener()).history) == 3
+
+    def state(recipe, count):
+        (path,) = (folder / f"{recipe} {count}").glob("*/checkpoints/last.ckpt")
+        return torch.load(path, weights_only=True)
+
+    return state
+
+
+def largest_difference(one, other, part):
+    return max(float((one[part][key].double() - other[part][key].double()).abs().max()) for key in one[part])
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("recipe", FROZEN)
+def test_the_number_of_processes_does_not_change_what_is_learned(recipe, count, trained):
+    alone, together = trained(recipe, 1), trained(recipe, count)
+    assert largest_difference(alone, together, "network") < 1e-5
+    if alone["average"]:
+        assert largest_difference(alone, together, "average") < 1e-5
+    for one, other in zip(alone["history"], together["history"], strict=True):
+        for key in one.keys() - {"seconds"}:
+            assert other[key] == pytest.approx(one[key], abs=1e-5), key
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_with_batch_normalization_it_stays_near(count, trained):
+    alone, together = trained("everything", 1), trained("everything", count)
+    for part in ("network", "average"):
+        # Statistics of batches come from 2 to 4 images of 16 pixels here instead of 8.
+        assert 0 < largest_difference(alone, together, part) < 0.1
+    assert together["history"][-1]["val_loss"] == pytest.approx(alone["history"][-1]["val_loss"], abs=0.05)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_parts_make_up_the_batch(count):
+    for total in range(1, 12):
+        batch = list(range(total))
+        parts = [Part(rank, count) for rank in range(count)]
+        own = [part.of(batch)[: part.size(total)] for part in parts]
+        assert [place for part in own for place in part] == batch
+        for part in parts:
+            # Two images at least, so that batch normalization has something to learn from.
+            assert len(part.of(batch)) >= min(2, total)
+            assert part.size(total) in (0, len(part.of(batch)))
+
+
+def test_parts_that_are_blended_are_led_by_the_image_before():
+    assert [Part(rank, 2, after_another=True).of("abcde") for rank in (0, 1)] == [list("eab"), list("bcde")]
+    assert Ranks().part(after_another=True).of("abcde") == "abcde"

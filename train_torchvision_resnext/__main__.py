@@ -1,0 +1,59 @@
+"""Training from the command line: `python -m train_torchvision_resnext DATASET --set key=value ...`.
+
+Started by torchrun, its processes train together, on all the machines that they run on.
+"""
+
+import argparse
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train. Returns: the exit status, 1 where something stands in the way or breaks it off."""
+    parser = argparse.ArgumentParser(prog="python -m train_torchvision_resnext", description=__doc__)
+    parser.add_argument("dataset", type=Path, help="a folder of train/, val/ and test/, or of class folders")
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="parameters")
+    asked = parser.parse_args(arguments)
+    # Ikomia brings the OpenCV that images are read with; without Ikomia another one serves.
+    os.environ.setdefault("IKOMIA_AUTO_COMPLETION", "False")
+    with contextlib.suppress(ImportError):
+        importlib.import_module("ikomia")
+
+    from .fitting.ranks import ALONE, joined
+    from .parameters import read_host_map
+    from .planning import TrainingError
+    from .progress import Listener, Signals
+    from .resnext.host.schema import ParameterError
+    from .resnext.machine.devices import DeviceError, resolve_device
+    from .tracking.epoch_line import epoch_line
+    from .training import follow, train
+
+    try:
+        parameters = read_host_map(dict(pair.partition("=")[::2] for pair in asked.set))
+        several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+        if several and parameters.devices != "1":
+            raise ParameterError([f"devices = {parameters.devices!r}: torchrun starts the processes; leave it out"])
+        meeting = joined(resolve_device(parameters.device).type, "env://") if several else contextlib.nullcontext(ALONE)
+        with Signals() as signals, meeting as ranks:
+            if not ranks.is_first:
+                follow(ranks)
+                return 0
+            listener = Listener(
+                stop_requested=lambda: signals.received is not None,
+                epoch=lambda row: print(epoch_line(row, parameters)),
+                say=print,
+            )
+            train(asked.dataset, parameters, listener, ranks)
+    except (ParameterError, DeviceError, TrainingError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    signals.act("training was stopped by Ctrl-C; resume = auto goes on")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
