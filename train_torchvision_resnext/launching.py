@@ -187,14 +187,14 @@ def train_rank(folder: Path) -> None:
     try:
         with joined(plan.device.type, (folder / "peers").as_uri()) as ranks:
             fitted = fit_as_rank(plan, run, listener, ranks)
+            # Before the others miss it, and tell of that.
+            if ranks.is_first or fitted.failure:
+                tell(stopped=fitted.stopped, failure=fitted.failure)
     except OSError as error:
         tell(errno=error.errno, failure=error.strerror or str(error), file=error.filename)
     except Exception as error:
         tell(failure=f"rank {rank} failed: {error}")
         traceback.print_exc()
-    else:
-        if rank == 0 or fitted.failure:
-            tell(stopped=fitted.stopped, failure=fitted.failure)
 
 
 class _Teller:

@@ -46,7 +46,7 @@ class Plan:
     Attributes:
         precision: fp32, bf16 or fp16.
         workers: processes that load images, of all ranks of a machine together.
-        processes: to be started to train together, each on a device of its own or on its part of the CPU.
+        processes: that train together, each on a device of its own or on its part of the CPU.
         notes: what the user should know.
     """
 
@@ -66,8 +66,11 @@ class Plan:
         return replace(self, device=device, workers=-(-self.workers // local_count))
 
 
-def make_plan(folder: Path, parameters: Parameters, listener: Listener) -> Plan:
+def make_plan(folder: Path, parameters: Parameters, listener: Listener, started: int = 1) -> Plan:
     """Look at the images, the weights, the device and the disk.
+
+    Args:
+        started: processes that torchrun has started to train together, this one included.
 
     Raises:
         TrainingError: with all problems at once.
@@ -80,7 +83,7 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener) -> Plan:
     with _collected(problems):
         device = resolve_device(parameters.device)
         precision = resolve_precision(parameters.precision, device, QUICK)
-        processes = _process_count(parameters, device)
+        processes = _process_count(parameters, device, started)
     if parameters.quantize:
         with _collected(problems):
             require_packages()
@@ -114,10 +117,13 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener) -> Plan:
     return Plan(parameters, dataset, start, device, precision, workers, output_folder, tuple(notes), processes)
 
 
-def _process_count(parameters: Parameters, device: torch.device) -> int:
+def _process_count(parameters: Parameters, device: torch.device, started: int) -> int:
     """How many processes are to train. Raises: DeviceError, there are not so many devices, or it makes no sense."""
     wanted, available = parameters.devices, torch.cuda.device_count() if device.type == "cuda" else 1
     count = available if wanted == "all" else int(wanted)
+    if started > 1:
+        # torchrun knows how many devices each machine has.
+        count = available = started
     if count == 1:
         return count
     if device.type == "cuda" and ":" in parameters.device:

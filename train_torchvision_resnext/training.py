@@ -72,7 +72,7 @@ def train(folder: Path, parameters: Parameters, listener: Listener | None = None
     """
     listener = listener or Listener()
     try:
-        plan = make_plan(folder, parameters, listener)
+        plan = make_plan(folder, parameters, listener, ranks.count)
         run, opened = open_run(plan.output_folder, parameters, plan.dataset.fingerprint, plan.dataset.labels)
         plan = replace(plan, notes=(*plan.notes, *opened))
         try:
@@ -107,11 +107,11 @@ def follow(ranks: Ranks) -> None:
 
 def _train_in(run: RunFolder, plan: Plan, listener: Listener, ranks: Ranks) -> Result:
     parameters, dataset = plan.parameters, plan.dataset
-    if plan.processes > 1:
-        fitted = fit_in_processes(plan, run, listener)
-    elif ranks.count > 1:
+    if ranks.count > 1:
         ranks.from_first((plan, run))
         fitted = fit_as_rank(plan, run, listener, ranks)
+    elif plan.processes > 1:
+        fitted = fit_in_processes(plan, run, listener)
     else:
         with process_settings(plan.device, plan.precision, parameters.deterministic):
             fitted = fit(plan, run, listener)

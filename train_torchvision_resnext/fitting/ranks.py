@@ -5,6 +5,7 @@ torch's `DistributedDataParallel`, so that a step is that of the whole batch. Al
 """
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -47,8 +48,12 @@ class Ranks:
 
     def together(self, network: nn.Module) -> nn.Module:
         """The network to call in training: its gradients will be those of all processes."""
-        # Averages of batch normalization are put together after each epoch instead of being taken from the first rank.
-        return network if self.count == 1 else DistributedDataParallel(network, broadcast_buffers=False)
+        if self.count == 1:
+            return network
+        with warnings.catch_warnings():
+            # torch 2.14 renames the argument. Without it the first rank's statistics would be everyone's.
+            warnings.simplefilter("ignore", FutureWarning)
+            return DistributedDataParallel(network, broadcast_buffers=False)
 
     def apart(self, network: nn.Module) -> AbstractContextManager[None]:
         """Within, gradients of what `together` gave are only collected, for a step that is not complete yet."""

@@ -18,9 +18,13 @@ from train_torchvision_resnext.launching import fit_as_rank
 from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.planning import make_plan
 from train_torchvision_resnext.progress import Listener
+from train_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
+from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from train_torchvision_resnext.resnext.machine.threads import fixed_threads
+from train_torchvision_resnext.resnext.network.architecture import Architecture
 from train_torchvision_resnext.run_folder import open_run
 
+NETWORK = Architecture((1, 1), 4, 4)
 REPOSITORY = Path(__file__).parents[3]
 
 # Batches of 8, 8 and 3: parts of 4 and 4, then 3 and none of their own.
@@ -42,7 +46,7 @@ LEARNING = {"everything": {"ema_decay": "0.9", "learning_rate": "0.001"}}
 
 def plan_of(recipe, folder):
     own = FROZEN.get(recipe) or LEARNING[recipe]
-    frozen = {"feature_extract": str(recipe in FROZEN)}
+    frozen = {"feature_extract": str(recipe in FROZEN), "weights": str(folder / "start")}
     output = folder / f"{recipe} {os.environ.get('WORLD_SIZE', '1')}"
     parameters = read_host_map({**TINY, **frozen, **own, "threads": "1", "output_folder": str(output)})
     plan = make_plan(folder / "images", parameters, Listener())
@@ -63,6 +67,9 @@ def rank_main(folder):
 def trained(tmp_path_factory):
     """The last states of all recipes: of one process, of two, of three."""
     folder = tmp_path_factory.mktemp("ranks")
+    torch.manual_seed(4)
+    config = ModelConfig.of(NETWORK, ("0", "1", "2"), Preprocessing(18, 16))
+    write_model_folder(folder / "start", config, NETWORK.build(3).state_dict())
     draw = np.random.default_rng(3)
     for part, counts in COUNTS.items():
         for target, count in enumerate(counts):
@@ -78,10 +85,8 @@ def trained(tmp_path_factory):
             "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count),
         }  # fmt: skip
         processes = [
-            subprocess.Popen(
-                [sys.executable, "-c", code], env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-            )
-            for rank in range(count)
+            subprocess.Popen([sys.executable, "-c", code], env={**environment, "RANK": rank, "LOCAL_RANK": rank})
+            for rank in map(str, range(count))
         ]
         assert [process.wait(300) for process in processes] == [0] * count
     with fixed_threads():

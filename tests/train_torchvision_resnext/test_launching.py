@@ -1,0 +1,169 @@
+"""Trainings in two real processes: how they end, and go on with another number of them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.image_folders import TINY, write_digits
+from train_torchvision_resnext.parameters import read_host_map
+from train_torchvision_resnext.planning import TrainingError
+from train_torchvision_resnext.progress import Listener
+from train_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
+from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
+from train_torchvision_resnext.resnext.network.architecture import Architecture
+from train_torchvision_resnext.training import train
+
+REPOSITORY = Path(__file__).parents[2]
+ENDLESS = {"epochs": 5000, "scheduler": "none"}
+LIMIT_S = 120
+
+
+@pytest.fixture
+def digits(tmp_path):
+    return write_digits(tmp_path / "digits", {"train": 7, "val": 3})
+
+
+def settings(folder, **others):
+    values = {**TINY, "devices": 2, "output_folder": folder, **others}
+    return read_host_map({key: str(value) for key, value in values.items()})
+
+
+def ranks_of(process=None):
+    """The training processes below this one, by rank."""
+    found = {}
+    for child in (process or psutil.Process()).children(recursive=True):
+        try:
+            rank = child.environ().get("RANK")
+        except psutil.Error:
+            continue
+        if rank is not None:
+            found[int(rank)] = child
+    return found
+
+
+def all_end(processes):
+    _, alive = psutil.wait_procs(processes, LIMIT_S)
+    return not alive
+
+
+def test_begun_on_two_it_goes_on_with_one_and_back(digits, tmp_path):
+    """Nothing listens beyond this machine meanwhile."""
+    network = Architecture((1, 1), 4, 4)
+    torch.manual_seed(0)
+    config = ModelConfig.of(network, ("0", "1", "2"), Preprocessing(18, 16))
+    write_model_folder(tmp_path / "start", config, network.build(3).state_dict())
+    frozen = {"weights": tmp_path / "start", "feature_extract": True, "epochs": 4}
+    rows, listening = [], []
+
+    def on_epoch(row):
+        rows.append(row)
+        family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        connections = [each for process in family for each in process.net_connections() if process.pid != os.getpid()]
+        listening.extend(each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN)
+
+    for devices, until in ((2, 1), (1, 3), (2, 5)):
+        stop = Listener(epoch=on_epoch, stop_requested=lambda until=until: len(rows) >= until)
+        result = train(digits, settings(tmp_path / "several", **frozen, devices=devices, resume="auto"), stop)
+        assert result.stopped == (until < 4)
+    alone = train(digits, settings(tmp_path / "alone", **frozen, devices=1))
+    assert [row["epoch"] for row in result.history] == [1, 2, 3, 4]
+    assert len(list((tmp_path / "several").glob("*/run.json"))) == 1
+    assert result.best_epoch == alone.best_epoch
+    ours, theirs = (load_file(each.model_folder / "model.safetensors") for each in (result, alone))
+    assert max(float((ours[key] - theirs[key]).abs().max()) for key in ours if ours[key].is_floating_point()) < 1e-5
+    assert listening
+    assert set(listening) == {"127.0.0.1"}
+
+
+def test_a_killed_process_ends_all_and_is_named(digits, tmp_path):
+    ranks = {}
+
+    def kill_one(row):
+        if not ranks:
+            ranks.update(ranks_of())
+            ranks[1].kill()
+
+    with pytest.raises(
+        TrainingError, match=r"rank 1 was killed by SIGKILL.*\. The model of epoch \d+ is kept in"
+    ) as caught:
+        train(digits, settings(tmp_path / "runs", **ENDLESS), Listener(epoch=kill_one))
+    assert all_end(ranks.values())
+    assert (Path(str(caught.value).rpartition(" kept in ")[2]) / "model.safetensors").is_file()
+
+
+def test_a_lost_image_is_named_with_the_rank_that_missed_it(digits, tmp_path):
+    for lost in sorted((digits / "train" / "1").iterdir()):
+        break
+    with pytest.raises(TrainingError, match=rf"^rank [01]: .*{lost.name} could be read when.* resume = .*is kept in"):
+        train(digits, settings(tmp_path / "runs", **ENDLESS), Listener(epoch=lambda row: lost.unlink(missing_ok=True)))
+    assert not ranks_of()
+
+
+def test_a_loss_that_is_not_finite_ends_all(digits, tmp_path):
+    values = {**ENDLESS, "optimizer": "adamw", "learning_rate": 100, "weight_decay": 10, "warmup_epochs": 0}
+    with pytest.raises(TrainingError, match=r"training has diverged\. Likely cause: learning_rate 100 is too high"):
+        train(digits, settings(tmp_path / "runs", **values))
+    assert not ranks_of()
+
+
+def test_processes_whose_parent_was_killed_end(digits, tmp_path):
+    arguments = [
+        f"{key}={value}" for key, value in settings(tmp_path / "runs", **ENDLESS).to_strings().items() if value
+    ]
+    parent = psutil.Popen(
+        [sys.executable, "-m", "train_torchvision_resnext", str(digits), "--set", *arguments], cwd=REPOSITORY
+    )
+    end = time.monotonic() + LIMIT_S
+    while not list((tmp_path / "runs").glob("*/checkpoints/last.ckpt")):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    ranks = ranks_of(parent)
+    assert ranks.keys() == {0, 1}
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    assert all_end(ranks.values())
+
+
+def test_the_command_under_torchrun_trains_with_all_of_its_processes(digits, tmp_path):
+    values = {
+        key: value for key, value in settings(tmp_path / "runs").to_strings().items() if key != "devices" and value
+    }
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "train_torchvision_resnext"]
+    ended = subprocess.run(
+        [sys.executable, "-m", *torchrun, str(digits), "--set", *(f"{key}={value}" for key, value in values.items())],
+        cwd=REPOSITORY, env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"}, stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    assert "2 processes share each batch of 8" in ended.stdout
+    (run,) = (tmp_path / "runs").glob("*/run.json")
+    assert (run.parent / "model" / "model.safetensors").is_file()
+    assert [path.name for path in sorted((run.parent / "epochs").iterdir())] == ["0001.json", "0002.json", "0003.json"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"devices": 3, "batch_size": 5}, "batch_size = 5 is shared by 3 devices, .*set batch_size to 6 or more, or d"),
+        ({"devices": 0}, "devices = '0': must be all, or an integer from 1 to 999"),
+        ({"devices": "both"}, "devices = 'both': must be all, or an integer from 1 to 999"),
+    ],
+)
+def test_what_cannot_be_shared_is_told_before(values, message, digits, tmp_path):
+    with pytest.raises((TrainingError, ValueError), match=message):
+        train(digits, settings(tmp_path / "runs", **values))
+
+
+def test_threads_are_what_was_asked_for_and_afterwards_what_they_were(digits, tmp_path):
+    before, seen = torch.get_num_threads(), []
+    wanted = before + 1
+    listener = Listener(epoch=lambda row: seen.append(torch.get_num_threads()))
+    train(digits, settings(tmp_path / "runs", devices=1, threads=wanted, epochs=1), listener)
+    assert seen == [wanted]
+    assert torch.get_num_threads() == before
