@@ -10,7 +10,20 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import bad_inputs, choices, cold_start, growth, limit, memory, parity, parts, resizing, speed, training
+from benchmarks import (
+    bad_inputs,
+    choices,
+    cold_start,
+    growth,
+    limit,
+    memory,
+    parity,
+    parts,
+    resizing,
+    speed,
+    training,
+    trust,
+)
 from benchmarks.table import markdown
 from examples.ikomia_home import REPOSITORY
 
@@ -32,6 +45,7 @@ SECTIONS = {
     "parity": ("Parity with torchvision", parity.main),
     "inputs": ("Bad inputs", lambda _: bad_inputs.main()),
     "training": ("Training", training.main),
+    "trust": ("What promises are worth", trust.main),
 }
 
 DEFAULT = [name for name in SECTIONS if name != "compiled"]

@@ -6,8 +6,8 @@ for each image and no image, nor can one be made from it:
 - `probability`, float32 N: of the class predicted, calibrated.
 - `true_probability`, float32 N: of the true class, calibrated.
 - `predicted`, `target`: int32 N, class indices.
-- `known_score`, float32 N: how much the image is like what was learned, by `open_set.BoundaryDistance`.
-- `feature_mean`, float32 F: of training images.
+- `known_score`, float32 N: how much the image is like what was learned, by `open_set.KnownFeatures`.
+- `feature_mean`, float32 F; `feature_axes`, float32 K x F; `feature_scale`, float32 1: those of training images.
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..folder.weight_files import errors_of_the_disk
+from .open_set import KnownFeatures
 
 EVIDENCE = "trust.safetensors"
 
@@ -41,15 +42,21 @@ class Evidence:
     target: Indices
     known_score: Floats
     feature_mean: Floats
+    feature_axes: Floats
+    feature_scale: Floats
 
     def __post_init__(self) -> None:
         problems = [
             *(self._problem(name, np.float32) for name in ("probability", "true_probability", "known_score")),
             *(self._problem(name, np.int32) for name in ("predicted", "target")),
         ]
-        mean = self.feature_mean
-        if mean.dtype != np.float32 or mean.ndim != 1 or not mean.size or not np.isfinite(mean).all():
-            problems.append(f"feature_mean: {mean.dtype} {mean.shape}, expected finite float32 of one axis")
+        features = (self.feature_mean, self.feature_axes, self.feature_scale)
+        shapes = tuple(each.shape for each in features)
+        width = self.feature_mean.size
+        if shapes != ((width,), (len(self.feature_axes), width), (1,)) or not width:
+            problems.append(f"feature_mean, feature_axes, feature_scale: shapes {shapes}, expected (F,), (K, F), (1,)")
+        elif not all(each.dtype == np.float32 and np.isfinite(each).all() for each in features):
+            problems.append("feature_mean, feature_axes, feature_scale: expected finite float32")
         if found := [problem for problem in problems if problem]:
             raise EvidenceError("; ".join(found))
         for name in ("probability", "true_probability"):
@@ -65,6 +72,10 @@ class Evidence:
         if not np.isfinite(values).all():
             return f"{name} holds NaN or infinity"
         return ""
+
+    @property
+    def known_features(self) -> KnownFeatures:
+        return KnownFeatures(self.feature_mean, self.feature_axes, float(self.feature_scale[0]))
 
     def fits(self, classes: int, features: int) -> None:
         """Raises: EvidenceError, if it is of a network with other classes or features."""

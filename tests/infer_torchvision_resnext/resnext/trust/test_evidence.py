@@ -20,6 +20,8 @@ def content(**other):
         "target": indices[::-1],
         "known_score": floats - 3,
         "feature_mean": np.ones(4, np.float32),
+        "feature_axes": np.eye(2, 4, dtype=np.float32),
+        "feature_scale": np.array([2], np.float32),
     } | other
 
 
@@ -42,7 +44,8 @@ def test_a_folder_of_before_has_none(tmp_path):
         ({"predicted": np.zeros(2, np.int32)}, r"predicted: int32 \(2,\), expected int32 \(3,\)"),
         ({"target": np.zeros(3, np.int64)}, "target: int64"),
         ({"known_score": np.array([0, np.nan, 1], np.float32)}, "known_score holds NaN"),
-        ({"feature_mean": np.ones((2, 2), np.float32)}, r"feature_mean: float32 \(2, 2\)"),
+        ({"feature_axes": np.eye(3, dtype=np.float32)}, r"shapes \(\(4,\), \(3, 3\), \(1,\)\), expected \(F,\)"),
+        ({"feature_mean": np.ones(4)}, "feature_scale: expected finite float32"),
         ({"probability": np.array([0, 0, 1.5], np.float32)}, "probability: values from 0 to 1.5"),
     ],
 )

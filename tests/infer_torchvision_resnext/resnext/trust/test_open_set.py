@@ -1,62 +1,54 @@
 import numpy as np
 import pytest
 import torch
-from pytorch_ood.detector import GEN, fDBD
+from pytorch_ood.detector import ViM
 
-from infer_torchvision_resnext.resnext.trust.open_set import BoundaryDistance, entropy_scores, threshold
-
-
-def network_of(classes, features, seed=0):
-    """A classifier, and features of images with its logits."""
-    torch.manual_seed(seed)
-    head = torch.nn.Linear(features, classes)
-    found = torch.rand(40, features) * 3
-    with torch.inference_mode():
-        return head, found, head(found)
+from infer_torchvision_resnext.resnext.trust.open_set import KnownFeatures, threshold
 
 
-@pytest.mark.parametrize("classes", [2, 3, 30])
-def test_boundary_distances_are_pytorch_oods(classes):
-    head, features, logits = network_of(classes, 16)
-    oracle = fDBD(None, head).fit_features(features[:20])
-    weight = head.weight.detach().numpy()
-    ours = BoundaryDistance(weight, features[:20].numpy().mean(axis=0)).scores(logits.numpy(), features.numpy())
-    assert ours == pytest.approx(-oracle.predict_features(features).numpy(), rel=1e-4)
+def test_scores_are_pytorch_oods():
+    torch.manual_seed(0)
+    head = torch.nn.Linear(16, 5)
+    features = torch.randn(400, 4) @ torch.randn(4, 16) + 0.2 * torch.randn(400, 16) + 1
+    weight, bias = head.weight.detach(), head.bias.detach()
+    oracle = ViM(torch.nn.Identity(), d=4, w=weight, b=bias).fit_features(features, torch.zeros(400))
+    # It measures from the place of equal logits, ours from the mean: the same subspace is given to both.
+    center = -(torch.linalg.pinv(weight) @ bias)
+    axes = torch.linalg.eigh((features - center).T @ (features - center)).eigenvectors[:, -4:].T
+    logits = (features @ weight.T + bias).numpy()
+    offsets = (features - center).numpy()
+    left = np.linalg.norm(offsets - offsets @ axes.numpy().T @ axes.numpy(), axis=1)
+    known = KnownFeatures(center.numpy(), axes.numpy(), logits.max(axis=1).mean() / left.mean())
+    strangers = torch.randn(30, 16) * 3
+    found = known.scores((strangers @ weight.T + bias).numpy(), strangers.numpy())
+    assert found == pytest.approx(-oracle.predict_features(strangers).numpy(), rel=1e-3)
 
 
-def test_a_boundary_distance_worked_out_by_hand():
-    # Best is class 0. Borders: (3 - 1) / |(1, 0) - (0, 1)| and (3 - 0) / |(1, 0) - (-2, 4)|; |(3, 4) - 0| = 5.
-    weight, logits = np.array([[1.0, 0], [0, 1], [-2, 4]]), np.array([[3.0, 1, 0]])
-    (score,) = BoundaryDistance(weight, np.zeros(2)).scores(logits, np.array([[3.0, 4]]))
-    assert score == pytest.approx((2 / np.sqrt(2) + 3 / 5) / 2 / 5)
+def test_what_is_learned_from_training_images_worked_out_by_hand():
+    # Wide along the first axis, narrow along the second, and one logit of 6 each.
+    features = np.array([[-10, 0.1], [10, 0.1], [-10, -0.1], [10, -0.1]], np.float32)
+    known = KnownFeatures.of(np.full((4, 1), 6.0), features)
+    assert known.mean == pytest.approx([0, 0])
+    assert abs(known.axes) == pytest.approx(np.array([[1, 0]]))
+    assert known.scale == pytest.approx(6 / 0.1)
+    # Of one logit the energy is the logit; 3 is how far the second image is off the first axis.
+    assert known.scores(np.array([[6.0], [6.0]]), np.array([[99.0, 0], [0, 3]])) == pytest.approx([6, 6 - 180])
 
 
-def test_classes_of_equal_weights_have_no_border_between_them():
-    (score,) = BoundaryDistance(np.array([[1.0], [1.0], [3.0]]), np.zeros(1)).scores(
-        np.array([[5.0, 4, 1]]), np.array([[2.0]])
-    )
-    assert score == pytest.approx((0 + 4 / 2) / 2 / 2)
+def test_strangers_score_less_than_what_was_learned():
+    random = np.random.default_rng(0)
+    spread = random.normal(0, 1, (3, 20))
+    of = lambda count: random.normal(0, 1, (count, 3)) @ spread + random.normal(0, 0.1, (count, 20))  # noqa: E731
+    weight = random.normal(0, 1, (20, 4))
+    training, known, strangers = of(300), of(100), random.normal(0, 1.5, (100, 20))
+    found = KnownFeatures.of(training @ weight, training)
+    scores = [found.scores(each @ weight, each) for each in (known, strangers)]
+    assert (scores[1] < threshold(scores[0], 0.99)).mean() > 0.95
 
 
-@pytest.mark.parametrize(
-    ("weight", "mean", "message"),
-    [
-        (np.zeros((1, 3)), np.zeros(3), "C at least 2"),
-        (np.zeros((2, 3)), np.zeros(4), r"weights of shape \(2, 3\) and a mean of shape \(4,\)"),
-        (np.zeros((2, 3)), np.full(3, np.nan), "hold NaN or infinity"),
-    ],
-)
-def test_what_is_no_classifier_is_refused(weight, mean, message):
-    with pytest.raises(ValueError, match=message):
-        BoundaryDistance(weight, mean)
-
-
-@pytest.mark.parametrize("classes", [3, 250])
-def test_entropies_are_pytorch_oods(classes):
-    logits = np.random.default_rng(0).normal(0, 1, (20, classes)).astype(np.float32)
-    kept = min(classes, 100)
-    expected = -GEN.score(torch.from_numpy(logits), M=100).numpy() * kept
-    assert entropy_scores(logits) == pytest.approx(expected, rel=1e-5)
+def test_features_that_are_all_alike_give_a_score():
+    known = KnownFeatures.of(np.ones((3, 2)), np.ones((3, 4), np.float32))
+    assert np.isfinite(known.scores(np.ones((1, 2)), np.zeros((1, 4)))).all()
 
 
 @pytest.mark.parametrize(("share", "passing"), [(1, 100), (0.99, 99), (0.95, 95), (0.5, 50), (0.0001, 1)])
