@@ -14,19 +14,20 @@ import os
 import shutil
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from .resnext.folder.weight_files import sha256_of
+from .resnext.folder.whole import is_draft, remove_drafts, whole_file, whole_folder
 
 logger = logging.getLogger(__name__)
 
 MAX_BYTES = 4 * 2**30
 """Bound of the folder's size: about six of the largest models, in each of their forms."""
 
-DRAFT = ".draft-"
+ABANDONED_S = 3600
+"""A draft this old was left by a process that was killed."""
 
 CONTENTS = ".contents.json"
 """In an entry: SHA-256 of each file that it was made of."""
@@ -104,22 +105,13 @@ class Cache:
 
     def _filled(self, place: Path, fill: Callable[[Path], None]) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
-        draft = place.with_name(f"{DRAFT}{uuid.uuid4().hex}")
-        draft.mkdir()
-        try:
+        # Another process may be quicker, with the same content.
+        with whole_folder(place, replace=False) as draft:
             fill(draft)
             contents = {
                 file.relative_to(draft).as_posix(): sha256_of(file) for file in draft.rglob("*") if file.is_file()
             }
             (draft / CONTENTS).write_text(json.dumps(contents), encoding="utf-8")
-            try:
-                draft.rename(place)
-            except OSError:
-                # Another process was quicker, with the same content.
-                if not place.is_dir():
-                    raise
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
         self._prune(place)
         return place
 
@@ -182,11 +174,10 @@ class Cache:
     def note(self, kind: str, key: str, fact: Any) -> None:
         """Remember a JSON-ready fact; a cache that cannot be written is logged and costs only time."""
         place = self.folder / kind / f"{key}.json"
-        draft = place.with_name(f"{DRAFT}{uuid.uuid4().hex}")
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(json.dumps(fact, indent=2), encoding="utf-8")
-            draft.replace(place)
+            with whole_file(place) as draft:
+                draft.write_text(json.dumps(fact, indent=2), encoding="utf-8")
         except OSError as error:
             logger.warning("%s cannot be written, and will be worked out again: %s", place, error)
 
@@ -205,18 +196,18 @@ class Cache:
 
     def _prune(self, keep: Path) -> None:
         """Remove the least recently used entries until the bound holds, and drafts that a dead process left."""
+        for kind in self.folder.iterdir():
+            remove_drafts(kind, older_than_s=ABANDONED_S)
         entries = []
         for place in self.folder.glob("*/*"):
             with contextlib.suppress(OSError):
                 size = sum(file.stat().st_size for file in ([place] if place.is_file() else place.rglob("*")))
                 entries.append((place.stat().st_mtime, size, place))
         total = sum(size for _, size, _ in entries)
-        newest = max((used for used, _, _ in entries), default=0.0)
-        for used, size, place in sorted(entries):
-            abandoned = place.name.startswith(DRAFT) and newest - used > 3600
-            if place == keep or (place.name.startswith(DRAFT) and not abandoned):
-                continue
-            if not abandoned and total <= self._max_bytes:
+        for _, size, place in sorted(entries):
+            if total <= self._max_bytes:
+                return
+            if place == keep or is_draft(place):
                 continue
             if place.is_dir():
                 shutil.rmtree(place, ignore_errors=True)

@@ -18,7 +18,7 @@ from tools.update_readme import INFER_README, example_output, with_tables
 
 REPOSITORY = Path(__file__).parents[1]
 PLUGINS = sorted(path.name for path in REPOSITORY.glob("*_torchvision_resnext"))
-DOCUMENTS = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("*_torchvision_resnext/*.md")]
+DOCUMENTS = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("*_torchvision_resnext/*.md")]
 
 
 def run_python(code, home, **environment):

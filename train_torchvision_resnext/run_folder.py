@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from .parameters import Parameters
-from .resnext.folder.weight_files import errors_of_the_disk
+from .resnext.folder.whole import errors_of_the_disk, remove_drafts
 
 if TYPE_CHECKING:
     import torch
@@ -175,11 +175,8 @@ class RunFolder:
 
     def remove_drafts(self) -> None:
         """Remove what a killed process left half written. Call it with the lock held."""
-        for draft in (
-            *self.path.glob(f".{MODEL}-*"),
-            *self.path.glob(f"*{DRAFT}"),
-            *self.checkpoints.glob(f"*{DRAFT}"),
-        ):
+        remove_drafts(self.path)
+        for draft in (*self.path.glob(f"*{DRAFT}"), *self.checkpoints.glob(f"*{DRAFT}")):
             _remove(draft)
 
     def clear(self) -> None:

@@ -79,8 +79,8 @@ def test_what_a_killed_training_leaves_is_taken_up_and_its_drafts_are_removed(di
     assert ending.model == ()
     assert set(STATE) <= set(ending.left)
     (run,) = (path.parent for path in tmp_path.glob("*/run.json"))
-    (run / ".model-0123").mkdir()
-    (run / ".model-0123" / "model.safetensors").write_bytes(b"half")
+    (run / ".draft-0123-model").mkdir()
+    (run / ".draft-0123-model" / "model.safetensors").write_bytes(b"half")
     (run / "checkpoints" / "last.draft").write_bytes(b"half")
     (run / "run.json.draft").write_bytes(b"half")
     old = tmp_path / ".images.json-0123.draft"

@@ -7,8 +7,6 @@ is whole or absent: it is written beside its place and renamed. Nothing in it is
 """
 
 import json
-import shutil
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,7 +17,7 @@ from typing_extensions import Self
 from ..images.preprocessing import Preprocessing
 from ..images.rgb import ValueRange
 from ..network.architecture import Architecture, Stem, class_count
-from .weight_files import errors_of_the_disk
+from .whole import errors_of_the_disk, whole_folder
 
 if TYPE_CHECKING:
     import torch
@@ -200,9 +198,7 @@ def write_model_folder(
         for key, tensor in state.items()
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
-    draft.mkdir()
-    try:
+    with whole_folder(folder) as draft:
         with errors_of_the_disk(draft / WEIGHTS):
             save_file(tensors, draft / WEIGHTS, metadata={"format": "pt"})
         (draft / CONFIG).write_text(json.dumps(config.model_dump(), indent=2, ensure_ascii=False), encoding="utf-8")
@@ -212,24 +208,6 @@ def write_model_folder(
         # safetensors writes for the owner's eyes only.
         for file in draft.glob("*.safetensors"):
             file.chmod((draft / CONFIG).stat().st_mode)
-        _replace(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _replace(draft: Path, folder: Path) -> None:
-    """Put `draft` in the place of `folder`. No system renames over a filled folder, so the old one steps aside."""
-    if not folder.exists():
-        draft.replace(folder)
-        return
-    aside = draft.with_name(draft.name + "-old")
-    folder.replace(aside)
-    try:
-        draft.replace(folder)
-    except OSError:
-        aside.replace(folder)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def timm_opens(architecture: Architecture) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .weight_files import errors_of_the_disk
+from .whole import errors_of_the_disk
 
 GOLDEN = "golden.safetensors"
 

@@ -3,14 +3,11 @@
 Only tensors are ever loaded: safetensors, or pickles restricted to tensors (`weights_only=True`).
 """
 
-import errno
 import hashlib
 import os
 import re
-import shutil
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..network.architecture import ALIASES, Architecture
+from .whole import errors_of_the_disk as errors_of_the_disk  # noqa: PLC0414
 
 if TYPE_CHECKING:
     import torch
@@ -147,30 +145,6 @@ def read_arrays(path: Path, expected: Architecture | None = None) -> dict[str, N
         for key, array in arrays.items()
         if not key.endswith("num_batches_tracked")
     }
-
-
-@contextmanager
-def errors_of_the_disk(path: Path) -> Iterator[None]:
-    """Around a writer of tensors: what the disk refuses is an OSError that names the file, as everywhere else.
-
-    safetensors, torch and OpenVINO raise errors of their own; safetensors tells the system's number in the text, the
-    others nothing.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.filename is not None:
-            raise
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    except Exception as error:
-        if number := re.search(r"\(os error (\d+)\)", str(error)):
-            # The last one counts on Windows, whose numbers are others.
-            raise OSError(int(number[1]), str(error), str(path), int(number[1])) from error
-        if not any(writer in str(error) for writer in ("PytorchStreamWriter", "inline_container", "iostream")):
-            raise
-        full = shutil.disk_usage(path.parent).free < 2**20
-        what = errno.ENOSPC if full else errno.EIO
-        raise OSError(what, f"{os.strerror(what)} ({error})", str(path)) from error
 
 
 def sha256_of(path: Path) -> str:
