@@ -18,9 +18,9 @@ from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.predictions import Prediction, top_k
-from infer_torchvision_resnext.resnext.network.probabilities import softmax
+from infer_torchvision_resnext.resnext.network.conversion import crops_to_onnx
+from infer_torchvision_resnext.resnext.network.inference import softmax
 from infer_torchvision_resnext.runtimes.folding import fold_batch_norms
-from infer_torchvision_resnext.runtimes.onnx_graph import build_graph
 from infer_torchvision_resnext.runtimes.runtime import core_count
 from infer_torchvision_resnext.weights import Model, load_model
 
@@ -56,7 +56,7 @@ def folding(model: Model) -> Ways:
 
 def spinning(model: Model) -> Ways:
     """ONNX Runtime's threads between runs: spinning, which strikes the session that comes next, or asleep."""
-    graph = build_graph(model.architecture, model.arrays(), model.preprocessing).SerializeToString()
+    graph = crops_to_onnx(model.architecture.load(model.state), model.preprocessing).SerializeToString()
     crops = np.zeros((1, 224, 224, 3), np.uint8)
 
     def way(spin: bool) -> Callable[[], object]:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from benchmarks.interleaved import Timing
 from comparison.accuracy import Cell, read_cells
+from comparison.cost import Cost, cost
 from comparison.experiment import Experiment
 from comparison.speed import BATCHES, RUNTIMES, Way, read_timings
 from train_torchvision_resnext.resnext.network.architecture import Architecture
-from train_torchvision_resnext.resnext.network.cost import Cost, cost
 from train_torchvision_resnext.results.page import percent
 
 SAME_COST = 1.12

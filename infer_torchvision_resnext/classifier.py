@@ -19,7 +19,7 @@ from .resnext.host.shown_text import shown
 from .resnext.images.preprocessing import Preprocessing
 from .resnext.images.rgb import AUTO, RGBImage, ValueRange
 from .resnext.network.architecture import Architecture
-from .resnext.network.probabilities import softmax
+from .resnext.network.inference import softmax
 from .runtimes.runtime import Crops, CropsItself, Runtime, core_count
 from .runtimes.selection import Choice, choose
 from .weights import fingerprint, load_model

@@ -92,7 +92,10 @@ class Parameters(RecipeParameters, NetworkParameters):
     ] = True
     export_onnx: Annotated[
         bool,
-        Field(title="Export ONNX", description="Also write `model.onnx`, compared with the model before."),
+        Field(
+            title="Export ONNX",
+            description="Also write `model.onnx`, compared with the model before. Needs the package onnxruntime.",
+        ),
         InForm(group="Export"),
     ] = False
     quantize: Annotated[

@@ -12,7 +12,7 @@ from typing_extensions import Self
 
 from ..data.dataset import Sample
 from ..resnext.host.shown_text import shown
-from ..resnext.network.probabilities import softmax
+from ..resnext.network.inference import softmax
 from .evaluation import Evaluation, evaluate
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..network.probabilities import softmax
+from ..network.inference import softmax
 
 BINS = 15
 MOST = 20.0
