@@ -24,10 +24,8 @@ class Judge:
         labels: in index order.
         calibration: None = the model brings no temperature.
         evidence: None = the model brings nothing to promise anything by.
-        features: F, how many the network has.
 
     Raises:
-        EvidenceError: it is of another network.
         ParameterError: something is to be promised without evidence.
     """
 
@@ -37,7 +35,6 @@ class Judge:
         parameters: Parameters,
         calibration: Calibration | None,
         evidence: Evidence | None,
-        features: int,
     ) -> None:
         if evidence is None and (problems := _promised(parameters)):
             raise ParameterError(
@@ -55,11 +52,10 @@ class Judge:
         self._promises: Promises | None = None
         self._sets: PredictionSets | None = None
         if evidence is not None:
-            self._take(evidence, features)
+            self._take(evidence)
 
-    def _take(self, evidence: Evidence, features: int) -> None:
+    def _take(self, evidence: Evidence) -> None:
         asked, classes = self._parameters, len(self._labels)
-        evidence.fits(classes, features)
         target = evidence.target.astype(np.int64)
         self._known = evidence.known_features
         if asked.unknown_sensitivity:

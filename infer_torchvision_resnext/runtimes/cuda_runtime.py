@@ -27,7 +27,7 @@ class CudaRuntime(TorchRuntime):
         super().__init__(network, preprocessing, device, precision)
         mean, std = (torch.tensor(values, device=device) * 255 for values in (preprocessing.mean, preprocessing.std))
         self._mean, self._std = mean.view(1, 3, 1, 1), std.view(1, 3, 1, 1)
-        self._replayed = Replayed(self._logits)
+        self._replayed = Replayed(self._rows)
 
     def crop(self, images: Sequence[RGBImage], preprocessing: Preprocessing) -> torch.Tensor:
         """Resize and crop on the device.
@@ -42,7 +42,7 @@ class CudaRuntime(TorchRuntime):
             return torch.stack([crop(image, preprocessing, self._sent) for image in images])
 
     def run(self, crops: NDArray[np.uint8] | torch.Tensor) -> NDArray[np.float32]:
-        """N x S x S x 3 uint8, any N and S, here or on the device → N x C logits in float32."""
+        """N x S x S x 3 uint8, any N and S, here or on the device → N x (C + F), logits and features, in float32."""
         with torch.inference_mode(), fixed_threads(), full_fp32():
             batch = crops if isinstance(crops, torch.Tensor) else self._sent(crops)
             with torch.cuda.device_of(batch):  # type: ignore[no-untyped-call]
@@ -53,8 +53,8 @@ class CudaRuntime(TorchRuntime):
         self._replayed.clear()
         super().release_memory()
 
-    def _logits(self, crops: torch.Tensor) -> torch.Tensor:
+    def _rows(self, crops: torch.Tensor) -> torch.Tensor:
         """As the base class's, with nothing to fetch from the CPU, which a CUDA graph could not record."""
         pixels = crops.permute(0, 3, 1, 2).float().sub_(self._mean).div_(self._std)
-        logits: torch.Tensor = self._network(pixels.to(self._dtype, memory_format=torch.channels_last))
-        return logits.float()
+        rows: torch.Tensor = self._network(pixels.to(self._dtype, memory_format=torch.channels_last))
+        return rows.float()

@@ -60,7 +60,14 @@ class OnnxRuntime:
             RuntimeError: the network cannot be converted, or ONNX Runtime cannot read or run the graph.
         """
         _refuse(device, precision)
-        facts = (__version__, cache.digest(model.file), model.preprocessing.mean, model.preprocessing.std, precision)
+        facts = (
+            __version__,
+            "rows",
+            cache.digest(model.file),
+            model.preprocessing.mean,
+            model.preprocessing.std,
+            precision,
+        )
         key, engines = key_of(*facts), key_of(*facts, device, onnxruntime.__version__)
 
         def fill(folder: Path) -> None:
@@ -87,7 +94,7 @@ class OnnxRuntime:
         return str(self._session.get_providers()[0])
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x S x S x 3 uint8, any N and S → N x C logits in float32. Raises: RuntimeError."""
+        """N x S x S x 3 uint8, any N and S → N x (C + F), logits and features, in float32. Raises: RuntimeError."""
         parts = chunks(len(crops), CHUNK if self.device == "cpu" else GPU_CHUNK)
         try:
             answers = [self._session.run(None, {"crops": np.ascontiguousarray(crops[part])})[0] for part in parts]
@@ -119,12 +126,12 @@ def converted(model: Model, precision: str) -> bytes:
     from ..resnext.network.conversion import crops_to_onnx
     from .folding import fold_batch_norms
 
-    network = model.architecture.load(model.state).float()
+    network = model.network().float()
     if precision == "fp16":
         # The exporter would fold in fp16 itself, which loses two bits and cannot hold every variance.
         fold_batch_norms(network)
         network = network.half()
-    return crops_to_onnx(network, model.preprocessing).SerializeToString()
+    return bytes(crops_to_onnx(network, model.preprocessing).SerializeToString())
 
 
 def offers_gpu() -> bool:

@@ -172,7 +172,8 @@ def _decide(model: Model, parameters: Parameters, device: str, cache: Cache) -> 
             return reference, Choice(REFERENCE, None)
         try:
             runtime = load(model, asked, device, parameters.threads, cache)
-            agreement = Agreement.of(runtime.run(images), expected, golden)
+            logits = runtime.run(images)[:, : len(model.labels)]
+            agreement = Agreement.of(logits, expected, golden)
         except (ImportError, RuntimeError, ValueError) as error:
             if len(found) == 1:
                 raise
@@ -205,7 +206,7 @@ def _reference(
     runtime = load(model, REFERENCE, "cpu", parameters.threads, cache)
     images = golden.images if golden else generated_images(model.preprocessing.crop_size)
     # Image by image: few at a time are fastest on a CPU, and need the least memory.
-    logits = np.concatenate([runtime.run(image[None]) for image in images])
+    logits = np.concatenate([runtime.run(image[None])[:, : len(model.labels)] for image in images])
     softmax(logits)  # refuses what is not finite, which no other configuration can better
     if golden is None:
         return images, logits, False, runtime

@@ -39,7 +39,7 @@ def outputs(*logits, stray=0.0):
 
 
 def judge(brought=None, calibration=None, **asked):
-    return Judge(LABELS, Parameters(**asked), calibration, brought, 3)
+    return Judge(LABELS, Parameters(**asked), calibration, brought)
 
 
 def test_a_model_of_before_answers_as_before():

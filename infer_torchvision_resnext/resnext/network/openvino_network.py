@@ -47,10 +47,12 @@ class OpenVINONetwork:
         compiled = core().compile_model(graph, "CPU", config)
         self.precision = _precision_of(compiled)
         """What it really computes in: `bf16` is a wish that a processor without it does not fulfill."""
+        self.width: int = compiled.output(0).get_partial_shape()[1].get_length()
+        """Numbers in a row of its output."""
         self._request = compiled.create_infer_request()
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x S x S x 3 uint8, any N and S → N x C logits in float32."""
+        """N x S x S x 3 uint8, any N and S → N rows of its output in float32."""
         answers = []
         for chunk in chunks(len(crops)):
             self._request.infer([np.ascontiguousarray(crops[chunk])], share_inputs=True)

@@ -48,7 +48,7 @@ class PredictionSets:
 
 
 def prediction_sets(
-    true_probability: NDArray[np.float64], targets: NDArray[np.int64], classes: int, coverage: float
+    true_probability: NDArray[Any], targets: NDArray[np.int64], classes: int, coverage: float
 ) -> PredictionSets:
     """Find the thresholds.
 
@@ -77,6 +77,6 @@ def _rank(count: int, coverage: float) -> int:
     return count + 1 - math.ceil((count + 1) * coverage - 1e-9)
 
 
-def _threshold(true_probability: NDArray[np.float64], coverage: float) -> float:
+def _threshold(true_probability: NDArray[Any], coverage: float) -> float:
     rank = _rank(len(true_probability), coverage)
     return float(np.sort(true_probability)[rank - 1]) if rank else 0.0

@@ -57,7 +57,7 @@ class KnownFeatures:
         return np.asarray(np.linalg.norm(offsets - (offsets @ self.axes.T) @ self.axes, axis=1))
 
 
-def threshold(known: NDArray[np.float64], share: float) -> float:
+def threshold(known: Floats, share: float) -> float:
     """The largest score that at least `share` of the known images reach.
 
     Args:

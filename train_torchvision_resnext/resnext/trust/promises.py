@@ -53,7 +53,7 @@ class Promises:
 
 
 def promise(
-    probability: NDArray[np.float64],
+    probability: NDArray[Any],
     predicted: NDArray[np.int64],
     targets: NDArray[np.int64],
     classes: int,
@@ -95,7 +95,7 @@ def _enough(target: float) -> int:
     return next(count for count in itertools.count(1) if wilson(count, count)[0] >= target)
 
 
-def _least(probability: NDArray[np.float64], right: NDArray[np.bool_], target: float) -> float | None:
+def _least(probability: NDArray[Any], right: NDArray[np.bool_], target: float) -> float | None:
     """The threshold that lets most answers through of those at which the promise holds; None where there is none."""
     order = np.argsort(-probability, kind="stable")
     sure, hits = probability[order], np.cumsum(right[order])
