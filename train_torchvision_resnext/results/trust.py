@@ -6,13 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torchvision.models import ResNet
 
-from ..resnext.network.answering import Outputs
+from ..data.dataset import Sample
+from ..data.picks import pick
+from ..fitting.features import Runner
+from ..fitting.subject import images_of
+from ..planning import Plan
+from ..resnext.machine.devices import full_fp32
+from ..resnext.network.answering import Outputs, answering
 from ..resnext.trust.calibration import Calibration, calibrate, calibrated, reliability
 from ..resnext.trust.evidence import Evidence
 from ..resnext.trust.open_set import KnownFeatures
 from ..resnext.trust.prediction_sets import prediction_sets
 from ..resnext.trust.promises import promise
+from .answers import Answers
 from .charts import GRID, MUTED, RIGHT, SOFT, new_figure, set_heading, style_axes
 
 if TYPE_CHECKING:
@@ -33,13 +41,14 @@ class Trust:
         logits: of the N validation images, N x C.
         targets: their true classes.
         labels: C, in index order.
+        evidence: None where nobody waited for it.
     """
 
     logits: NDArray[np.float32]
     targets: NDArray[np.int64]
     labels: Sequence[str]
     calibration: Calibration
-    evidence: Evidence
+    evidence: Evidence | None
 
     def to_dict(self) -> dict[str, Any]:
         """For `metrics.json`."""
@@ -75,18 +84,40 @@ class Trust:
         return [told, *map(_promised, figures["promises"]), *map(_covered, figures["sets"])]
 
 
-def learn(outputs: Outputs, targets: NDArray[np.int64], labels: Sequence[str], typical: Outputs) -> Trust:
+def learn(plan: Plan, network: ResNet, validation: Answers, hurried: bool) -> Trust:
     """Learn what to promise.
 
     Args:
-        outputs: for the N validation images.
-        targets: N class indices.
-        typical: for training images, without augmentation.
+        network: the best one, on the CPU, in fp32; it stays as it is.
+        validation: its answers to the validation images.
+        hurried: there is no time to look at images again, so that there is no evidence.
+
+    Raises:
+        ReadError: an image cannot be read any more.
     """
+    labels, targets = plan.dataset.labels, validation.targets
+    if hurried:
+        calibration = calibrate(validation.logits, targets)
+        return Trust(validation.logits, targets, labels, calibration, None)
+    told = answering(plan.start.architecture.load(network.state_dict()))
+    typical = _outputs(told, plan, pick(plan.dataset.train, STANDING_FOR_ALL, plan.parameters.seed))
+    outputs = _outputs(told, plan, plan.dataset.val)
     calibration = calibrate(outputs.logits, targets)
+    return Trust(outputs.logits, targets, labels, calibration, _evidence(outputs, targets, typical, calibration))
+
+
+def _outputs(network: ResNet, plan: Plan, samples: Sequence[Sample]) -> Outputs:
+    """In fp32, without augmentation."""
+    runner = Runner(plan.start.preprocessing, plan.device, "fp32")
+    with full_fp32():
+        rows, _ = runner.run(network, images_of(plan, samples), "What can be promised")
+    return Outputs.of(rows.numpy(), len(plan.dataset.labels))
+
+
+def _evidence(outputs: Outputs, targets: NDArray[np.int64], typical: Outputs, calibration: Calibration) -> Evidence:
     known = KnownFeatures.of(typical.logits, typical.features)
     probabilities = calibrated(outputs.logits, calibration.temperature)
-    evidence = Evidence(
+    return Evidence(
         probability=probabilities.max(axis=1).astype(np.float32),
         true_probability=np.take_along_axis(probabilities, targets[:, None], 1)[:, 0].astype(np.float32),
         predicted=probabilities.argmax(axis=1).astype(np.int32),
@@ -96,7 +127,6 @@ def learn(outputs: Outputs, targets: NDArray[np.int64], labels: Sequence[str], t
         feature_axes=known.axes,
         feature_scale=np.array([known.scale], np.float32),
     )
-    return Trust(outputs.logits, targets, labels, calibration, evidence)
 
 
 def reliability_diagram(trust: Trust) -> "Figure":
