@@ -1,0 +1,94 @@
+import json
+
+import numpy as np
+import pytest
+
+from tests.image_folders import TINY, write_digits
+from train_torchvision_resnext.fitting.epochs import Listener
+from train_torchvision_resnext.parameters import read_host_map
+from train_torchvision_resnext.resnext.folder.model_folder import read_config
+from train_torchvision_resnext.resnext.trust.evidence import read_evidence
+from train_torchvision_resnext.training import train
+
+
+def settings(folder, **values):
+    more = {"epochs": "4", "batch_size": "16", "optimizer": "adamw", "learning_rate": "0.003", "export_pth": "False"}
+    return read_host_map({**TINY, **more, "output_folder": str(folder), **values})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Five digits, 200 validation images."""
+    digits = write_digits(tmp_path_factory.mktemp("digits"), {"train": 40, "val": 40}, labels=range(5))
+    return train(digits, settings(tmp_path_factory.mktemp("runs"), label_smoothing="0.3"))
+
+
+def test_the_temperature_is_in_the_folder_and_lowers_the_loss(trained):
+    found = read_config(trained.model_folder).resnext.calibration
+    # Smoothed labels make answers less sure than they are right.
+    assert found.temperature < 1
+    assert found.images == 200
+    assert found.loss_before == pytest.approx(trained.evaluation.loss, rel=1e-4)
+    assert found.loss_after < found.loss_before
+    assert found.ece_after < found.ece_before
+    assert not found.reason
+
+
+def test_the_evidence_says_what_the_metrics_say(trained):
+    evidence = read_evidence(trained.model_folder)
+    assert (evidence.predicted == evidence.target).mean() == pytest.approx(trained.evaluation.top1)
+    assert np.bincount(evidence.target).tolist() == [40] * 5
+    right = evidence.predicted == evidence.target
+    assert evidence.true_probability[right] == pytest.approx(evidence.probability[right])
+    assert -np.log(evidence.true_probability.astype(float)).mean() < trained.evaluation.loss
+    evidence.fits(5, 512)
+    # The validation images are like the training images: most are about as near as those.
+    assert evidence.known_features.axes.shape[1] == 512
+
+
+def test_metrics_tell_what_a_promise_would_cost(trained):
+    trust = json.loads((trained.model_folder / "metrics.json").read_text(encoding="utf-8"))["trust"]
+    assert [each["target_precision"] for each in trust["promises"]] == [0.9, 0.95, 0.99]
+    assert trust["promises"][0]["answered"] >= trust["promises"][2]["answered"]
+    assert set(trust["promises"][0]["thresholds"]) == set("01234")
+    assert 1 <= trust["sets"][0]["mean_size"] <= trust["sets"][1]["mean_size"] <= 5
+
+
+def test_the_report_shows_whether_probabilities_hold(trained):
+    report = trained.model_folder / "report"
+    assert (report / "reliability.png").stat().st_size > 10_000
+    page = (report / "report.html").read_text(encoding="utf-8")
+    assert "What can be promised" in page
+    assert "the expected calibration error goes from" in page
+    assert "target_precision = 0.95 answers" in page
+
+
+def test_few_validation_images_are_said_and_nothing_is_fitted_on_them(tmp_path):
+    result = train(write_digits(tmp_path / "digits", {"train": 10, "val": 5}), settings(tmp_path / "runs", epochs="1"))
+    found = read_config(result.model_folder).resnext.calibration
+    assert found.temperature == 1
+    assert any(note.startswith("not calibrated: 15 validation images are too few") for note in result.notes)
+    assert len(read_evidence(result.model_folder).target) == 15
+
+
+def test_stopped_there_is_no_time_for_evidence_and_a_note_says_so(tmp_path):
+    epochs = []
+    listener = Listener(epoch=epochs.append, stop_requested=lambda: bool(epochs))
+    result = train(write_digits(tmp_path / "digits", {"train": 10, "val": 5}), settings(tmp_path / "runs"), listener)
+    assert result.stopped
+    assert "trust.safetensors is left out: training did not come to its end" in result.notes
+    assert read_evidence(result.model_folder) is None
+    assert read_config(result.model_folder).resnext.calibration.images == 15
+
+
+def test_an_error_costs_the_promises_and_not_the_model(tmp_path, monkeypatch):
+    from train_torchvision_resnext.results import trust
+
+    def full(*_):
+        raise MemoryError("no room for the covariance")
+
+    monkeypatch.setattr(trust.KnownFeatures, "of", full)
+    result = train(write_digits(tmp_path / "digits", {"train": 10, "val": 5}), settings(tmp_path / "runs", epochs="1"))
+    assert "nothing can be promised: no room for the covariance" in result.notes
+    assert read_config(result.model_folder).resnext.calibration is None
+    assert read_evidence(result.model_folder) is None
