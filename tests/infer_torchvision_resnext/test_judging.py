@@ -35,7 +35,7 @@ def outputs(*logits, stray=0.0):
     """Features are the logits and, off the subspace of the known ones, a third axis."""
     rows = np.array(logits, np.float32)
     features = np.column_stack([rows, np.full(len(rows), stray, np.float32)])
-    return Outputs(rows, features[:, :, None])
+    return Outputs(rows, features)
 
 
 def judge(brought=None, calibration=None, **asked):
