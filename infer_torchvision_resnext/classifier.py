@@ -125,7 +125,7 @@ class Classifier:
             ValueError: the network's output is not finite.
         """
         runtime = self._prepared()
-        self.notes = [*self._lasting_notes]
+        self.notes = [*self._lasting_notes, *self._of_another_size()]
         self.timings_ms = {"load": self._load_ms, "preprocess": 0.0, "forward": 0.0}
         self._load_ms = 0.0
         judge, predictions = self._judging(), list[Prediction]()
@@ -207,6 +207,12 @@ class Classifier:
         if note not in self._said:
             self._said.add(note)
             self._say(note)
+
+    def _of_another_size(self) -> list[str]:
+        own, asked = self._own_preprocessing.crop_size, self._preprocessing.crop_size
+        if own == asked:
+            return []
+        return [f"input_size = {asked}: the model was made for {own}, and what it promises was measured at that"]
 
     def _judging(self) -> Judge:
         if self._judge is None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from .cache import Cache, key_of, stamp_of
 from .parameters import Parameters
-from .resnext.folder.golden import GOLDEN, Golden, GoldenError, read_golden
+from .resnext.folder.golden import GOLDEN, REMEDY, Golden, GoldenError, contradictions, read_golden
 from .resnext.folder.model_folder import (
     CLASSES,
     CONFIG,
@@ -230,6 +230,12 @@ def _load_folder(given: Path) -> Model:
         () if folder == given else (f"weights = {str(given)!r} is the folder of a run: taken is its {folder.name}/",)
     )
     config = read_config(folder)
+    try:
+        problems = contradictions(folder, config.facts())
+    except GoldenError as error:
+        raise WeightsError(f"weights = {str(folder)!r}: {error}") from error
+    if problems:
+        raise WeightsError(f"weights = {str(folder)!r}: {'; '.join(problems)}; put it back, or {REMEDY}")
     architecture = config.network
     path = folder / WEIGHTS
     if not path.is_file():

@@ -81,10 +81,12 @@ def write_outcome(  # noqa: PLR0913, PLR0917 (all that a model folder tells of)
     """
     outcome = Outcome(None, ())
     trust, untrusted = _learn(plan, network, validation, hurried)
+    calibration = trust.calibration if trust else None
+    config = ModelConfig.of(plan.start.architecture, plan.dataset.labels, plan.start.preprocessing, calibration)
 
     def complete(draft: Path) -> None:
         nonlocal outcome
-        notes = [*untrusted, *_write_exports(draft, plan, network)]
+        notes = [*untrusted, *_write_exports(draft, plan, network, config)]
         if trust and (evidence := trust.evidence):
             notes += _attempt(draft / EVIDENCE, lambda: write_evidence(draft, evidence))
         int8, told = _quantize(draft, plan, validation, listener, hurried)
@@ -103,8 +105,6 @@ def write_outcome(  # noqa: PLR0913, PLR0917 (all that a model folder tells of)
         text = json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False)
         (draft / METRICS).write_text(text, encoding="utf-8")
 
-    calibration = trust.calibration if trust else None
-    config = ModelConfig.of(plan.start.architecture, plan.dataset.labels, plan.start.preprocessing, calibration)
     write_model_folder(folder, config, network.state_dict(), complete)
     return outcome
 
@@ -136,10 +136,10 @@ def _attempt(path: Path, write: Callable[[], object]) -> list[str]:
     return []
 
 
-def _write_exports(draft: Path, plan: Plan, network: ResNet) -> list[str]:
+def _write_exports(draft: Path, plan: Plan, network: ResNet, config: ModelConfig) -> list[str]:
     """The golden set and what else was asked for. Returns: a note for each that fails."""
     golden, pth, onnx = draft / GOLDEN, draft / f"{_file_name(plan)}.pth", draft / ONNX
-    notes = _attempt(golden, lambda: _write_golden(draft, plan, network))
+    notes = _attempt(golden, lambda: _write_golden(draft, plan, network, config))
     if plan.parameters.export_pth:
         notes += _attempt(pth, lambda: _write_pth(network, pth))
     if plan.parameters.export_onnx:
@@ -153,8 +153,9 @@ def _file_name(plan: Plan) -> str:
     return plan.parameters.model_name if found == Architecture.from_name(plan.parameters.model_name) else found.name
 
 
-def _write_golden(draft: Path, plan: Plan, network: ResNet) -> None:
-    write_golden(draft, golden_set(network, plan.dataset.val, plan.start.preprocessing, plan.parameters.seed))
+def _write_golden(draft: Path, plan: Plan, network: ResNet, config: ModelConfig) -> None:
+    golden = golden_set(network, plan.dataset.val, plan.start.preprocessing, plan.parameters.seed)
+    write_golden(draft, golden, config.facts())
 
 
 def _write_pth(network: ResNet, path: Path) -> None:

@@ -1,8 +1,13 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+from infer_torchvision_resnext.cache import Cache
+from infer_torchvision_resnext.classifier import Classifier
+from infer_torchvision_resnext.parameters import Parameters as InferenceParameters
+from infer_torchvision_resnext.weights import WeightsError, load_model
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.fitting.epochs import Listener
 from train_torchvision_resnext.parameters import read_host_map
@@ -61,6 +66,53 @@ def test_the_report_shows_whether_probabilities_hold(trained):
     assert "What can be promised" in page
     assert "the expected calibration error goes from" in page
     assert "target_precision = 0.95 answers" in page
+
+
+def changed(folder, place, change):
+    """A copy of the model folder whose configuration was changed."""
+    copy = shutil.copytree(folder, place / "model")
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    change(config)
+    (copy / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return copy
+
+
+def rotated_labels(config):
+    config["label_names"] = [*config["label_names"][1:], config["label_names"][0]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (rotated_labels, r"label_names is \['1', '2', '3', '4', '0'\] .* but was \['0', '1', '2', '3', '4'\]"),
+        (lambda config: config["resnext"].update(resize_size=25), "resize_size is 25 .* but was 18"),
+        (lambda config: config["pretrained_cfg"].update(mean=[0.5] * 3), r"mean is \[0.5, 0.5, 0.5\]"),
+        (lambda config: config["pretrained_cfg"].update(std=[0.5] * 3), r"std is \[0.5, 0.5, 0.5\]"),
+        (lambda config: config["resnext"]["calibration"].update(temperature=3.0), "temperature is 3.0"),
+        (lambda config: config["resnext"].pop("calibration"), "temperature is None"),
+        (lambda config: config["resnext"].update(value_range="0,4095"), "value_range is '0,4095'"),
+    ],
+)
+def test_a_configuration_that_was_changed_is_refused_at_load_with_the_cause(trained, tmp_path, change, message):
+    copy = changed(trained.model_folder, tmp_path, change)
+    with pytest.raises(WeightsError, match=rf"{message}.*; put it back, or train the model again"):
+        load_model(InferenceParameters(weights=str(copy)), Cache())
+
+
+def test_inference_keeps_what_training_promised(trained, tmp_path):
+    classifier = Classifier(tmp_path)
+    digits = trained.evaluation.labels
+    asked = {"weights": str(trained.model_folder), "device": "cpu", "target_precision": 0.9, "coverage": 0.9}
+    for runtime in ("torch", "openvino", "onnxruntime"):
+        classifier.prepare(InferenceParameters(**asked, runtime=runtime))
+        stripes = np.tile(np.array([[0, 255] * 8], np.uint8), (16, 1))
+        frames = [np.repeat(stripes[..., None], 3, 2), np.full((16, 16, 3), 255, np.uint8)]
+        found = classifier.classify(frames)
+        assert {each.doubt.kind for each in found} == {"unlike"}
+        assert all(set(each.possible) <= set(digits) for each in found)
+        trust = classifier.describe()["trust"]
+        assert trust["calibrated"]
+        assert trust["promises"]["target_precision"] == 0.9
 
 
 def test_few_validation_images_are_said_and_nothing_is_fitted_on_them(tmp_path):

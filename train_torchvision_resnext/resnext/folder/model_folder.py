@@ -133,6 +133,15 @@ class ModelConfig(BaseModel):
             ),
         )
 
+    def facts(self) -> dict[str, Any]:
+        """What changes answers and stands in no weights, JSON-ready."""
+        calibration = self.resnext.calibration
+        return {
+            "label_names": list(self.label_names),
+            "temperature": calibration.temperature if calibration else None,
+            **self.preprocessing.to_dict(),
+        }
+
     @property
     def network(self) -> Architecture:
         ours = self.resnext
