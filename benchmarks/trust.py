@@ -208,7 +208,7 @@ class Network:
         """The answers to some images, whose classes do not matter."""
         with torch.inference_mode():
             rows = [self._network(self._preprocessing.normalize(self._crop(file)[None])) for file in files]
-        outputs = Outputs.of(torch.cat(rows).numpy(), self.head.out_features, self.head.in_features)
+        outputs = Outputs.of(torch.cat(rows).numpy(), self.head.out_features)
         return Answers(outputs.logits, outputs.features, np.zeros(len(files), np.int64))
 
     def _crop(self, file: Path) -> torch.Tensor:
