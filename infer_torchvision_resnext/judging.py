@@ -72,19 +72,25 @@ class Judge:
         honest = calibrated(outputs.logits, self._temperature)
         shown = honest if asked.calibrated else calibrated(outputs.logits, 1)
         scores = self._known.scores(outputs.logits, outputs.features) if self._known else None
-        return [
-            each.judged(
-                self._doubt(row, score, each.probability),
-                score,
-                None if self._sets is None else tuple(self._labels[index] for index in self._sets.of(row)),
-            )
-            for each, row, score in zip(
-                top_k(shown, self._labels, asked.top_k),
-                honest,
-                [None] * len(honest) if scores is None else scores.tolist(),
-                strict=True,
-            )
-        ]
+        best = top_k(shown, self._labels, asked.top_k)
+        return [self._judged(best[place], honest[place], place, outputs, scores) for place in range(len(best))]
+
+    def _judged(
+        self,
+        prediction: Prediction,
+        honest: NDArray[np.float64],
+        place: int,
+        outputs: Outputs,
+        scores: NDArray[np.float64] | None,
+    ) -> Prediction:
+        """One image's; `honest` are its calibrated probabilities."""
+        score = None if scores is None else float(scores[place])
+        return prediction.judged(
+            self._doubt(honest, score, prediction.probability),
+            score,
+            None if self._sets is None else tuple(self._labels[index] for index in self._sets.of(honest)),
+            tuple(outputs.features[place].tolist()) if self._parameters.embeddings else None,
+        )
 
     def _doubt(self, honest: NDArray[np.float64], score: float | None, shown: float) -> Doubt | None:
         """Why there is no answer; `honest` are the calibrated probabilities of one image."""

@@ -143,6 +143,15 @@ class Parameters(ParameterSchema):
         ),
         InForm(group="Trust", minimum_means="off"),
     ] = 0.0
+    embeddings: Annotated[
+        bool,
+        Field(
+            title="Embeddings",
+            description="Output 4 also lists the features that each image or object was classified by, 2048 numbers in "
+            "the usual models: for search and clustering.",
+        ),
+        InForm(group="Trust"),
+    ] = False
     region: Annotated[
         Literal["auto", "image", "objects"],
         Field(

@@ -39,6 +39,7 @@ class Prediction:
         doubt: why the answer is `unknown`; None otherwise.
         known_score: how much the image is like what was learned; None where the model cannot tell.
         possible: labels that hold the true one as often as was asked for; None where nothing was asked for.
+        embedding: features that it was classified by; None where nobody asked for them.
     """
 
     indices: tuple[int, ...]
@@ -48,6 +49,7 @@ class Prediction:
     doubt: Doubt | None = None
     known_score: float | None = None
     possible: tuple[str, ...] | None = None
+    embedding: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.indices) == len(self.labels) == len(self.probabilities):
@@ -68,10 +70,18 @@ class Prediction:
         """The answer for an object that the network was never asked about."""
         return cls((), (), (), UNKNOWN, Doubt("too small", reason))
 
-    def judged(self, doubt: Doubt | None, known_score: float | None, possible: tuple[str, ...] | None) -> "Prediction":
+    def judged(
+        self,
+        doubt: Doubt | None,
+        known_score: float | None = None,
+        possible: tuple[str, ...] | None = None,
+        embedding: tuple[float, ...] | None = None,
+    ) -> "Prediction":
         """The same with what is to be thought of it."""
         answer = UNKNOWN if doubt else self.labels[0]
-        return replace(self, answer=answer, doubt=doubt, known_score=known_score, possible=possible)
+        return replace(
+            self, answer=answer, doubt=doubt, known_score=known_score, possible=possible, embedding=embedding
+        )
 
     @property
     def probability(self) -> float:
@@ -92,6 +102,7 @@ class Prediction:
             "reason": self.doubt.reason if self.doubt else "",
             "known_score": self.known_score,
             "set": None if self.possible is None else list(self.possible),
+            **({} if self.embedding is None else {"embedding": list(self.embedding)}),
             "top_k": [
                 {"label": label, "index": index, "probability": probability}
                 for label, index, probability in zip(self.labels, self.indices, self.probabilities, strict=True)

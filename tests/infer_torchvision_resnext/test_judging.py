@@ -113,6 +113,13 @@ def test_sets_hold_every_class_that_may_be_the_true_one():
     assert json.loads(json.dumps(sets.describe()))["sets"]["coverage"] == 0.9
 
 
+def test_embeddings_are_the_features_and_come_when_asked_for():
+    (plain,) = judge().predictions(outputs([1, 0], stray=3))
+    (asked,) = judge(embeddings=True).predictions(outputs([1, 0], stray=3))
+    assert "embedding" not in plain.to_dict()
+    assert json.loads(json.dumps(asked.to_dict()))["embedding"] == [1, 0, 3]
+
+
 @pytest.mark.parametrize("name", ["target_precision", "coverage"])
 def test_nothing_is_promised_without_evidence(name):
     with pytest.raises(ParameterError, match=rf"{name} = 0.9: the model brings no trust.safetensors"):
