@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 from torchvision.models import ResNet
+from tqdm import tqdm
 
 from ..data.dataset import Sample
 from ..data.picks import pick
-from ..fitting.features import Runner
-from ..fitting.subject import images_of
+from ..fitting.features import outputs_of
+from ..fitting.subject import Normalize, images_of, on_device
 from ..planning import Plan
 from ..resnext.machine.devices import full_fp32
 from ..resnext.network.answering import Outputs, answering
@@ -108,9 +110,10 @@ def learn(plan: Plan, network: ResNet, validation: Answers, hurried: bool) -> Tr
 
 def _outputs(network: ResNet, plan: Plan, samples: Sequence[Sample]) -> Outputs:
     """In fp32, without augmentation."""
-    runner = Runner(plan.start.preprocessing, plan.device, "fp32")
+    whole = on_device(nn.Sequential(Normalize(plan.start.preprocessing), network), plan.device)
+    images = tqdm(images_of(plan, samples), desc="What can be promised", unit="batch")
     with full_fp32():
-        rows, _ = runner.run(network, images_of(plan, samples), "What can be promised")
+        rows, _ = outputs_of(whole, images, plan.device, "fp32")
     return Outputs.of(rows.numpy(), len(plan.dataset.labels))
 
 

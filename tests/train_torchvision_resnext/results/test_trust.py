@@ -9,8 +9,8 @@ from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters as InferenceParameters
 from infer_torchvision_resnext.weights import WeightsError, load_model
 from tests.image_folders import TINY, write_digits
-from train_torchvision_resnext.fitting.epochs import Listener
 from train_torchvision_resnext.parameters import read_host_map
+from train_torchvision_resnext.progress import Listener
 from train_torchvision_resnext.resnext.folder.model_folder import read_config
 from train_torchvision_resnext.resnext.trust.evidence import read_evidence
 from train_torchvision_resnext.training import train
