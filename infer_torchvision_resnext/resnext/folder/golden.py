@@ -81,6 +81,7 @@ def contradictions(folder: Path, facts: Mapping[str, Any]) -> list[str]:
     path = folder / GOLDEN
     if not path.is_file():
         return []
+    _refuse_huge(path)
     try:
         with safe_open(path, "numpy") as file:
             known = dict(json.loads((file.metadata() or {}).get("facts", "{}")))
@@ -102,8 +103,7 @@ def read_golden(folder: Path) -> Golden | None:
     path = folder / GOLDEN
     if not path.is_file():
         return None
-    if path.stat().st_size > MAX_BYTES:
-        raise GoldenError(f"{path} has {path.stat().st_size:,} bytes, at most {MAX_BYTES:,} may be; {REMEDY}")
+    _refuse_huge(path)
     try:
         tensors = load_file(path)
         # Copies, because torch warns of arrays that it may not write to.
@@ -113,3 +113,8 @@ def read_golden(folder: Path) -> Golden | None:
     except Exception as error:
         # Damaged files make the reader raise errors of many kinds.
         raise GoldenError(f"{path} is damaged or no golden set ({error!r}); {REMEDY}") from error
+
+
+def _refuse_huge(path: Path) -> None:
+    if path.stat().st_size > MAX_BYTES:
+        raise GoldenError(f"{path} has {path.stat().st_size:,} bytes, at most {MAX_BYTES:,} may be; {REMEDY}")
