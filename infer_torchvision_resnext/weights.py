@@ -90,9 +90,9 @@ class Model:
         except WeightFileError as error:
             raise WeightsError(str(error)) from error
 
-    def network(self) -> "ResNet":
+    def network(self, apart: bool = False) -> "ResNet":
         """The network in evaluation mode, which answers with logits and features. Raises: WeightsError."""
-        return answering(self.architecture.load(self.state))
+        return answering(self.architecture.load(self.state), apart)
 
     def evidence(self) -> Evidence | None:
         """By what the folder can promise anything, if it can. Raises: WeightsError."""

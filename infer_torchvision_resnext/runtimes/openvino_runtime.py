@@ -49,12 +49,14 @@ class OpenVINORuntime:
             )
         if precision == "int8":
             return cls._quantized(model, threads, cache)
-        key = key_of(__version__, "rows", cache.digest(model.file), model.preprocessing.mean, model.preprocessing.std)
+        key = key_of(
+            __version__, "features", cache.digest(model.file), model.preprocessing.mean, model.preprocessing.std
+        )
 
         def fill(folder: Path) -> None:
             from ..resnext.network.conversion import to_openvino
 
-            save(to_openvino(model.network().float(), model.preprocessing), folder / "model.xml")
+            save(to_openvino(model.network(apart=True).float(), model.preprocessing), folder / "model.xml")
 
         def open_graph(folder: Path) -> "OpenVINORuntime":
             return cls(OpenVINONetwork(folder / "model.xml", precision, threads, mapped=True))
@@ -69,7 +71,7 @@ class OpenVINORuntime:
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise DeviceError(f"precision = 'int8': {file} is damaged ({reason}); make it anew {REMEDY}") from error
-        if network.width == len(model.labels):
+        if not network.tells_features:
             raise DeviceError(
                 f"precision = 'int8': {file} is of before 2.1 and tells no features; make it anew {REMEDY}"
             )

@@ -32,8 +32,13 @@ class Outputs:
         return cls(rows[:, :classes], rows[:, classes:])
 
 
-def answering(network: "ResNet") -> "ResNet":
-    """Let a network answer with rows as the module tells; it is changed in place and returned."""
+def answering(network: "ResNet", apart: bool = False) -> "ResNet":
+    """Let a network answer with rows as the module tells; it is changed in place and returned.
+
+    Args:
+        apart: logits and features are two outputs, for graphs that another runtime compiles: put together there, logits
+            would be rounded to the precision of the features.
+    """
     import torch
     from torch import nn
 
@@ -44,8 +49,9 @@ def answering(network: "ResNet") -> "ResNet":
             super().__init__()
             self.classifier = classifier
 
-        def forward(self, features: torch.Tensor) -> torch.Tensor:
-            return torch.cat([self.classifier(features), features], 1)
+        def forward(self, features: torch.Tensor) -> Any:
+            told = (self.classifier(features), features)
+            return told if apart else torch.cat(told, 1)
 
     network.fc = Told(network.fc)  # type: ignore[assignment]
     return network

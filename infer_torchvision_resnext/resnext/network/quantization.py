@@ -119,7 +119,7 @@ def quantize(  # noqa: PLR0913, PLR0917 (the last three have defaults)
 
     config, weights = read_config(folder), folder / WEIGHTS
     network = config.network.load(read_state(weights, config.network)).float()
-    graph = to_openvino(answering(network), config.preprocessing)
+    graph = to_openvino(answering(network, apart=True), config.preprocessing)
     draft = folder / f".{FOLDER}-{uuid.uuid4().hex}"
     draft.mkdir()
     try:
