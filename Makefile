@@ -38,13 +38,11 @@ bench: $(VENV)/installed
 compare: $(VENV)/installed
 	$(PYTHON) -m comparison $(ARGS)
 
-# Both plugins carry the shared sub-package and the same form; the inference plugin's are the originals.
+# Both plugins carry the shared sub-package; the inference plugin's is the original.
 sync:
 	rm -rf train_torchvision_resnext/resnext
 	cp -r infer_torchvision_resnext/resnext train_torchvision_resnext/resnext
 	rm -rf train_torchvision_resnext/resnext/__pycache__
-	sed 's/infer_torchvision/train_torchvision/g; s/InferResNeXt/TrainResNeXt/g' \
-		infer_torchvision_resnext/infer_torchvision_resnext_widget.py > train_torchvision_resnext/train_torchvision_resnext_widget.py
 
 package: $(VENV)/installed
 	$(PYTHON) -m tools.package

@@ -4,6 +4,7 @@ Run alone with `python -m benchmarks choices`.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,10 @@ from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.predictions import Prediction, top_k
-from infer_torchvision_resnext.resnext.network.probabilities import softmax
+from infer_torchvision_resnext.resnext.network.conversion import crops_to_onnx
+from infer_torchvision_resnext.resnext.network.inference import softmax
 from infer_torchvision_resnext.runtimes.folding import fold_batch_norms
-from infer_torchvision_resnext.runtimes.onnx_graph import build_graph
-from infer_torchvision_resnext.runtimes.runtime import core_count
+from infer_torchvision_resnext.runtimes.runtime import Crops, Runtime, core_count
 from infer_torchvision_resnext.weights import Model, load_model
 
 ROUNDS = 15
@@ -56,7 +57,7 @@ def folding(model: Model) -> Ways:
 
 def spinning(model: Model) -> Ways:
     """ONNX Runtime's threads between runs: spinning, which strikes the session that comes next, or asleep."""
-    graph = build_graph(model.architecture, model.arrays(), model.preprocessing).SerializeToString()
+    graph = crops_to_onnx(model.architecture.load(model.state), model.preprocessing).SerializeToString()
     crops = np.zeros((1, 224, 224, 3), np.uint8)
 
     def way(spin: bool) -> Callable[[], object]:
@@ -73,12 +74,22 @@ def spinning(model: Model) -> Ways:
     }
 
 
+WORKERS = ThreadPoolExecutor(core_count(0))
+
+
+class Pooled(Classifier):
+    """Crops the images of a batch in several threads."""
+
+    def _crops(self, runtime: Runtime, images: Sequence[Any]) -> Crops:
+        return np.stack(list(WORKERS.map(self._preprocessing.crop, images)))
+
+
 class Overlapped(Classifier):
     """Crops the next batch while the network looks at this one."""
 
     def ahead(self, images: Sequence[Any]) -> list[Prediction]:
         """As `classify`."""
-        runtime, asked, pool = self._prepared(), self._parameters, self._workers()
+        runtime, asked, pool = self._prepared(), self._parameters, WORKERS
         parts = [images[start : start + asked.batch_size] for start in range(0, len(images), asked.batch_size)]
         pending, answers = pool.map(self._preprocessing.crop, parts[0]), list[Prediction]()
         for following in [*parts[1:], []]:
@@ -90,14 +101,16 @@ class Overlapped(Classifier):
 
 
 def overlap() -> Ways:
-    """100 objects of an HD frame, with the batches' crops made one after the other or ahead of the network."""
+    """Objects of an HD frame, their crops made one by one, in several threads, or ahead of the network."""
     image = frame(*HD)
     views = [image[int(y) : int(y + height), int(x) : int(x + width)] for x, y, width, height in boxes(100, *HD)]
     asked = Parameters(weights=str(model_folder(MAIN)), device="cpu", batch_size=32)
-    plain, ahead = Classifier(DEMO / "choices"), Overlapped(DEMO / "choices")
-    for classifier in (plain, ahead):
+    plain, pooled, ahead = (kind(DEMO / "choices") for kind in (Classifier, Pooled, Overlapped))
+    for classifier in (plain, pooled, ahead):
         classifier.prepare(asked)
     return {
+        "16 objects, crops one by one": lambda: plain.classify(views[:16]),
+        "16 objects, crops in a pool": lambda: pooled.classify(views[:16]),
         "100 objects, crops, then network": lambda: plain.classify(views),
         "100 objects, crops ahead of the network": lambda: ahead.ahead(views),
     }

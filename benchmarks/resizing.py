@@ -3,7 +3,6 @@
 Run alone with `python -m benchmarks resizing`.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any
 
@@ -14,7 +13,6 @@ from benchmarks.interleaved import time_in_turns
 from benchmarks.speed import ONE_MEGAPIXEL, TWELVE_MEGAPIXELS, frame
 from examples.ikomia_home import use_own_home
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
-from infer_torchvision_resnext.runtimes.runtime import core_count
 
 ROUNDS = 15
 PIL = "torchvision's, PIL"
@@ -27,7 +25,6 @@ def main() -> list[dict[str, Any]]:
     from torchvision.transforms import functional
 
     preprocessing, rows = Preprocessing(), []
-    workers = ThreadPoolExecutor(core_count(0))
 
     def reference(image: np.ndarray) -> np.ndarray:
         resized = functional.resize(Image.fromarray(image), [256])
@@ -38,8 +35,7 @@ def main() -> list[dict[str, Any]]:
         image = np.clip(frame(*shape) + noise, 0, 255).astype(np.uint8)
         ways = {
             PIL: lambda image=image: reference(image),
-            "this plugin, one thread": lambda image=image: preprocessing.crop(image),
-            "this plugin": lambda image=image: preprocessing.crop(image, workers),
+            "this plugin": lambda image=image: preprocessing.crop(image),
             "cv2.resize to the square": lambda image=image: cv2.resize(image, (224, 224)),
         }
         expected = reference(image).astype(float)

@@ -144,16 +144,14 @@ def graph_file(folder: Path) -> Path:
     """The plugin's OpenVINO graph of a model folder, saved beside it for the bare runtime."""
     file = folder.parent / f"{folder.name}.xml"
     if not file.is_file():
-        import openvino as ov
-
         from infer_torchvision_resnext.cache import Cache
         from infer_torchvision_resnext.parameters import Parameters
-        from infer_torchvision_resnext.resnext.network.openvino_graph import build_graph
+        from infer_torchvision_resnext.resnext.network.conversion import to_openvino
+        from infer_torchvision_resnext.resnext.network.openvino_network import save
         from infer_torchvision_resnext.weights import load_model
 
         model = load_model(Parameters(weights=str(folder)), Cache())
-        graph = build_graph(model.architecture, model.arrays(), model.preprocessing)
-        ov.save_model(graph, file, compress_to_fp16=False)
+        save(to_openvino(model.architecture.load(model.state), model.preprocessing), file)
     return file
 
 

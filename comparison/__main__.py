@@ -42,9 +42,9 @@ def main() -> None:
 
 def _experiment(arguments: argparse.Namespace) -> "Experiment":
     """What the command line asks for. Raises: ValueError."""
+    from comparison.cost import at_constant_cost
     from comparison.experiment import Experiment
     from train_torchvision_resnext.resnext.network.architecture import Architecture
-    from train_torchvision_resnext.resnext.network.cost import at_constant_cost
 
     dataset, names, bases = arguments.dataset, arguments.architectures, arguments.constant_cost
     settings = dict(arguments.set)

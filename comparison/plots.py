@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from comparison.speed import BATCHES
 from comparison.summary import Row, equally_costly, families, standard_error
 from train_torchvision_resnext.resnext.network.architecture import Architecture
-from train_torchvision_resnext.results.charts import GRID, INK, MUTED, WRONG, new_figure, save
+from train_torchvision_resnext.results.charts import GRID, INK, MUTED, WRONG, new_figure, save, set_heading, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +49,7 @@ def accuracy_against_cost(rows: Sequence[Row], folder: Path) -> Path | None:
     grid[0].set_ylabel("validation top-1", color=MUTED)
     handles, names = grid[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside right center", frameon=False, fontsize=9, labelcolor=INK)
-    figure.suptitle("Accuracy against cost", x=0.01, ha="left", fontweight="bold", fontsize=11, color=INK)
+    set_heading(figure, "Accuracy against cost")
     return save(figure, folder / COST_PLOT)
 
 
@@ -95,8 +95,7 @@ def accuracy_against_cardinality(rows: Sequence[Row], folder: Path) -> Path | No
     axes.set_xlabel("cardinality; 1 is ResNet", color=MUTED)
     axes.set_ylabel("validation top-1", color=MUTED)
     axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="best")
-    _style(axes)
-    axes.set_title("Cardinality at constant cost", loc="left", fontweight="bold", fontsize=11, color=INK)
+    _style(axes, "Cardinality at constant cost")
     images, error = standard_error([row for family in sets for row in family])
     note = f"choice of {images:,} images alone: ± {100 * error:.1f} %"
     axes.set_title(note, loc="right", fontsize=9, color=MUTED)
@@ -150,9 +149,8 @@ def _marks(rows: Sequence[Row]) -> dict[Architecture, str]:
     }
 
 
-def _style(axes: "Axes") -> None:
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, labelcolor=INK, labelsize=9)
+def _style(axes: "Axes", title: str = "") -> None:
+    style_axes(axes, title)
     axes.grid(color=GRID)
     axes.set_axisbelow(True)
     axes.yaxis.set_major_formatter("{x:.1%}")

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from benchmarks.interleaved import Timing
 from comparison.accuracy import Cell, read_cells
+from comparison.cost import Cost, cost
 from comparison.experiment import Experiment
 from comparison.speed import BATCHES, RUNTIMES, Way, read_timings
 from train_torchvision_resnext.resnext.network.architecture import Architecture
-from train_torchvision_resnext.resnext.network.cost import Cost, cost
+from train_torchvision_resnext.results.page import percent
 
 SAME_COST = 1.12
 """Architectures whose multiply-adds are within this factor count as equally costly. A channel more or less of each
@@ -142,10 +143,6 @@ def write_csv(rows: Sequence[Row], folder: Path) -> list[Path]:
     ]
     _write(trainings, cells)
     return [summary, trainings]
-
-
-def percent(fraction: float | None) -> str:
-    return "" if fraction is None else f"{fraction:.1%}".replace("%", " %")
 
 
 def _speeds(row: Row) -> dict[str, str]:

@@ -142,18 +142,21 @@ class Cache:
     ) -> T:
         """What `open_entry` makes of an entry's folder.
 
-        One that cannot be opened, because it is damaged or another process removed it since, is filled anew, once.
+        One that cannot be opened because another process removed or damaged it since is filled anew, once.
 
         Args:
             derived: kind and key of entries that were made from this one, and are forgotten with it.
 
         Raises:
-            RuntimeError: what `open_entry` raised of the new entry.
+            RuntimeError: what `fill` raised, or `open_entry` of an entry that is whole.
             OSError: the cache cannot be written.
         """
+        place = self.entry(kind, key, fill, derived)
         try:
-            return open_entry(self.entry(kind, key, fill, derived))
+            return open_entry(place)
         except RuntimeError as error:
+            if self._is_whole(place):
+                raise
             logger.warning("%s in the cache cannot be used, it is made anew: %s", kind, error)
         for damaged in ((kind, key), *derived):
             self.forget(*damaged)

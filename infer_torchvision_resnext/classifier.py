@@ -1,10 +1,8 @@
 """Images → predictions. Loads what changed, nothing else."""
 
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,8 @@ from .resnext.host.shown_text import shown
 from .resnext.images.preprocessing import Preprocessing
 from .resnext.images.rgb import AUTO, RGBImage, ValueRange
 from .resnext.network.architecture import Architecture
-from .resnext.network.probabilities import softmax
-from .runtimes.runtime import Crops, CropsItself, Runtime, core_count
+from .resnext.network.inference import softmax
+from .runtimes.runtime import Crops, CropsItself, Runtime
 from .runtimes.selection import Choice, choose
 from .weights import fingerprint, load_model
 
@@ -51,8 +49,6 @@ class Classifier:
         self._runtime: Runtime | None = None
         self._choice: Choice | None = None
         self._cache = Cache(cache_folder)
-        self._pool: ThreadPoolExecutor | None = None
-        self._pool_of: tuple[int, int] = (0, 0)
         self._source = ""
         self._architecture: Architecture | None = None
         self._own_preprocessing = self._preprocessing = Preprocessing()
@@ -163,7 +159,7 @@ class Classifier:
         return logits
 
     def _crops(self, runtime: Runtime, images: Sequence[RGBImage]) -> Crops:
-        """N x S x S x 3, where the runtime resizes, or else here: one image in two threads, or several in all."""
+        """N x S x S x 3, resized where the network runs, or else here, one after another."""
         if isinstance(runtime, CropsItself):
             try:
                 return runtime.crop(images, self._preprocessing)
@@ -172,19 +168,7 @@ class Classifier:
                     raise
                 runtime.release_memory()
                 self._note("out of memory on the GPU while resizing: resized on the CPU")
-        if len(images) == 1:
-            return self._preprocessing.crop(images[0])[None]
-        return np.stack(list(self._workers().map(self._preprocessing.crop, images)))
-
-    def _workers(self) -> ThreadPoolExecutor:
-        # Threads do not follow into a process that was forked, where the old pool would be waited for in vain.
-        wanted = (core_count(self._parameters.threads), os.getpid())
-        if self._pool is None or self._pool_of != wanted:
-            if self._pool and self._pool_of[1] == wanted[1]:
-                self._pool.shutdown()
-            # Threads that wait sleep, and so cost the forward pass nothing.
-            self._pool, self._pool_of = ThreadPoolExecutor(wanted[0], "resnext-crop"), wanted
-        return self._pool
+        return np.stack([self._preprocessing.crop(image) for image in images])
 
     def _run(self, runtime: Runtime, crops: Crops) -> NDArray[np.float32]:
         """Run a batch; where memory does not suffice, run its halves, as often as it takes."""

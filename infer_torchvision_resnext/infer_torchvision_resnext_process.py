@@ -8,15 +8,15 @@ from pathlib import Path
 
 from ikomia import core, dataprocess
 from ikomia.core import config
-from ikomia.dataprocess.io import DataDictIO
 
 from infer_torchvision_resnext import __version__
 from infer_torchvision_resnext.annotation import Annotation, caption, color_of, colors_of, draw, host_font_size
 from infer_torchvision_resnext.classifier import Classifier
-from infer_torchvision_resnext.parameters import OLD_KEYS, Parameters, read_host_map
+from infer_torchvision_resnext.parameters import OLD_KEYS, read_host_map
 from infer_torchvision_resnext.predictions import Prediction
 from infer_torchvision_resnext.regions import SMALLEST_SIDE, GraphicsItem, regions_of, view
 from infer_torchvision_resnext.resnext.host.shown_text import shown
+from infer_torchvision_resnext.resnext.host.task import ChecksParameters, HostParameters, Results
 from infer_torchvision_resnext.resnext.images.files import refuse_cut_short
 from infer_torchvision_resnext.resnext.images.rgb import ImageError, dim_note, to_rgb
 
@@ -36,33 +36,14 @@ class StopRequestedError(Exception):
     """The user wants the run to end."""
 
 
-class InferResNeXtParam(core.CWorkflowTaskParam):
-    """The host's view of `Parameters`: a map of strings."""
+class InferResNeXtParam(HostParameters):
+    """Can be created without arguments, as the host does."""
 
     def __init__(self):
-        core.CWorkflowTaskParam.__init__(self)
-        self.parameters = Parameters()
-
-    def set_values(self, values):
-        self.parameters = read_host_map(values)
-
-    def get_values(self):
-        # The host drops keys that are not listed here, also those of workflows saved with the earlier plugin.
-        return {**self.parameters.to_strings(), **dict.fromkeys(OLD_KEYS, "")}
+        super().__init__(read_host_map, OLD_KEYS)
 
 
-class Results(DataDictIO):
-    """The machine-readable output. What a caller took from it stays whole when the next run clears it."""
-
-    def clear_data(self):
-        self.data = {}
-
-    def save(self, path):
-        # The host's automatic saving gives a path without a suffix, and `.json` belongs to the graphics output.
-        super().save(path if path.endswith(".json") else f"{path}_results.json")
-
-
-class InferResNeXt(dataprocess.CClassificationTask):
+class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
     """Classifies the whole image, or every object that came in."""
 
     def __init__(self, name, param):
@@ -87,11 +68,6 @@ class InferResNeXt(dataprocess.CClassificationTask):
         """End the run after the batch that is being computed, without results."""
         super().stop()
         self._stop.set()
-
-    def set_parameters(self, values):
-        """Set parameters by a dict; keys left out keep their values. Raises: ParameterError, with all problems."""
-        read_host_map({**self.get_parameters(), **values})
-        super().set_parameters({key: str(value) for key, value in values.items()})
 
     def init_long_process(self):
         """Load the weights, downloading them if need be, and run once on a blank image."""

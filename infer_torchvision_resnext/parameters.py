@@ -198,7 +198,7 @@ class Parameters(ParameterSchema):
             ge=0,
             le=1024,
             title="Threads",
-            description="Threads for preprocessing and for the forward pass on a CPU; 0 = the machine's cores.",
+            description="Threads for the forward pass on a CPU; 0 = the machine's cores.",
         ),
         InForm(group="Device", minimum_means="the machine's cores"),
     ] = 0

@@ -16,9 +16,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .cache import Cache, key_of, stamp_of
 from .parameters import Parameters
 from .resnext.folder.golden import GOLDEN, Golden, GoldenError, read_golden
@@ -37,7 +34,6 @@ from .resnext.folder.weight_files import (
     cached_file,
     errors_of_the_disk,
     published_for,
-    read_arrays,
     read_shapes,
     read_state,
 )
@@ -85,13 +81,6 @@ class Model:
         """The weights as tensors, in the file's precision, on the CPU. Raises: WeightsError."""
         try:
             return read_state(self.file, self.architecture)
-        except WeightFileError as error:
-            raise WeightsError(str(error)) from error
-
-    def arrays(self) -> dict[str, NDArray[np.float32]]:
-        """The weights as arrays, without torch where that can be. Raises: WeightsError."""
-        try:
-            return read_arrays(self.file, self.architecture)
         except WeightFileError as error:
             raise WeightsError(str(error)) from error
 

@@ -141,11 +141,14 @@ def test_only_host_files_know_the_host(plugin):
                 else []
             )
         }
-        if not path.name.startswith(plugin):
+        if path.parent.name == "host" and path.stem in ("task", "form_widget"):
+            # Each plugin has its own copy, which must not find the other's.
+            assert not imported & {*PLUGINS}, path
+        elif not path.name.startswith(plugin):
             assert not imported & {"ikomia", "PyQt6", *PLUGINS}, path
 
 
-def test_both_plugins_carry_the_same_shared_code_and_form():
+def test_both_plugins_carry_the_same_shared_code():
     """As `make sync` writes them."""
     infer, train = (REPOSITORY / name for name in PLUGINS)
     shared = [
@@ -153,10 +156,6 @@ def test_both_plugins_carry_the_same_shared_code_and_form():
         for plugin in (infer, train)
     ]
     assert shared[0] == shared[1], "run make sync"
-    form = (infer / f"{infer.name}_widget.py").read_text(encoding="utf-8")
-    for ours, theirs in (("infer_torchvision", "train_torchvision"), ("InferResNeXt", "TrainResNeXt")):
-        form = form.replace(ours, theirs)
-    assert (train / f"{train.name}_widget.py").read_text(encoding="utf-8") == form, "run make sync"
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)

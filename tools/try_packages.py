@@ -77,7 +77,8 @@ class Trial:
         subprocess.run([sys.executable, "-m", "venv", str(self._folder / "venv")], check=True)
         requirements = installed / self._plugin / "requirements.txt"
         self._pip("install", "--quiet", "--upgrade", "pip")
-        self._pip("install", "--quiet", "ikomia", "-r", str(requirements))
+        # export_onnx, which the trial uses, asks for onnxruntime.
+        self._pip("install", "--quiet", "ikomia", "onnxruntime", "-r", str(requirements))
         self._pip("check")
 
     def run(self) -> None:

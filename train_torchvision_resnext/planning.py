@@ -17,6 +17,7 @@ from .fitting.initial_weights import Start, StartError, start_network
 from .parameters import Parameters
 from .resnext.images.rgb import ValueRange
 from .resnext.machine.devices import DeviceError, resolve_device, resolve_precision
+from .resnext.network.conversion import ConversionError, require_onnx
 from .resnext.network.quantization import QuantizationError, require_packages
 from .run_folder import RunFolderError, room_for, writable
 
@@ -75,6 +76,9 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener) -> Plan:
     if parameters.quantize:
         with _collected(problems):
             require_packages()
+    if parameters.export_onnx:
+        with _collected(problems):
+            require_onnx()
     if output_folder.resolve().is_relative_to(folder.resolve()):
         # Its pictures would be taken for images of a class.
         problems.append(f"output_folder = {str(output_folder)!r} lies within the dataset {str(folder)!r}: move it out")
@@ -126,6 +130,8 @@ def _collected(problems: list[str]) -> Iterator[None]:
         yield
     except DatasetError as error:
         problems += error.problems
+    except ConversionError as error:
+        problems.append(f"export_onnx = True: {error}; or set export_onnx to False")
     except QuantizationError as error:
         problems.append(f"quantize = True: {error}, or set quantize to False")
     except (DeviceError, StartError, RunFolderError) as error:

@@ -8,7 +8,6 @@ ever unpickled but tensors.
 import json
 import shutil
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from .parameters import Parameters
-from .resnext.folder.whole import errors_of_the_disk, remove_drafts
+from .resnext.folder.whole import errors_of_the_disk, remove_drafts, whole_file
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +28,7 @@ MODEL = "model"
 AUTO = "auto"
 
 DRAFT = ".draft"
-"""Ending of a file that takes its place when it is whole."""
+"""Ending of a checkpoint that takes its place when it is whole."""
 
 ABANDONED_S = 3600
 """A draft this old beside the runs was left by a process that was killed."""
@@ -109,9 +108,8 @@ class RunFolder:
             "labels": list(labels),
             "parameters": parameters.to_strings(),
         }
-        draft = self.path / f"{RUN}{DRAFT}"
-        draft.write_text(json.dumps(content, indent=2), encoding="utf-8")
-        draft.replace(self.path / RUN)
+        with whole_file(self.path / RUN) as draft:
+            draft.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
     def read(self) -> dict[str, Any]:
         """The content of `run.json`. Raises: RunFolderError."""
@@ -153,14 +151,11 @@ class RunFolder:
         # Beside the checkpoints, so that it goes with them; not removed here, for another process may wait for it.
         self.checkpoints.mkdir(exist_ok=True)
         try:
-            lock = FileLock(self.checkpoints / ".lock", timeout=0, thread_local=False)
-            lock.acquire()
+            lock = FileLock(self.checkpoints / ".lock", timeout=0, thread_local=False).acquire()
         except Timeout as error:
             raise RunFolderError(f"resume: another process is training in {self.path}") from error
-        try:
+        with lock:
             yield
-        finally:
-            lock.release()
 
     @property
     def is_in_use(self) -> bool:
@@ -176,8 +171,7 @@ class RunFolder:
     def remove_drafts(self) -> None:
         """Remove what a killed process left half written. Call it with the lock held."""
         remove_drafts(self.path)
-        for draft in (*self.path.glob(f"*{DRAFT}"), *self.checkpoints.glob(f"*{DRAFT}")):
-            _remove(draft)
+        remove_drafts(self.checkpoints)
 
     def clear(self) -> None:
         """Remove what only an unfinished run needs. Call it when the lock is free: an open file stays on Windows."""
@@ -227,14 +221,12 @@ def open_run(
 
 def writable(output_folder: Path) -> Path:
     """Make the folder and try to write into it. Raises: RunFolderError."""
-    trial = output_folder / f"{uuid.uuid4().hex}{DRAFT}"
     try:
         output_folder.mkdir(parents=True, exist_ok=True)
-        trial.touch()
-        trial.unlink()
-        for draft in output_folder.glob(f"*{DRAFT}"):
-            if time.time() - draft.stat().st_mtime > ABANDONED_S:
-                _remove(draft)
+        with whole_file(output_folder / "trial") as trial:
+            trial.touch()
+            trial.unlink()
+        remove_drafts(output_folder, ABANDONED_S)
     except OSError as error:
         raise RunFolderError(
             f"output_folder = {str(output_folder)!r} cannot be written to: {error.strerror}"
@@ -273,10 +265,3 @@ def _new_place(output_folder: Path) -> Path:
     while place.exists():
         place, number = output_folder / f"{name}_{number}", number + 1
     return place
-
-
-def _remove(draft: Path) -> None:
-    if draft.is_dir() and not draft.is_symlink():
-        shutil.rmtree(draft, ignore_errors=True)
-    else:
-        draft.unlink(missing_ok=True)

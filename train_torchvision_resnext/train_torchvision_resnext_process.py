@@ -7,10 +7,10 @@ from pathlib import Path
 
 from ikomia import core, dataprocess
 from ikomia.core import config
-from ikomia.dataprocess.io import DataDictIO
 
 from train_torchvision_resnext import __version__
-from train_torchvision_resnext.parameters import Parameters, read_host_map
+from train_torchvision_resnext.parameters import read_host_map
+from train_torchvision_resnext.resnext.host.task import ChecksParameters, HostParameters, Results
 from train_torchvision_resnext.stopping import Signals
 from train_torchvision_resnext.tracking.epoch_line import epoch_line
 
@@ -29,29 +29,11 @@ PROGRESS_STEPS = 1000
 """The host asks before the images are known, so that a step is a share of the work, not a batch."""
 
 
-class TrainResNeXtParam(core.CWorkflowTaskParam):
-    """The host's view of `Parameters`: a map of strings."""
+class TrainResNeXtParam(HostParameters):
+    """Can be created without arguments, as the host does."""
 
     def __init__(self):
-        core.CWorkflowTaskParam.__init__(self)
-        self.parameters = Parameters()
-
-    def set_values(self, values):
-        self.parameters = read_host_map(values)
-
-    def get_values(self):
-        return self.parameters.to_strings()
-
-
-class Results(DataDictIO):
-    """The machine-readable output. What a caller took from it stays whole when the next run clears it."""
-
-    def clear_data(self):
-        self.data = {}
-
-    def save(self, path):
-        # The host's automatic saving gives a path without a suffix.
-        super().save(path if path.endswith(".json") else f"{path}_results.json")
+        super().__init__(read_host_map)
 
 
 class ModelFolder(dataprocess.CPathIO):
@@ -64,7 +46,7 @@ class ModelFolder(dataprocess.CPathIO):
         """Nothing: the host clears all outputs before every run; ours forgets its path when it trains anew."""
 
 
-class TrainResNeXt(dataprocess.CDnnTrainTask):
+class TrainResNeXt(ChecksParameters, dataprocess.CDnnTrainTask):
     """Trains on a folder of images and hands on the path of the model folder.
 
     Derived from what the host knows as a training task, past its Python class `TrainProcess`: that one starts a server
@@ -86,11 +68,6 @@ class TrainResNeXt(dataprocess.CDnnTrainTask):
 
     def get_progress_steps(self):
         return PROGRESS_STEPS
-
-    def set_parameters(self, values):
-        """Set parameters by a dict; keys left out keep their values. Raises: ParameterError, with all problems."""
-        read_host_map({**self.get_parameters(), **values})
-        super().set_parameters({key: str(value) for key, value in values.items()})
 
     def stop(self):
         super().stop()

@@ -27,8 +27,9 @@ from .parameters import Parameters
 from .planning import TRAINED, Plan, TrainingError, make_plan
 from .resnext.machine.devices import full_fp32, is_out_of_memory
 from .resnext.machine.threads import fixed_threads
-from .results.evaluation import Evaluation, evaluate
-from .results.outcome import REPORT, Findings, targets_of, write_outcome
+from .results.answers import Answers
+from .results.evaluation import Evaluation
+from .results.outcome import REPORT, write_outcome
 from .run_folder import RunFolder, RunFolderError, open_run
 from .stopping import StopRequestedError
 
@@ -241,22 +242,24 @@ def _write_best(
             logits = _exact_logits(network, plan, validation_images(plan), "Final evaluation")
         except ReadError as error:
             plan.notes.append(f"the figures are those of {plan.precision}, in which it was trained: {error}")
-    evaluation = evaluate(logits, targets_of(plan.dataset.val), plan.dataset.labels)
-    test = None if in_a_hurry else _test_logits(network, plan)
+    validation = Answers.judge(plan.dataset.val, logits, plan.dataset.labels)
+    test = None if in_a_hurry else _test_answers(network, plan)
     if in_a_hurry and plan.dataset.test:
         plan.notes.append("the images of test/ were not judged: training did not come to its end")
     plan.notes.append(f"the model is that of epoch {keeper.best_epoch} of {len(keeper.history)}")
-    judged = None if test is None else evaluate(test, targets_of(plan.dataset.test), plan.dataset.labels)
-    findings = Findings(evaluation, logits, tuple(keeper.history), test, judged)
-    write_outcome(run.model, plan, network.cpu(), findings, None if in_a_hurry else listener)
-    return evaluation, findings.test
+    outcome = write_outcome(
+        run.model, plan, network.cpu(), keeper.history, validation, test, listener, hurried=in_a_hurry
+    )
+    plan.notes.extend(outcome.notes)
+    return validation.evaluation, test.evaluation if test else None
 
 
-def _test_logits(network: nn.Module, plan: Plan) -> NDArray[np.float32] | None:
+def _test_answers(network: nn.Module, plan: Plan) -> Answers | None:
     if not plan.dataset.test:
         return None
     try:
-        return _exact_logits(network, plan, images_of(plan, plan.dataset.test), "Test")
+        logits = _exact_logits(network, plan, images_of(plan, plan.dataset.test), "Test")
+        return Answers.judge(plan.dataset.test, logits, plan.dataset.labels)
     except ReadError as error:
         plan.notes.append(f"the images of test/ were not judged: {error}")
         return None

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..resnext.network.probabilities import softmax
+from ..resnext.network.inference import softmax
 
 IMAGES = 16
 """Images that are generated where a model has no golden set."""

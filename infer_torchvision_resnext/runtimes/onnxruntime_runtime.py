@@ -1,9 +1,12 @@
 """ONNX Runtime: on the CPU, and on a GPU by its CUDA and TensorRT providers.
 
-The graph is built once from the weights and kept in the cache, one for each precision; so are the engines that
-TensorRT makes of it.
+The graph is converted once from torch's network and kept in the cache, one for each precision; so are the engines
+that TensorRT makes of it.
 """
 
+import ctypes
+import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..cache import Cache, key_of
 from ..resnext.machine.devices import DeviceError, gpu_index
-from ..resnext.network.chunking import chunks
+from ..resnext.network.inference import CHUNK, chunks
 from ..weights import Model
 from .runtime import core_count
 
@@ -22,8 +25,18 @@ GRAPH = "model.onnx"
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 
+GPU_CHUNK = 32
+"""Images per inference on a GPU. CUDA and TensorRT set up every new number of images anew, TensorRT for minutes."""
+
 Provider = tuple[str, dict[str, str]]
 """A provider's name and options."""
+
+OUT_OF_MEMORY = ("out of memory", "Failed to allocate memory", "is smaller than requested bytes", "STATUS_ALLOC_FAILED")
+
+TENSORRTS_LIBRARIES = re.compile(rb"libnv(?:infer|onnxparser)\.so\.\d+|nv(?:infer|onnxparser)_\d+\.dll")
+"""Their names, in the file of the provider that is linked with them."""
+
+logger = logging.getLogger(__name__)
 
 
 class OnnxRuntime:
@@ -44,22 +57,20 @@ class OnnxRuntime:
 
         Raises:
             DeviceError: there is no such device or precision.
-            RuntimeError: ONNX Runtime cannot read or run the graph.
+            RuntimeError: the network cannot be converted, or ONNX Runtime cannot read or run the graph.
         """
         _refuse(device, precision)
         facts = (__version__, cache.digest(model.file), model.preprocessing.mean, model.preprocessing.std, precision)
         key, engines = key_of(*facts), key_of(*facts, device, onnxruntime.__version__)
 
         def fill(folder: Path) -> None:
-            import onnx
-
-            from .onnx_graph import build_graph
-
-            onnx.save(build_graph(model.architecture, model.arrays(), model.preprocessing, precision), folder / GRAPH)
+            (folder / GRAPH).write_bytes(converted(model, precision))
 
         def open_graph(folder: Path) -> "OnnxRuntime":
-            providers = [(CPU, {})] if device == "cpu" else _on_gpu(device, precision, cache, engines)
-            return cls(_session(folder / GRAPH, providers, threads), device, precision)
+            file = folder / GRAPH
+            if device == "cpu":
+                return cls(_session(file, [(CPU, {})], threads), device, precision)
+            return cls(_session_on_gpu(file, device, precision, threads, cache, engines), device, precision)
 
         # TensorRT's engines are made from the graph.
         runtime = cache.opened("onnx", key, fill, open_graph, derived=[("tensorrt", engines)])
@@ -77,7 +88,7 @@ class OnnxRuntime:
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """N x S x S x 3 uint8, any N and S → N x C logits in float32. Raises: RuntimeError."""
-        parts = chunks(len(crops)) if self.device == "cpu" else [slice(None)]
+        parts = chunks(len(crops), CHUNK if self.device == "cpu" else GPU_CHUNK)
         try:
             answers = [self._session.run(None, {"crops": np.ascontiguousarray(crops[part])})[0] for part in parts]
         except Exception as error:
@@ -97,11 +108,23 @@ class OnnxRuntime:
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         """On a GPU, by its words. On the CPU batches are small already."""
-        words = ("Failed to allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
-        return self.device != "cpu" and any(each in str(error) for each in words)
+        return self.device != "cpu" and _tells_of_memory(error)
 
     def release_memory(self) -> None:
         """What ONNX Runtime keeps cannot be given back."""
+
+
+def converted(model: Model, precision: str) -> bytes:
+    """The network as an ONNX file in fp32 or fp16. Raises: ConversionError, WeightsError."""
+    from ..resnext.network.conversion import crops_to_onnx
+    from .folding import fold_batch_norms
+
+    network = model.architecture.load(model.state).float()
+    if precision == "fp16":
+        # The exporter would fold in fp16 itself, which loses two bits and cannot hold every variance.
+        fold_batch_norms(network)
+        network = network.half()
+    return bytes(crops_to_onnx(network, model.preprocessing).SerializeToString())
 
 
 def offers_gpu() -> bool:
@@ -124,24 +147,57 @@ def _refuse(device: str, precision: str) -> None:
         )
 
 
-def _on_gpu(device: str, precision: str, cache: Cache, engines: str) -> list[Provider]:
-    """TensorRT where it is offered, and CUDA for whatever TensorRT cannot do."""
+def tensorrt_is_there() -> bool:
+    """Whether TensorRT itself can be loaded. ONNX Runtime offers the provider wherever it was built with it."""
+    if TENSORRT not in onnxruntime.get_available_providers():
+        return False
+    # The provider itself must not be loaded before ONNX Runtime does it: it looks for its host at once.
+    files = (Path(onnxruntime.__file__).parent / "capi").glob("*onnxruntime_providers_tensorrt.*")
+    libraries = {name.decode() for file in files for name in TENSORRTS_LIBRARIES.findall(file.read_bytes())}
+    try:
+        for library in libraries:
+            ctypes.CDLL(library, winmode=0)  # 0: on Windows, look where ONNX Runtime will
+    except OSError:
+        return False
+    return bool(libraries)
+
+
+def _session_on_gpu(  # noqa: PLR0913, PLR0917 (what the runtime was asked for, and its cache)
+    file: Path, device: str, precision: str, threads: int, cache: Cache, engines: str
+) -> onnxruntime.InferenceSession:
+    """In fp16 TensorRT, if it is there and can; else CUDA. Raises: RuntimeError."""
+    if hasattr(onnxruntime, "preload_dlls"):
+        # CUDA's and cuDNN's libraries come with torch, which a warm start does not import.
+        onnxruntime.preload_dlls()
     index = str(gpu_index(device))
-    # By default, fp32 on newer GPUs is TF32, of ten bits.
-    providers: list[Provider] = [(CUDA, {"device_id": index, "use_tf32": "0"})]
-    if TENSORRT in onnxruntime.get_available_providers():
-        # TensorRT writes its engines into the folder as it makes them, and finds those of another session there.
-        folder = str(cache.entry("tensorrt", engines, lambda draft: None))
-        options = {
-            "device_id": index,
-            "trt_engine_cache_enable": "1",
-            "trt_engine_cache_path": folder,
-            "trt_timing_cache_enable": "1",
-            "trt_timing_cache_path": folder,
-            "trt_fp16_enable": str(int(precision == "fp16")),
-        }
-        providers.insert(0, (TENSORRT, options))
-    return providers
+    # By default, fp32 on newer GPUs is TF32, of ten bits, and every new number of images is searched the best of all
+    # algorithms for.
+    cuda = (CUDA, {"device_id": index, "use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})
+    if precision == "fp32" or not tensorrt_is_there():
+        # In fp32 TensorRT computes in TF32, too.
+        return _session(file, [cuda], threads)
+    # TensorRT writes its engines into the folder as it makes them, and finds those of another session there.
+    folder = str(cache.entry("tensorrt", engines, lambda draft: None))
+    options = {
+        "device_id": index,
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": folder,
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": folder,
+        "trt_fp16_enable": "1",
+    }
+    try:
+        return _session(file, [(TENSORRT, options), cuda], threads)
+    except RuntimeError as error:
+        logger.warning("TensorRT does not start, CUDA takes its place: %s", error)
+        if not _tells_of_memory(error):
+            # What it cannot start from may be a damaged engine.
+            cache.forget("tensorrt", engines)
+    return _session(file, [cuda], threads)
+
+
+def _tells_of_memory(error: BaseException) -> bool:
+    return any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 def _session(file: Path, providers: list[Provider], threads: int) -> onnxruntime.InferenceSession:
@@ -151,7 +207,8 @@ def _session(file: Path, providers: list[Provider], threads: int) -> onnxruntime
     # Threads that wait for the next run by spinning slow down whatever runs beside, and save next to nothing.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(file, options, providers)
+        # Its own fallback would start anew without the options, on another GPU and in another format.
+        return onnxruntime.InferenceSession(file, options, providers, enable_fallback=0)
     except Exception as error:
         # ONNX Runtime's errors have no base class of their own.
         raise RuntimeError(f"{file}: {error}") from error

@@ -1,8 +1,8 @@
 """OpenVINO on the CPU.
 
-The graph is built once from the weights and kept in the cache in OpenVINO's own format, one for all precisions. A
-later process maps it into memory and needs neither torch nor the weights. (A compiled model in the cache was slower
-to load than this, and would be one for each precision and version.)
+The graph is converted once from torch's network and kept in the cache in OpenVINO's own format, one for all
+precisions. A later process maps it into memory and needs neither torch nor the weights. (A compiled model in the cache
+was slower to load than this, and would be one for each precision and version.)
 """
 
 import json
@@ -40,6 +40,7 @@ class OpenVINORuntime:
 
         Raises:
             DeviceError: there is no such precision for this model.
+            RuntimeError: the network cannot be converted or compiled.
         """
         if precision not in HINTS:
             raise DeviceError(
@@ -51,9 +52,10 @@ class OpenVINORuntime:
         key = key_of(__version__, cache.digest(model.file), model.preprocessing.mean, model.preprocessing.std)
 
         def fill(folder: Path) -> None:
-            from ..resnext.network.openvino_graph import build_graph
+            from ..resnext.network.conversion import to_openvino
 
-            save(build_graph(model.architecture, model.arrays(), model.preprocessing), folder / "model.xml")
+            network = model.architecture.load(model.state).float()
+            save(to_openvino(network, model.preprocessing), folder / "model.xml")
 
         def open_graph(folder: Path) -> "OpenVINORuntime":
             return cls(OpenVINONetwork(folder / "model.xml", precision, threads, mapped=True))

@@ -60,7 +60,7 @@ PACKAGES = {
     "torch": ("torch",),
     "torch_compile": ("torch",),
     "openvino": ("openvino",),
-    "onnxruntime": ("onnxruntime", "onnx"),
+    "onnxruntime": ("onnxruntime", "onnx", "onnxscript"),
 }
 """Runtimes → the packages that each imports."""
 

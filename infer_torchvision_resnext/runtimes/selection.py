@@ -17,7 +17,7 @@ from ..cache import Cache, key_of
 from ..parameters import Parameters
 from ..resnext.machine.devices import DeviceError, cpu_computes_bf16, resolve_device, resolve_precision
 from ..resnext.machine.gpu_driver import gpu_is_there
-from ..resnext.network.probabilities import softmax
+from ..resnext.network.inference import softmax
 from ..resnext.network.quantization import INT8_FILES
 from ..weights import Model, WeightsError
 from . import machine

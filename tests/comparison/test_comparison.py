@@ -18,6 +18,7 @@ from PIL import Image
 from benchmarks.interleaved import Timing
 from comparison import Experiment, compare
 from comparison.accuracy import Cell, cell_file, read_cells, train_cells
+from comparison.cost import at_constant_cost, cost
 from comparison.page import PAGE, sentences
 from comparison.plots import CARDINALITY_PLOT, COST_PLOT
 from comparison.presets import PRESETS
@@ -26,7 +27,6 @@ from comparison.summary import Row, families, rows_of, table
 from tests.image_folders import write_digits
 from train_torchvision_resnext.planning import TrainingError
 from train_torchvision_resnext.resnext.network.architecture import Architecture
-from train_torchvision_resnext.resnext.network.cost import at_constant_cost, cost
 from train_torchvision_resnext.run_folder import RunFolder
 
 REPOSITORY = Path(__file__).parents[2]

@@ -192,10 +192,10 @@ for precision in ("bf16", "auto"):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
-def test_a_forked_process_has_threads_of_its_own(ready, photos):
-    """Those of the parent do not follow into it, and it would wait for them for ever."""
+def test_a_forked_process_waits_for_no_thread_of_its_parent(ready, photos):
+    """They do not follow into it, and it would wait for ever."""
     classifier = ready(runtime="torch", threads=2)
-    large = np.tile(photos[0], (2, 2, 1))[:800, :900]
+    large = np.tile(photos[0], (8, 8, 1))[:2100, :2200]
     views = [large, photos[1]]
     expected = classifier.classify(views)
     child = multiprocessing.get_context("fork").Process(target=classifier._crops, args=(classifier._runtime, views))

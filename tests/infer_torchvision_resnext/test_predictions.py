@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from infer_torchvision_resnext.predictions import UNKNOWN, Prediction, top_k
-from infer_torchvision_resnext.resnext.network.probabilities import softmax
+from infer_torchvision_resnext.resnext.network.inference import softmax
 
 LABELS = ("ant", "bee", "cat")
 

@@ -81,12 +81,12 @@ def test_what_a_killed_training_leaves_is_taken_up_and_its_drafts_are_removed(di
     (run,) = (path.parent for path in tmp_path.glob("*/run.json"))
     (run / ".draft-0123-model").mkdir()
     (run / ".draft-0123-model" / "model.safetensors").write_bytes(b"half")
-    (run / "checkpoints" / "last.draft").write_bytes(b"half")
-    (run / "run.json.draft").write_bytes(b"half")
-    old = tmp_path / ".images.json-0123.draft"
+    (run / "checkpoints" / ".draft-0123-last.ckpt").write_bytes(b"half")
+    (run / ".draft-0123-run.json").write_bytes(b"half")
+    old = tmp_path / ".draft-0123-.images.json"
     old.write_bytes(b"half")
     os.utime(old, (0, 0))
-    young = tmp_path / ".images.json-4567.draft"
+    young = tmp_path / ".draft-4567-.images.json"
     young.write_bytes(b"another process is at it")
     epochs = len(list((run / "epochs").iterdir()))
     seen = []
@@ -95,7 +95,7 @@ def test_what_a_killed_training_leaves_is_taken_up_and_its_drafts_are_removed(di
     assert f"resumed the interrupted run {run.name}" in result.notes
     assert epochs <= len(result.history) <= epochs + 2
     assert {"checkpoints", "epochs", "model", "run.json"} == names_in(run)
-    assert not (run / "checkpoints" / "last.draft").exists()
+    assert not (run / "checkpoints" / ".draft-0123-last.ckpt").exists()
     assert not old.exists()
     assert young.exists()
 

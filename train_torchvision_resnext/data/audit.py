@@ -7,15 +7,14 @@ import hashlib
 import json
 import logging
 import os
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
+from ..resnext.folder.whole import whole_file
 from ..resnext.images.files import content_of, cut_short, decode
 from ..resnext.images.rgb import AUTO, ImageError, ValueRange, dim_note, to_rgb
 
@@ -85,16 +84,13 @@ class Cache:
         """Write what was added. The cache is a convenience: where it cannot be written, a warning says so."""
         if not self._grew:
             return
-        draft = self._path.with_name(f"{self._path.name}-{uuid.uuid4().hex}.draft")
         findings = [asdict(finding) for finding in self._findings.values()]
         content = {"version": CACHE_VERSION, "value_range": str(self.value_range), "findings": findings}
         try:
-            draft.write_text(json.dumps(content), encoding="utf-8")
-            draft.replace(self._path)
+            with whole_file(self._path) as draft:
+                draft.write_text(json.dumps(content), encoding="utf-8")
         except OSError as error:
             logger.warning("what was found about the images could not be kept for the next run: %s", error)
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
 
 
 def audit(paths: Sequence[Path], cache: Cache, on_file: Callable[[], None] = lambda: None) -> dict[Path, Finding]:

@@ -21,10 +21,17 @@ MOST_LISTED = 20
 
 @dataclass(frozen=True)
 class Sample:
-    """One image. `target` is its class's index in the dataset's labels."""
+    """One image.
+
+    Attributes:
+        target: its class's index in the dataset's labels.
+        content_hash, short_side: as they were found; empty and 0 where nobody looked.
+    """
 
     path: Path
     target: int
+    content_hash: str = ""
+    short_side: int = 0
 
 
 Parts = dict[str, tuple[Sample, ...]]
@@ -105,7 +112,11 @@ def assemble(
     if problems:
         raise DatasetError(problems)
     parts = {
-        part: tuple(Sample(path, index) for index, label in enumerate(labels) for path in classes.get(label, ()))
+        part: tuple(
+            Sample(path, index, findings[path].content_hash, min(findings[path].width, findings[path].height))
+            for index, label in enumerate(labels)
+            for path in classes.get(label, ())
+        )
         for part, classes in (("training", train), ("validation", val), (TEST, test))
     }
     notes += _duplicate_notes(parts, findings, folders)

@@ -13,6 +13,7 @@ from ..resnext.images.files import read_image
 from ..resnext.images.preprocessing import Preprocessing
 from ..resnext.images.rgb import ImageError
 from .augmentation import Augmentation, generator_of
+from .copies import Copies
 from .dataset import Sample
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -27,16 +28,23 @@ class ReadError(ValueError):
 
 
 class TrainingImages(Dataset[tuple[NDArray[np.uint8], int]]):
-    """Training samples, augmented."""
+    """Training samples, augmented.
 
-    def __init__(self, samples: Sequence[Sample], augmentation: Augmentation) -> None:
+    Args:
+        copies: of large photos, which are then trained on in a smaller size; None = as they are.
+    """
+
+    def __init__(self, samples: Sequence[Sample], augmentation: Augmentation, copies: Copies | None = None) -> None:
         self._samples = samples
         self._augmentation = augmentation
+        self._copies = copies
 
     def __getitem__(self, draw: Draw) -> tuple[NDArray[np.uint8], int]:
         epoch, index = draw
         sample = self._samples[index]
-        return self._augmentation.crop(_pixels(sample, self._augmentation.preprocessing), epoch, index), sample.target
+        image = _pixels(sample, self._augmentation.preprocessing, self._copies)
+        shrunk = 1 if self._copies is None else self._copies.factor(sample)
+        return self._augmentation.crop(image, epoch, index, shrunk), sample.target
 
 
 class Images(Dataset[tuple[NDArray[np.uint8], int]]):
@@ -170,8 +178,10 @@ def _collate(rows: Sequence[tuple[NDArray[np.uint8], int]]) -> Batch:
     return torch.from_numpy(np.stack(crops)), torch.tensor(targets)
 
 
-def _pixels(sample: Sample, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+def _pixels(sample: Sample, preprocessing: Preprocessing, copies: Copies | None = None) -> NDArray[np.uint8]:
     try:
+        if copies is not None:
+            return copies.read(sample)
         return read_image(sample.path, preprocessing.value_range)
     except (ImageError, OSError) as error:
         raise ReadError(f"{sample.path} could be read when training began, and now cannot: {error}") from error

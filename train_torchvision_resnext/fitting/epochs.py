@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from ..resnext.folder.weight_files import errors_of_the_disk
+from ..results.best_epoch import better
 from ..results.evaluation import evaluate
 from ..run_folder import DRAFT, RunFolder, RunFolderError
 from ..stopping import StopRequestedError
@@ -138,8 +139,6 @@ class InPlace(TorchCheckpointIO):
 class EpochKeeper(Checkpoint):
     """Evaluates each epoch, keeps the best network and the state to go on from.
 
-    The best epoch is the one with the highest top-1 accuracy; of equal ones, that with the lowest loss.
-
     Attributes:
         history: a row an epoch.
         best_epoch: counted from 1; 0 = none yet.
@@ -169,7 +168,7 @@ class EpochKeeper(Checkpoint):
         }
         self.history.append(row)
         self.run.note_epoch(len(self.history), {**row, "validation": evaluation.to_dict()})
-        if self.best_epoch == 0 or _rank(row) > _rank(self.history[self.best_epoch - 1]):
+        if better(row, self.history[self.best_epoch - 1] if self.best_epoch else None):
             self.best_epoch = len(self.history)
             save_best(self.run.best, module)
         # After the best network, so that the state never tells of one that is not there.
@@ -190,10 +189,6 @@ class EpochKeeper(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history[:] = state_dict["history"]
         self.best_epoch = int(state_dict["best_epoch"])
-
-
-def _rank(row: Row) -> tuple[float, float]:
-    return row["val_top1"], -row["val_loss"]
 
 
 def save_best(path: Path, module: ClassificationModule) -> None:

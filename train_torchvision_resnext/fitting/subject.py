@@ -8,6 +8,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ..data.augmentation import Augmentation
+from ..data.copies import Copies
 from ..data.dataset import Sample
 from ..data.loading import (
     Batch,
@@ -56,7 +57,10 @@ def make_subject(plan: Plan, listener: Listener) -> Subject:
     if parameters.feature_extract:
         network.requires_grad_(False)
         network.fc.requires_grad_(True)
-    images = TrainingImages(plan.dataset.train, Augmentation.of(parameters, preprocessing))
+    # Without augmentation training sees what inference sees.
+    small = parameters.image_cache and parameters.augmentation != "none"
+    copies = Copies(plan.output_folder / ".images", preprocessing) if small else None
+    images = TrainingImages(plan.dataset.train, Augmentation.of(parameters, preprocessing), copies)
     return Subject(
         network.to(memory_format=torch.channels_last),
         preprocessing.normalize,

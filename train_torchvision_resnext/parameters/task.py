@@ -44,6 +44,15 @@ class Parameters(RecipeParameters, NetworkParameters):
         ),
         InForm(group="Dataset", suggestions=("auto", "minmax", "0,4095")),
     ] = "auto"
+    image_cache: Annotated[
+        bool,
+        Field(
+            title="Image cache",
+            description="Large photos are trained on in a smaller size, of which copies are kept in the output folder "
+            "(`.images`, at most 20 GiB, may be deleted); crops change by less than a level of 255 on average.",
+        ),
+        InForm(group="Dataset", idle=(When("nothing is augmented", augmentation="none"),)),
+    ] = True
     device: Annotated[
         str,
         Field(
@@ -92,7 +101,10 @@ class Parameters(RecipeParameters, NetworkParameters):
     ] = True
     export_onnx: Annotated[
         bool,
-        Field(title="Export ONNX", description="Also write `model.onnx`, compared with the model before."),
+        Field(
+            title="Export ONNX",
+            description="Also write `model.onnx`, compared with the model before. Needs the package onnxruntime.",
+        ),
         InForm(group="Export"),
     ] = False
     quantize: Annotated[

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..resnext.host.shown_text import shown
+from .best_epoch import best
 from .evaluation import ClassMetrics, Evaluation
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ def new_figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
+def set_heading(figure: "Figure", text: str) -> None:
+    figure.suptitle(text, x=0.01, ha="left", fontweight="bold", fontsize=11, color=INK)
+
+
 def short(label: str, length: int = LABEL_LENGTH) -> str:
     """At most `length` characters; the middle is left out, for the ends tell names apart.
 
@@ -71,29 +76,19 @@ def label_style() -> dict[str, Any]:
     return {"parse_math": False, "fontfamily": list(_fonts())}
 
 
-def best_epoch(history: Sequence[Mapping[str, float]]) -> int | None:
-    """The row of the epoch kept, by the training's own rule: highest top-1, of equal ones lowest loss."""
-    ranked = [
-        (row["val_top1"], -row.get("val_loss", 0.0), -index)
-        for index, row in enumerate(history)
-        if math.isfinite(row.get("val_top1", math.nan))
-    ]
-    return -max(ranked)[2] if ranked else None
-
-
 def learning_curves(history: Sequence[Mapping[str, float]]) -> "Figure":
     """Loss, accuracy and learning rate over the epochs.
 
     Args:
-        history: at least one row, an epoch each: `epoch` and any of `train_loss`, `val_loss`, `val_top1`, `val_top5`,
+        history: at least one row, an epoch each: `epoch`, `val_loss`, `val_top1`, and any of `train_loss`, `val_top5`,
             `val_macro_f1` and `learning_rate`; what a row lacks is a gap.
     """
     from matplotlib.ticker import FixedLocator, MaxNLocator
 
     figure = new_figure(12, 3.6)
     loss, accuracy, rate = figure.subplots(1, 3, width_ratios=(5, 5, 3))
-    epochs = [row.get("epoch", index + 1) for index, row in enumerate(history)]
-    best = best_epoch(history)
+    epochs = [row["epoch"] for row in history]
+    kept = best(history)
 
     def draw(axes: "Axes", title: str, curves: Sequence[tuple[str, str, str]]) -> None:
         marker = "o" if len(history) <= 30 else ""
@@ -101,9 +96,8 @@ def learning_curves(history: Sequence[Mapping[str, float]]) -> "Figure":
             values = [row.get(key, math.nan) for row in history]
             if any(map(math.isfinite, values)):
                 axes.plot(epochs, values, color=color, label=name, linewidth=2, marker=marker, markersize=3.5)
-        if best is not None:
-            axes.axvline(epochs[best], color=MUTED, linewidth=1, linestyle=(0, (2, 2)), zorder=0)
-        _style(axes, title)
+        axes.axvline(kept["epoch"], color=MUTED, linewidth=1, linestyle=(0, (2, 2)), zorder=0)
+        style_axes(axes, title)
         axes.grid(axis="y", color=GRID)
         axes.xaxis.set_major_locator(FixedLocator(epochs) if len(epochs) < 10 else MaxNLocator(integer=True))
         axes.margins(x=0.04)
@@ -112,7 +106,7 @@ def learning_curves(history: Sequence[Mapping[str, float]]) -> "Figure":
             highest = axes.dataLim.y1
             axes.set(xlim=(epochs[0] - 1, epochs[0] + 1), ylim=(0, 1.3 * highest if 0 < highest < math.inf else 1))
         axes.set_xlabel("epoch", color=MUTED)
-        if len(axes.lines) > (1 if best is None else 2):
+        if len(axes.lines) > 2:
             axes.legend(frameon=False, labelcolor=INK, fontsize=9)
 
     draw(loss, "Loss", LOSSES)
@@ -120,7 +114,7 @@ def learning_curves(history: Sequence[Mapping[str, float]]) -> "Figure":
     draw(rate, "Learning rate", [("learning_rate", "learning rate", MUTED)])
     accuracy.yaxis.set_major_formatter("{x:.0%}")
     rate.yaxis.set_major_formatter("{x:g}")
-    top1 = "" if best is None else f"epoch {epochs[best]:g} kept: top-1 {history[best]['val_top1']:.1%}"
+    top1 = f"epoch {kept['epoch']:g} kept: top-1 {kept['val_top1']:.1%}"
     accuracy.set_title(top1, loc="right", fontsize=9, color=RIGHT)
     return figure
 
@@ -137,20 +131,20 @@ def confusion_matrix(evaluation: Evaluation) -> "Figure":
         figure = new_figure(side + 1.2, side)
         axes = figure.subplots()
         _named_matrix(axes, table, evaluation.labels, table.sum(axis=1))
-        _style(axes, "")
-        figure.suptitle("What is confused with what", x=0.01, ha="left", fontweight="bold", fontsize=11, color=INK)
+        style_axes(axes)
+        set_heading(figure, "What is confused with what")
         return figure
-    figure = new_figure(11.6, 6.2)
+    figure = new_figure(11.6, 6.8)
     whole, zoom = figure.subplots(1, 2)
     _paint(whole, table, table.sum(axis=1))
-    _style(whole, f"All {count} classes, by index")
+    style_axes(whole, f"All {count} classes, by index")
     whole.set_xlabel("predicted", color=MUTED)
     whole.set_ylabel("true", color=MUTED)
     chosen = _most_confused(table)
     _named_matrix(
         zoom, table[np.ix_(chosen, chosen)], [evaluation.labels[i] for i in chosen], table.sum(axis=1)[chosen]
     )
-    _style(zoom, f"The {len(chosen)} classes confused most")
+    style_axes(zoom, f"The {len(chosen)} classes confused most")
     return figure
 
 
@@ -172,7 +166,7 @@ def class_bars(evaluation: Evaluation) -> "Figure":
     axes.xaxis.set_major_formatter("{x:.0%}")
     total = len(evaluation.per_class)
     every = len(classes) == total
-    _style(axes, "Each class, the worst first" if every else f"The {len(classes)} worst of {total} classes, by F1")
+    style_axes(axes, "Each class, the worst first" if every else f"The {len(classes)} worst of {total} classes, by F1")
     axes.grid(axis="x", color=GRID)
     axes.set_axisbelow(True)
     axes.axvline(evaluation.macro_f1, color=RIGHT, linewidth=1, linestyle=(0, (3, 2)), label="macro F1")
@@ -245,7 +239,8 @@ def _named_matrix(axes: "Axes", table: NDArray[np.int64], labels: Sequence[str],
     axes.set_ylabel("true", color=MUTED)
 
 
-def _style(axes: "Axes", title: str) -> None:
+def style_axes(axes: "Axes", title: str = "") -> None:
+    """Without a frame; the title at the left."""
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelcolor=INK, labelsize=9)
     axes.set_title(title, loc="left", fontweight="bold", fontsize=11, color=INK)

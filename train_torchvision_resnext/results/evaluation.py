@@ -1,10 +1,11 @@
 """How good a network is: figures from its logits and the true classes.
 
-Macro averages go over the classes that occur, among the true classes or the predicted ones, which is what torchmetrics
-and scikit-learn do unless told otherwise. A class that is predicted but has no image counts with 0; a class that
+Macro averages go over the classes that occur, among the true classes or the predicted ones, which is what scikit-learn
+does unless told otherwise. A class that is predicted but has no image counts with 0; a class that
 neither occurs nor is predicted tells nothing and is left out. Notes name both, and every class never predicted.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +79,16 @@ class Evaluation:
         """Images evaluated."""
         return sum(metrics.support for metrics in self.per_class)
 
+    @property
+    def right(self) -> int:
+        """Images whose best class is the true one."""
+        return round(self.top1 * self.count)
+
+    @property
+    def top1_interval(self) -> tuple[float, float]:
+        """The 95 % confidence interval of `top1`."""
+        return wilson_interval(self.right, self.count)
+
     def confusions(self) -> tuple[Confusion, ...]:
         """Every pair of classes that were confused, the most frequent first; ties in index order."""
         table = np.array(self.confusion)
@@ -126,46 +137,41 @@ def evaluate(logits: NDArray[np.float32], targets: NDArray[np.int64], labels: Se
     _check(logits, targets, labels)
     import torch
     from torch.nn.functional import cross_entropy
-    from torchmetrics.functional.classification import (
-        multiclass_confusion_matrix,
-        multiclass_f1_score,
-        multiclass_precision,
-        multiclass_recall,
-    )
 
     classes = len(labels)
-    scores, true = torch.tensor(logits, dtype=torch.float64), torch.tensor(targets)
     ranks = _ranks(logits, targets)
-    predicted = torch.tensor(logits.argmax(axis=1))
-    # One class is below what torchmetrics' checks let pass, and its sums are right all the same.
-    options: dict[str, Any] = {"num_classes": classes, "validate_args": False}
-    per_class = [
-        metric(predicted, true, average="none", **options).reshape(classes).tolist()
-        for metric in (multiclass_precision, multiclass_recall, multiclass_f1_score)
-    ]
-    # Summed in float32, a mean of ones can end a hair above 1.
-    macro_precision, macro_recall, macro_f1 = (
-        min(1.0, float(metric(predicted, true, average="macro", **options)))
-        for metric in (multiclass_precision, multiclass_recall, multiclass_f1_score)
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (targets, logits.argmax(axis=1)), 1)
+    right, support, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    # F1 = 2 P R / (P + R), written in counts.
+    figures = (
+        right / np.maximum(predicted, 1),
+        right / np.maximum(support, 1),
+        2 * right / np.maximum(support + predicted, 1),
     )
-    confusion = multiclass_confusion_matrix(predicted, true, **options).numpy()
-    metrics = tuple(
-        ClassMetrics(label, int(support), int(answers), precision, recall, f1)
-        for label, support, answers, precision, recall, f1 in zip(
-            labels, confusion.sum(axis=1), confusion.sum(axis=0), *per_class, strict=True
-        )
-    )
+    macro_precision, macro_recall, macro_f1 = (float(each[support + predicted > 0].mean()) for each in figures)
+    metrics = tuple(map(ClassMetrics, labels, *(each.tolist() for each in (support, predicted, *figures))))
     return Evaluation(
-        loss=float(cross_entropy(scores, true)),
+        loss=float(cross_entropy(torch.tensor(logits, dtype=torch.float64), torch.tensor(targets))),
         top1=float((ranks < 1).mean()),
         top5=float((ranks < TOP).mean()),
         macro_precision=macro_precision,
         macro_recall=macro_recall,
         macro_f1=macro_f1,
         per_class=metrics,
-        confusion=tuple(tuple(map(int, row)) for row in confusion),
+        confusion=tuple(map(tuple, confusion.tolist())),
         notes=tuple(_notes(metrics)),
     )
+
+
+def wilson_interval(successes: int, count: int) -> tuple[float, float]:
+    """95 % confidence interval of a fraction; Wilson, "Probable inference", JASA 1927. `count` at least 1."""
+    z = 1.959964
+    fraction = successes / count
+    center = fraction + z * z / (2 * count)
+    spread = z * math.sqrt(fraction * (1 - fraction) / count + z * z / (4 * count * count))
+    scale = 1 + z * z / count
+    return max(0.0, (center - spread) / scale), min(1.0, (center + spread) / scale)
 
 
 def _ranks(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -8,33 +8,27 @@ and `std`.
 
 import copy
 import json
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.export import Dim
 
+from ..resnext.folder.whole import whole_file
 from ..resnext.images.preprocessing import Preprocessing
-
-if TYPE_CHECKING:
-    import torch
+from ..resnext.network.conversion import OUTPUT, ConversionError, to_onnx, traced
 
 INPUT = "pixels"
-OUTPUT = "logits"
 
 TOLERANCE = 1e-4
 """Largest difference allowed, as a fraction of the largest logit. Other kernels sum in another order, which costs a
 few times 1e-6; a wrong layer or a frozen batch size costs far more."""
 
 
-class ExportError(RuntimeError):
-    """The network cannot be exported, or the exported one answers differently; no file was kept."""
-
-
 def export_onnx(
-    network: "torch.nn.Module",
+    network: torch.nn.Module,
     labels: Sequence[str],
     preprocessing: Preprocessing,
     path: Path,
@@ -53,15 +47,13 @@ def export_onnx(
         The largest absolute difference of any logit.
 
     Raises:
-        ExportError: see there.
+        ConversionError: the network cannot be exported, or the exported one answers differently; no file was kept.
         ValueError: `reference` has another shape.
         OSError: the file cannot be written.
     """
     side = preprocessing.crop_size
     if reference.ndim != 4 or not len(reference) or reference.shape[1:] != (side, side, 3):
         raise ValueError(f"reference has the shape {reference.shape}: expected N x {side} x {side} x 3, N at least 1")
-    import torch
-
     exact = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
     # The dynamic batch must be seen with more than one image, by the exporter as by the comparison.
     crops = reference if len(reference) > 1 else np.concatenate([reference, reference])
@@ -69,54 +61,19 @@ def export_onnx(
     with torch.inference_mode():
         expected = exact(pixels).numpy()
     if expected.shape != (len(crops), len(labels)):
-        raise ExportError(f"the network gives logits of shape {expected.shape} for {len(labels)} labels")
-    draft = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    try:
-        _write(exact, pixels[:2], {"label_names": list(labels), "preprocessing": preprocessing.to_dict()}, draft)
-        difference = _difference(draft, pixels.numpy(), expected)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    return difference
-
-
-def _write(network: "torch.nn.Module", example: "torch.Tensor", metadata: dict[str, Any], path: Path) -> None:
-    import torch
-
-    try:
-        import onnx
-
-        program = torch.onnx.export(
-            network,
-            (example.clone(),),
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            dynamo=True,
-            verbose=False,
-        )
-    except ImportError as error:
-        raise ExportError(f"ONNX export needs the packages onnx and onnxscript: {error}; install them") from error
-    except Exception as error:
-        # The exporter raises errors of many kinds, for whatever it cannot translate.
-        raise ExportError(f"PyTorch cannot export this network to ONNX: {error}") from error
-    if program is None:
-        raise ExportError("PyTorch gave no ONNX model")
-    model = program.model_proto
-    # The exporter notes the stack of every node: paths of this machine, which are nobody's business.
-    for node in model.graph.node:
-        del node.metadata_props[:]
-    onnx.helper.set_model_props(model, {key: json.dumps(value, ensure_ascii=False) for key, value in metadata.items()})
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
+        raise ConversionError(f"the network gives logits of shape {expected.shape} for {len(labels)} labels")
+    model = to_onnx(traced(exact, pixels[:2].clone(), {0: Dim("batch")}), INPUT)
+    for key, value in {"label_names": list(labels), "preprocessing": preprocessing.to_dict()}.items():
+        model.metadata_props.add(key=key, value=json.dumps(value, ensure_ascii=False))
+    with whole_file(path) as draft:
+        draft.write_bytes(model.SerializeToString())
+        return _difference(draft, pixels.numpy(), expected)
 
 
 def _difference(path: Path, pixels: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    """Run the file on all images one by one and all at once. Raises: ExportError beyond the tolerance."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ExportError(f"the ONNX file is checked with the package onnxruntime: {error}; install it") from error
+    """Run the file on all images one by one and all at once. Raises: ConversionError beyond the tolerance."""
+    import onnxruntime
+
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         answers = [
@@ -125,12 +82,12 @@ def _difference(path: Path, pixels: NDArray[np.float32], expected: NDArray[np.fl
         ]
     except Exception as error:
         # ONNX Runtime raises a dozen classes of its own that share no base but this.
-        raise ExportError(f"ONNX Runtime cannot run the exported network: {error}") from error
+        raise ConversionError(f"ONNX Runtime cannot run the exported network: {error}") from error
     difference = max(float(np.abs(answer - expected).max()) for answer in answers)
     allowed = TOLERANCE * max(1.0, float(np.abs(expected).max()))
     # Written so that NaN is refused too.
     if not difference <= allowed:
-        raise ExportError(
+        raise ConversionError(
             f"the exported network differs from the trained one by {difference:.2g} in its logits, allowed are "
             f"{allowed:.2g}: no ONNX file was kept"
         )

@@ -12,7 +12,7 @@ from PIL import Image
 from ..resnext.host.shown_text import shown
 from ..resnext.images.files import content_of, decode
 from ..resnext.images.rgb import AUTO, ImageError, ValueRange, to_rgb
-from ..resnext.network.probabilities import softmax
+from .answers import Answers
 from .charts import INK, MUTED, RIGHT, WRONG, label_style, new_figure, short
 
 if TYPE_CHECKING:
@@ -51,36 +51,16 @@ class Answer:
         return shown(f"{self.file.parent.name}/{self.file.name}" if self.file.parent.name else self.file.name)
 
 
-def answers(
-    files: Sequence[Path], logits: NDArray[np.float32], targets: NDArray[np.int64], labels: Sequence[str]
-) -> list[Answer]:
-    """Every image's answer: the mistakes first, the surest of them on top, then the rest, the least sure on top.
-
-    Args:
-        files: N paths.
-        logits: N x C, float32, finite.
-        targets: N class indices in 0..C-1.
-        labels: C labels in index order.
-
-    Raises:
-        ValueError: not as many files as logits.
-    """
-    if len(files) != len(logits):
-        raise ValueError(f"{len(files)} files, but logits of {len(logits)} images: expected as many of each")
-    probabilities = softmax(logits)
-    predicted = logits.argmax(axis=1)
-    rows = np.arange(len(logits))
-    best = probabilities[rows, predicted]
+def ranked(answers: Answers) -> list[Answer]:
+    """Every image's answer: the mistakes first, the surest of them on top, then the rest, the least sure on top."""
+    probabilities, predicted, targets = answers.probabilities, answers.predicted, answers.targets
+    rows = np.arange(len(targets))
+    best, true = probabilities[rows, predicted], probabilities[rows, targets]
     wrong = predicted != targets
     order = np.lexsort((np.where(wrong, -best, best), ~wrong))
+    paths, labels = answers.paths, answers.labels
     return [
-        Answer(
-            files[row],
-            labels[targets[row]],
-            labels[predicted[row]],
-            float(best[row]),
-            float(probabilities[row, targets[row]]),
-        )
+        Answer(paths[row], labels[targets[row]], labels[predicted[row]], float(best[row]), float(true[row]))
         for row in order
     ]
 
@@ -89,7 +69,7 @@ def grid(worst: Sequence[Answer]) -> "Figure":
     """Pictures of the first of these answers, with file name, true and predicted label and probability.
 
     Args:
-        worst: at least one, as `answers` orders them. Where none is a mistake, the least sure ones are shown.
+        worst: at least one, as `ranked` orders them. Where none is a mistake, the least sure ones are shown.
     """
     mistakes = [answer for answer in worst if not answer.right][:TILES]
     shown = mistakes or list(worst[:COLUMNS])

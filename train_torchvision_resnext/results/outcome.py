@@ -1,35 +1,31 @@
 """The best network → the model folder with its figures, report and exports."""
 
-import csv
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torchvision.models import ResNet
 
-from ..data.dataset import Sample
 from ..data.picks import crops_of, pick
 from ..fitting.epochs import Listener, Row
 from ..planning import Plan
 from ..resnext.folder.golden import GOLDEN, write_golden
 from ..resnext.folder.model_folder import ModelConfig, write_model_folder
 from ..resnext.folder.weight_files import errors_of_the_disk
-from ..resnext.host.shown_text import shown
 from ..resnext.network.architecture import Architecture
-from ..resnext.network.probabilities import softmax
 from ..resnext.network.quantization import Quantized
+from .answers import Answers
 from .evaluation import Evaluation
 from .export import export_onnx
 from .golden_set import golden_set
+from .page import percent
 from .quantizing import LATER, quantize_trained
-from .report import wilson_interval, write_report
+from .report import Section, write_report
 
 logger = logging.getLogger(__name__)
 
@@ -38,73 +34,99 @@ METRICS_VERSION = 1
 REPORT = "report"
 ANSWERS, TEST_ANSWERS = "validation.csv", "test.csv"
 ONNX = "model.onnx"
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a cell begins with that a spreadsheet computes."""
 
 REFERENCE_IMAGES = 8
 """Validation images on which an exported network is compared."""
 
 
 @dataclass(frozen=True)
-class Findings:
-    """How the best network did.
+class Outcome:
+    """What came of writing a model folder.
 
     Attributes:
-        logits: its answers to the validation images, N x C.
-        history: a row for each epoch of the training.
-        test_logits: its answers to the test images; None where there are none, or nobody waited for them.
-        test: how it did on these.
+        int8: what the int8 network costs; None where there is none to tell of.
+        notes: what the user should know, such as what is left out and why.
     """
 
-    evaluation: Evaluation
-    logits: NDArray[np.float32]
-    history: tuple[Row, ...]
-    test_logits: NDArray[np.float32] | None
-    test: Evaluation | None
+    int8: Quantized | None
+    notes: tuple[str, ...]
 
 
-def targets_of(samples: Sequence[Sample]) -> NDArray[np.int64]:
-    return np.array([sample.target for sample in samples], np.int64)
-
-
-def write_outcome(folder: Path, plan: Plan, network: ResNet, findings: Findings, listener: Listener | None) -> None:
+def write_outcome(  # noqa: PLR0913, PLR0917 (all that a model folder tells of)
+    folder: Path,
+    plan: Plan,
+    network: ResNet,
+    history: Sequence[Row],
+    validation: Answers,
+    test: Answers | None,
+    listener: Listener,
+    hurried: bool,
+) -> Outcome:
     """Write the model folder, whole or not at all.
 
     Nothing but weights, configuration and figures can cost the model. Golden set, exports and report are left out where
-    they fail, and the plan notes why.
+    they fail, and a note says why.
 
     Args:
         network: the best one, in evaluation mode, on the CPU, in fp32.
-        listener: is told how quantizing goes; None = there is no time for it.
+        history: a row for each epoch of the training.
+        validation, test: the network's answers; None where there are no test images, or nobody waited for them.
+        listener: is told how quantizing goes, and may stop it.
+        hurried: there is no time to quantize.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    dataset, parameters = plan.dataset, plan.parameters
-    state = network.state_dict()
+    outcome = Outcome(None, ())
 
     def complete(draft: Path) -> None:
-        def attempt(path: Path, write: Callable[[], None]) -> None:
-            try:
-                write()
-            except Exception as error:
-                # Whatever is wrong with an image, a font, a package or the disk, the model is worth more.
-                logger.exception("%s failed", path.name)
-                _discard(path)
-                plan.notes.append(f"{path.name} is left out: {error}")
+        nonlocal outcome
+        notes = _write_exports(draft, plan, network)
+        int8, told = _quantize(draft, plan, validation, listener, hurried)
+        notes += told
+        report = draft / REPORT
 
-        attempt(draft / GOLDEN, lambda: _write_golden(network, plan, draft))
-        if parameters.export_pth:
-            pth = draft / f"{_file_name(plan)}.pth"
-            attempt(pth, lambda: _write_pth(state, pth))
-        if parameters.export_onnx:
-            attempt(draft / ONNX, lambda: _export(network, plan, draft))
-        int8 = _quantize(draft, plan, findings, listener)
-        attempt(draft / REPORT, lambda: _write_report(draft / REPORT, plan, findings, int8))
-        _write_json(draft / METRICS, _metrics(plan, findings, int8))
+        def write_all() -> None:
+            write_report(report, validation, history, _sections(plan, notes, test, int8))
+            validation.write_csv(report / ANSWERS, plan.dataset.root)
+            if test:
+                test.write_csv(report / TEST_ANSWERS, plan.dataset.root)
 
-    config = ModelConfig.of(plan.start.architecture, dataset.labels, plan.start.preprocessing)
-    write_model_folder(folder, config, state, complete)
+        notes += _attempt(report, write_all)
+        outcome = Outcome(int8, tuple(notes))
+        figures = _figures(plan, validation, test, history, outcome)
+        text = json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False)
+        (draft / METRICS).write_text(text, encoding="utf-8")
+
+    config = ModelConfig.of(plan.start.architecture, plan.dataset.labels, plan.start.preprocessing)
+    write_model_folder(folder, config, network.state_dict(), complete)
+    return outcome
+
+
+def _attempt(path: Path, write: Callable[[], object]) -> list[str]:
+    """Write a file or folder. Returns: a note if that fails, and then there is none."""
+    try:
+        write()
+    except Exception as error:
+        # Whatever is wrong with an image, a font, a package or the disk, the model is worth more.
+        logger.exception("%s failed", path.name)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        return [f"{path.name} is left out: {error}"]
+    return []
+
+
+def _write_exports(draft: Path, plan: Plan, network: ResNet) -> list[str]:
+    """The golden set and what else was asked for. Returns: a note for each that fails."""
+    golden, pth, onnx = draft / GOLDEN, draft / f"{_file_name(plan)}.pth", draft / ONNX
+    notes = _attempt(golden, lambda: _write_golden(draft, plan, network))
+    if plan.parameters.export_pth:
+        notes += _attempt(pth, lambda: _write_pth(network, pth))
+    if plan.parameters.export_onnx:
+        notes += _attempt(onnx, lambda: _write_onnx(onnx, plan, network))
+    return notes
 
 
 def _file_name(plan: Plan) -> str:
@@ -113,122 +135,81 @@ def _file_name(plan: Plan) -> str:
     return plan.parameters.model_name if found == Architecture.from_name(plan.parameters.model_name) else found.name
 
 
-def _write_pth(state: Mapping[str, torch.Tensor], path: Path) -> None:
-    with errors_of_the_disk(path):
-        torch.save(state, path)
-
-
-def _discard(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _export(network: ResNet, plan: Plan, draft: Path) -> None:
-    preprocessing = plan.start.preprocessing
-    reference = crops_of(pick(plan.dataset.val, REFERENCE_IMAGES, plan.parameters.seed), preprocessing)
-    export_onnx(network, plan.dataset.labels, preprocessing, draft / ONNX, reference)
-
-
-def _write_golden(network: ResNet, plan: Plan, draft: Path) -> None:
+def _write_golden(draft: Path, plan: Plan, network: ResNet) -> None:
     write_golden(draft, golden_set(network, plan.dataset.val, plan.start.preprocessing, plan.parameters.seed))
 
 
-def _write_report(folder: Path, plan: Plan, findings: Findings, int8: Quantized | None) -> None:
-    val = plan.dataset.val
-    write_report(
-        folder,
-        findings.evaluation,
-        findings.history,
-        [sample.path for sample in val],
-        findings.logits,
-        targets_of(val),
-        plan.dataset.labels,
-        _sections(plan, findings.test, int8),
-    )
-    _write_answers(folder / ANSWERS, plan, plan.dataset.val, findings.logits)
-    if findings.test_logits is not None:
-        _write_answers(folder / TEST_ANSWERS, plan, plan.dataset.test, findings.test_logits)
+def _write_pth(network: ResNet, path: Path) -> None:
+    with errors_of_the_disk(path):
+        torch.save(network.state_dict(), path)
 
 
-def _quantize(draft: Path, plan: Plan, findings: Findings, listener: Listener | None) -> Quantized | None:
+def _write_onnx(path: Path, plan: Plan, network: ResNet) -> None:
+    preprocessing = plan.start.preprocessing
+    reference = crops_of(pick(plan.dataset.val, REFERENCE_IMAGES, plan.parameters.seed), preprocessing)
+    export_onnx(network, plan.dataset.labels, preprocessing, path, reference)
+
+
+def _quantize(
+    draft: Path, plan: Plan, validation: Answers, listener: Listener, hurried: bool
+) -> tuple[Quantized | None, list[str]]:
     if not plan.parameters.quantize:
-        return None
-    if listener is None:
-        plan.notes.append(f"stopped, and therefore not quantized; {LATER}")
-        return None
-    return quantize_trained(draft, plan, findings.logits, listener)
+        return None, []
+    if hurried:
+        return None, [f"stopped, and therefore not quantized; {LATER}"]
+    int8, note = quantize_trained(draft, plan, validation.logits, listener)
+    return int8, [note]
 
 
-def _sections(plan: Plan, test: Evaluation | None, int8: Quantized | None) -> dict[str, list[str]]:
-    """Heading → lines, for the report."""
-    settings = [f"{key} = {value}" for key, value in plan.parameters.to_strings().items()]
-    judged = _judged(test) if test else []
-    return {
-        "Test images, judged once": judged,
-        "Accuracy in int8": _compared(int8) if int8 else [],
-        "Notes": list(plan.notes),
-        "Settings": settings,
+def _sections(plan: Plan, notes: Sequence[str], test: Answers | None, int8: Quantized | None) -> list[Section]:
+    return [
+        *([_judged(test.evaluation)] if test else []),
+        *([_compared(int8)] if int8 else []),
+        Section("Notes", [*plan.notes, *notes]),
+        Section("Settings", settings=plan.parameters.to_strings()),
+    ]
+
+
+def _judged(test: Evaluation) -> Section:
+    low, high = test.top1_interval
+    lines = ["They had no part in the training, nor in the choice of its best epoch.", *test.notes]
+    figures = {
+        "top-1": f"{percent(test.top1)} of {test.count:,}, 95 % interval {percent(low)} to {percent(high)}",
+        "macro F1": percent(test.macro_f1),
+        "loss": f"{test.loss:.3f}",
     }
+    return Section("Test images, judged once", lines, figures)
 
 
-def _judged(test: Evaluation) -> list[str]:
-    low, high = wilson_interval(round(test.top1 * test.count), test.count)
-    return [
-        "They had no part in the training, nor in the choice of its best epoch.",
-        f"top-1 = {100 * test.top1:.1f} % of {test.count:,}, 95 % interval {100 * low:.1f} to {100 * high:.1f} %",
-        f"macro-F1 = {100 * test.macro_f1:.1f} %",
-        f"loss = {test.loss:.3f}",
-        *test.notes,
-    ]
-
-
-def _compared(int8: Quantized) -> list[str]:
+def _compared(int8: Quantized) -> Section:
     verdict = "The int8 network is kept" if int8.kept else "The int8 network is not kept"
-    return [
-        f"{verdict}: its top-1 accuracy may be lower by {100 * int8.max_drop:.4g} points.",
-        f"fp32 = {100 * int8.fp32_accuracy:.2f} %",
-        f"int8 = {100 * int8.int8_accuracy:.2f} %",
-        f"images = {int8.images}",
-    ]
+    allowed = f"its top-1 accuracy may be lower by {100 * int8.max_drop:.4g} points"
+    figures = {
+        "fp32": f"{100 * int8.fp32_accuracy:.2f} %",
+        "int8": f"{100 * int8.int8_accuracy:.2f} %",
+        "images": f"{int8.images:,}",
+    }
+    return Section("Accuracy in int8", [f"{verdict}: {allowed}."], figures)
 
 
-def _metrics(plan: Plan, findings: Findings, int8: Quantized | None) -> dict[str, Any]:
+def _figures(
+    plan: Plan, validation: Answers, test: Answers | None, history: Sequence[Row], outcome: Outcome
+) -> dict[str, Any]:
+    """The content of `metrics.json`."""
+    dataset = plan.dataset
     return {
         "format_version": METRICS_VERSION,
-        "validation": findings.evaluation.to_dict(),
-        "test": findings.test.to_dict() if findings.test else None,
-        "history": [dict(row) for row in findings.history],
-        "int8": asdict(int8) if int8 else None,
+        "validation": validation.evaluation.to_dict(),
+        "test": test.evaluation.to_dict() if test else None,
+        "history": [dict(row) for row in history],
+        "int8": asdict(outcome.int8) if outcome.int8 else None,
         "dataset": {
-            "fingerprint": plan.dataset.fingerprint,
-            "train": len(plan.dataset.train),
-            "val": len(plan.dataset.val),
-            "test": len(plan.dataset.test),
-            "train_per_class": dict(zip(plan.dataset.labels, plan.dataset.counts(), strict=True)),
+            "fingerprint": dataset.fingerprint,
+            "train": len(dataset.train),
+            "val": len(dataset.val),
+            "test": len(dataset.test),
+            "train_per_class": dict(zip(dataset.labels, dataset.counts(), strict=True)),
         },
         "parameters": plan.parameters.to_strings(),
-        "notes": list(plan.notes),
+        "notes": [*plan.notes, *outcome.notes],
     }
-
-
-def _write_answers(path: Path, plan: Plan, samples: Sequence[Sample], logits: NDArray[np.float32]) -> None:
-    """A row for each image: what it is, and what the model says."""
-    labels, root = plan.dataset.labels, plan.dataset.root
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["file", "true", "predicted", "probability", "probability_of_true"])
-        for sample, row in zip(samples, softmax(logits), strict=True):
-            best = int(row.argmax())
-            words = (sample.path.relative_to(root).as_posix(), labels[sample.target], labels[best])
-            table.writerow([*map(_cell, words), row[best], row[sample.target]])
-
-
-def _cell(text: str) -> str:
-    """A name as spreadsheets show it; what begins like a formula they would compute."""
-    return f"'{shown(text)}" if text.startswith(FORMULA) else shown(text)
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False), encoding="utf-8")

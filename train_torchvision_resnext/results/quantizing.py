@@ -24,15 +24,17 @@ CALIBRATED = (TRAINED + 1) / 2
 LATER = "python -m infer_torchvision_resnext.quantize, in Ikomia's folder Plugins/Python, makes one later"
 
 
-def quantize_trained(draft: Path, plan: Plan, logits: NDArray[np.float32], listener: Listener) -> Quantized | None:
-    """Quantize the draft of the model folder. Nothing that goes wrong here costs the model: it is noted in the plan.
+def quantize_trained(
+    draft: Path, plan: Plan, logits: NDArray[np.float32], listener: Listener
+) -> tuple[Quantized | None, str]:
+    """Quantize the draft of the model folder. Nothing that goes wrong here costs the model.
 
     Args:
         logits: the network's answers in fp32 to the validation images, N x C.
         listener: may stop it at every image of the calibration and every batch of the validation.
 
     Returns:
-        What it cost; None where there is nothing to tell, for it failed or was stopped.
+        What it cost, None where it failed or was stopped; and a note of it.
     """
     dataset, parameters = plan.dataset, plan.parameters
     calibration = _Crops(pick(dataset.train, CALIBRATION, parameters.seed), 1, plan, listener, (TRAINED, CALIBRATED))
@@ -43,15 +45,12 @@ def quantize_trained(draft: Path, plan: Plan, logits: NDArray[np.float32], liste
             draft, calibration, validation, targets, parameters.quantize_max_drop, exact=logits.argmax(axis=1)
         )
     except StopRequestedError:
-        plan.notes.append(f"stopped while quantizing, so that there is no int8 network; {LATER}")
-        return None
+        return None, f"stopped while quantizing, so that there is no int8 network; {LATER}"
     except Exception as error:
         # NNCF raises errors of many kinds, and none of them is worth a trained model.
         logger.exception("quantizing failed")
-        plan.notes.append(f"there is no int8 network, for quantizing failed: {error}; {LATER}")
-        return None
-    plan.notes.append(f"int8: {cost}")
-    return cost
+        return None, f"there is no int8 network, for quantizing failed: {error}; {LATER}"
+    return cost, f"int8: {cost}"
 
 
 class _Crops:

@@ -10,10 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from ..network.architecture import ALIASES, Architecture
 from .whole import errors_of_the_disk as errors_of_the_disk  # noqa: PLC0414
@@ -128,23 +125,6 @@ def read_state(path: Path, expected: Architecture | None = None) -> "State":
             ) from error
         raise _damaged(path, expected, error) from error
     return _state_within(content, path)
-
-
-def read_arrays(path: Path, expected: Architecture | None = None) -> dict[str, NDArray[np.float32]]:
-    """The weights of a `.safetensors` file in fp32, without torch where that can be. Raises: WeightFileError."""
-    from safetensors.numpy import load_file
-
-    arrays: dict[str, NDArray[Any]]
-    try:
-        arrays = load_file(path)
-    except Exception:
-        # numpy alone has no bfloat16.
-        arrays = {key: tensor.float().numpy() for key, tensor in read_state(path, expected).items()}
-    return {
-        key: array.astype(np.float32, copy=False)
-        for key, array in arrays.items()
-        if not key.endswith("num_batches_tracked")
-    }
 
 
 def sha256_of(path: Path) -> str:

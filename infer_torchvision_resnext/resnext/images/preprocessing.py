@@ -5,19 +5,17 @@ out, pixels are scaled to [0, 1] and normalized: torchvision's classification pr
 
 Two kinds of images are computed differently, and come out a level off in some pixels. Of a long strip only the square
 is computed, so that 1 x 4000 costs no more than a photo. Of a large photo (`LARGE_PIXELS`, `LARGE_SCALE`) too, from
-means of its pixels; the mean difference is below a tenth of a level.
+means of its pixels; the mean difference is a fifth of a level, most of it OpenCV's rounding.
 """
 
 import math
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import large_photo
-from .pil_resize import resize_strip, resize_whole
+from .resize import resize_large, resize_strip, resize_whole
 from .rgb import AUTO, RGBImage, ValueRange
 from .triangle_filter import Stretch
 
@@ -67,12 +65,11 @@ class Preprocessing:
             return self
         return replace(self, resize_size=round(self.resize_size * input_size / self.crop_size), crop_size=input_size)
 
-    def crop(self, image: RGBImage, helper: Executor | None = None) -> NDArray[np.uint8]:
-        """Resize and center-crop. The result does not depend on `helper`.
+    def crop(self, image: RGBImage) -> NDArray[np.uint8]:
+        """Resize and center-crop, in the calling thread.
 
         Args:
             image: RGB, uint8, H x W x 3, any size from 1 x 1, contiguous or not.
-            helper: a thread that takes over half of the work, where that pays. None = all is done in the calling one.
 
         Returns:
             RGB, uint8, crop_size x crop_size x 3.
@@ -84,11 +81,11 @@ class Preprocessing:
         short_side = min(height, width)
         rows, columns = self.shown(height, width)
         if height * width >= LARGE_PIXELS and short_side >= LARGE_SCALE * self.resize_size:
-            return large_photo.resize(image, rows, columns)
+            return resize_large(image, rows, columns)
         size = self._resized(width, short_side), self._resized(height, short_side)
         if max(size) > MAX_ASPECT * self.resize_size:
             return resize_strip(image, size, rows, columns)
-        return resize_whole(image, size, rows, columns, helper)
+        return resize_whole(image, size, rows, columns)
 
     def shown(self, height: int, width: int) -> tuple[Stretch, Stretch]:
         """What the crop shows of an image: rows and columns."""

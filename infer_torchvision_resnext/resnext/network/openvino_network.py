@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..folder.weight_files import errors_of_the_disk
 from ..machine.telemetry import without_telemetry
-from .chunking import chunks
+from .inference import chunks
 
 with without_telemetry():
     import openvino as ov

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..folder.model_folder import WEIGHTS, read_config
-from ..folder.weight_files import read_arrays, sha256_of
+from ..folder.weight_files import read_state, sha256_of
 from ..machine.telemetry import without_telemetry
 
 FOLDER, GRAPH, REPORT = "openvino", "int8.xml", "int8.json"
@@ -102,6 +102,7 @@ def quantize(  # noqa: PLR0913, PLR0917 (the last three have defaults)
 
     Raises:
         QuantizationError: NNCF or OpenVINO is not installed, or there are no images.
+        ConversionError: the network cannot be converted.
         ModelFolderError, WeightFileError: the folder cannot be read.
         Exception: of NNCF's own, or what iterating over the images raises.
     """
@@ -112,11 +113,12 @@ def quantize(  # noqa: PLR0913, PLR0917 (the last three have defaults)
     nncf = require_packages()
     from nncf.quantization.advanced_parameters import OverflowFix
 
-    from .openvino_graph import build_graph
+    from .conversion import to_openvino
     from .openvino_network import OpenVINONetwork, save
 
     config, weights = read_config(folder), folder / WEIGHTS
-    graph = build_graph(config.network, read_arrays(weights, config.network), config.preprocessing)
+    network = config.network.load(read_state(weights, config.network)).float()
+    graph = to_openvino(network, config.preprocessing)
     draft = folder / f".{FOLDER}-{uuid.uuid4().hex}"
     draft.mkdir()
     try:

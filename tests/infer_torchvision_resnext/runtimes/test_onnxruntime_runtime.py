@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from benchmarks.random_weights import decided_network
+from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
@@ -23,8 +25,8 @@ pytest.importorskip("onnx")
 import onnx
 import onnxruntime
 
-from infer_torchvision_resnext.runtimes.onnx_graph import build_graph
-from infer_torchvision_resnext.runtimes.onnxruntime_runtime import CUDA, OnnxRuntime
+from infer_torchvision_resnext.runtimes import onnxruntime_runtime
+from infer_torchvision_resnext.runtimes.onnxruntime_runtime import CUDA, TENSORRT, OnnxRuntime, converted
 
 REPOSITORY = Path(__file__).parents[3]
 has_cuda_provider = CUDA in onnxruntime.get_available_providers()
@@ -51,37 +53,43 @@ def test_any_architecture_gives_torchs_logits(architecture, tmp_path, cache):
     for count, side in ((1, 36), (2, 36), (5, 65), (21, 36)):
         logits = expected.run(crops(count, side))
         assert np.ptp(logits) > 0.5
-        assert np.abs(found.run(crops(count, side)) - logits).max() < 1e-4
+        assert np.abs(found.run(crops(count, side)) - logits).max() < 3e-6 * np.abs(logits).max()
     images = crops(6, 36)
     assert np.abs(found.run(images[::-2]) - expected.run(images)[::-2]).max() < 1e-4
 
 
-def test_the_graph_for_gpus_is_in_half_precision_and_near(tiny_folder, cache):
-    model = model_of(tiny_folder, cache)
-    graph = build_graph(model.architecture, model.arrays(), model.preprocessing, "fp16")
+def test_the_graph_for_gpus_is_in_half_precision_and_near(tiny_state, tmp_path, cache):
+    # A variance beyond what fp16 can hold, and a scale that makes up for it.
+    state = dict(tiny_state) | {
+        "bn1.running_var": tiny_state["bn1.running_var"] * 1e6,
+        "bn1.weight": tiny_state["bn1.weight"] * 1e3,
+    }
+    config = ModelConfig.of(Architecture((1, 1), 4, 4), ("ant", "bee", "cat"), Preprocessing(36, 32))
+    write_model_folder(tmp_path / "m", config, state)
+    model = model_of(tmp_path / "m", cache)
+    content = converted(model, "fp16")
+    graph = onnx.load_from_string(content)
     onnx.checker.check_model(graph, full_check=True)
-    half = [each for each in graph.graph.initializer if each.data_type == onnx.TensorProto.FLOAT16]
-    assert len(half) == len(model.arrays())
+    weights = [each for each in graph.graph.initializer if np.prod(each.dims) > 3]
+    assert {each.data_type for each in weights} == {onnx.TensorProto.FLOAT16}
+    # Nine convolutions and the classifier, with a bias each.
+    assert len(weights) >= 10
     # The processor computes in fp32 what it is given in fp16.
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     (logits,) = session.run(None, {"crops": crops(5, 32)})
     assert logits.dtype == np.float32
     difference = np.abs(logits - TorchRuntime.load(model, "cpu", "fp32", 0).run(crops(5, 32))).max()
     assert 0 < difference < 0.05
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_batch_normalization_is_folded_by_onnx_runtime(precision, tiny_folder, tmp_path, cache):
-    model = model_of(tiny_folder, cache)
-    graph = build_graph(model.architecture, model.arrays(), model.preprocessing, precision)
+def test_batch_normalization_is_folded_into_the_convolutions(tiny_folder, tmp_path, cache):
+    content = converted(model_of(tiny_folder, cache), "fp32")
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    onnxruntime.InferenceSession(graph.SerializeToString(), options, ["CPUExecutionProvider"])
-    before = [node.op_type for node in graph.graph.node]
-    after = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
-    assert before.count("Conv") == before.count("BatchNormalization") == 9
-    assert (after.count("Conv"), after.count("BatchNormalization")) == (9, 0)
+    onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+    found = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
+    assert (found.count("Conv"), found.count("BatchNormalization")) == (9, 0)
 
 
 def test_through_the_classifier(tiny_folder, photos):
@@ -146,7 +154,7 @@ def test_a_network_that_cannot_run_is_a_runtime_error(tiny_folder, cache):
             "onnxruntime",
             "the package onnxruntime is not installed; run pip install onnxruntime (for a GPU, onnxruntime",
         ),
-        ("onnx", "the package onnx is not installed; run pip install onnx, or set runtime to auto"),
+        ("onnxscript", "the package onnxscript is not installed; run pip install onnxscript, or set runtime to auto"),
         (
             "onnxruntime,onnx",
             "the packages onnxruntime and onnx are not installed; run pip install onnxruntime onnx (for a GPU, "
@@ -185,6 +193,125 @@ print(automatic.describe()["runtime"]["name"])
     refusal, name = finished.stdout.strip().splitlines()[-2:] or ["", finished.stderr]
     assert message in refusal
     assert name == "torch"
+
+
+class Emulated:
+    """ONNX Runtime as it is on a machine with a GPU: what each session is made with, and how TensorRT fails there."""
+
+    def __init__(self, failure=None):
+        self.failure = failure
+        self.asked = []
+
+    def preload_dlls(self):
+        self.asked.append("preload_dlls")
+
+    def create(self, session, providers, provider_options, disabled_optimizers=None):
+        """In the place of the native half of `InferenceSession`, whose own fallback is tried as it is."""
+        session._fallback_providers = [CUDA, "CPUExecutionProvider"]
+        names = [each if isinstance(each, str) else each[0] for each in providers]
+        self.asked.append(dict(each if isinstance(each, tuple) else (each, {}) for each in providers))
+        if self.failure and TENSORRT in names:
+            raise RuntimeError(self.failure)
+        session._providers = names
+
+
+@pytest.fixture
+def emulated(monkeypatch):
+    machine = Emulated()
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [TENSORRT, CUDA, "CPUExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "preload_dlls", machine.preload_dlls, raising=False)
+
+    def create(session, *arguments):
+        machine.create(session, *arguments)
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "_create_inference_session", create)
+    monkeypatch.setattr(onnxruntime_runtime, "tensorrt_is_there", lambda: True, raising=False)
+    # The graph plays no part in it, and its conversion takes seconds.
+    monkeypatch.setattr(Cache, "opened", lambda self, kind, key, fill, open_entry, derived: open_entry(self.folder))
+    return machine
+
+
+@pytest.mark.parametrize("failure", ["Please install TensorRT libraries", "CUDA error: out of memory"])
+def test_where_tensorrt_fails_cuda_keeps_its_options(failure, emulated, tiny_folder, cache, caplog):
+    emulated.failure = failure
+    runtime = OnnxRuntime.load(model_of(tiny_folder, cache), "cuda:1", "fp16", 0, cache)
+    assert runtime.provider == CUDA
+    loaded, first, second = emulated.asked
+    # A start from the cache does not import torch, which would have loaded CUDA's libraries.
+    assert loaded == "preload_dlls"
+    assert list(first) == [TENSORRT, CUDA]
+    assert first[TENSORRT]["device_id"] == first[CUDA]["device_id"] == "1"
+    assert second == {CUDA: first[CUDA]}
+    assert second[CUDA]["use_tf32"] == "0"
+    assert second[CUDA]["cudnn_conv_algo_search"] == "HEURISTIC"
+    assert f"TensorRT does not start, CUDA takes its place: {cache.folder}" in caplog.text
+    # What took minutes is not thrown away because memory was short once.
+    assert len(list((cache.folder / "tensorrt").iterdir())) == ("memory" in failure)
+
+
+def test_tensorrt_is_for_fp16_only(emulated, tiny_folder, cache):
+    OnnxRuntime.load(model_of(tiny_folder, cache), "cuda", "fp16", 0, cache)
+    OnnxRuntime.load(model_of(tiny_folder, cache), "cuda", "fp32", 0, cache)
+    sessions = [asked for asked in emulated.asked if isinstance(asked, dict)]
+    assert [list(session) for session in sessions] == [[TENSORRT, CUDA], [CUDA]]
+
+
+def test_a_gpu_gets_batches_of_few_sizes(emulated, tiny_folder, cache, monkeypatch):
+    sizes = []
+
+    def run(session, names, inputs):
+        sizes.append(len(inputs["crops"]))
+        return [np.zeros((sizes[-1], 3), np.float32)]
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", run)
+    runtime = OnnxRuntime.load(model_of(tiny_folder, cache), "cuda", "fp16", 0, cache)
+    assert runtime.run(crops(71, 32)).shape == (71, 3)
+    assert sizes == [32, 32, 4, 2, 1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CUDA error: out of memory",
+        "Failed to allocate memory for requested buffer of size 4",
+        "Available memory of 1 is smaller than requested bytes of 2",
+        "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED",
+        "CUDNN failure 4: CUDNN_STATUS_ALLOC_FAILED",
+    ],
+)
+def test_a_full_gpu_is_known_by_its_words(words):
+    assert OnnxRuntime(None, "cuda", "fp16").is_out_of_memory(RuntimeError(f"ONNX Runtime: {words}"))
+    assert not OnnxRuntime(None, "cpu", "fp32").is_out_of_memory(RuntimeError(words))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libraries are found by LD_LIBRARY_PATH on Linux only")
+@pytest.mark.parametrize("there", [True, False])
+def test_tensorrt_is_there_if_its_libraries_load(there, tmp_path):
+    package = tmp_path / "onnxruntime"
+    (package / "capi").mkdir(parents=True)
+    linked = b"\x7fELF\0libcudart.so.13\0libnvinfer.so.10\0libnvonnxparser.so.10\0"
+    (package / "capi" / "libonnxruntime_providers_tensorrt.so").write_bytes(linked)
+    libraries = tmp_path / "libraries"
+    libraries.mkdir()
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    some = next(line.split()[-1] for line in maps if "/libm.so" in line)
+    for name in ("libnvinfer.so.10", "libnvonnxparser.so.10")[: 2 if there else 1]:
+        shutil.copy(some, libraries / name)
+    code = f"""
+import onnxruntime
+onnxruntime.__file__ = {str(package / "__init__.py")!r}
+onnxruntime.get_available_providers = lambda: ["TensorrtExecutionProvider"]
+from infer_torchvision_resnext.runtimes.onnxruntime_runtime import tensorrt_is_there
+print(tensorrt_is_there())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "LD_LIBRARY_PATH": str(libraries), "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str(there)
 
 
 @pytest.mark.gpu

@@ -38,14 +38,13 @@ def threads_of_torch():
     [("torch", 3, of_torch), ("openvino", 1, of_openvino), ("onnxruntime", 3, of_onnxruntime)],
 )
 @pytest.mark.usefixtures("threads_of_torch")
-def test_the_setting_reaches_the_runtime_and_the_crops(runtime, threads, count_of, tiny_folder, photos):
+def test_the_setting_reaches_the_runtime(runtime, threads, count_of, tiny_folder, photos):
     pytest.importorskip(runtime)
     classifier = Classifier()
     wanted = {"weights": str(tiny_folder), "device": "cpu", "runtime": runtime, "precision": "fp32"}
     classifier.prepare(Parameters(**wanted, threads=threads))
     classifier.classify([photos[0], photos[1]])
     assert count_of(classifier._runtime) == threads
-    assert classifier._pool._max_workers == threads
 
 
 @pytest.mark.usefixtures("threads_of_torch")

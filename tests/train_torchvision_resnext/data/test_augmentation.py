@@ -132,15 +132,18 @@ def test_framing_shows_between_half_and_all_of_the_image_wherever_it_lies():
         assert where.std() == pytest.approx(1 / 12**0.5, abs=0.03)
 
 
-def test_framing_of_a_long_image_is_limited_by_its_short_side():
+def test_a_long_image_shows_its_middle_at_the_longest_aspect():
+    """Where no box of half the area fits between the two aspects, as torchvision does it."""
     left, right, top, bottom = boxes_of(60, 180)
-    assert -2 < top.min() < bottom.max() < 62
-    assert (bottom - top).min() > 59
-    assert (right - left).max() == pytest.approx((60 * 180 * 4 / 3) ** 0.5, abs=3)
+    assert top == pytest.approx(0, abs=2)
+    assert bottom == pytest.approx(60, abs=2)
+    assert left == pytest.approx(50, abs=2)
+    assert right == pytest.approx(130, abs=2)
     left, right, top, bottom = boxes_of(180, 60)
-    assert -2 < left.min() < right.max() < 62
-    assert (right - left).min() > 59
-    assert (bottom - top).max() == pytest.approx((60 * 180 * 4 / 3) ** 0.5, abs=3)
+    assert left == pytest.approx(0, abs=2)
+    assert right == pytest.approx(60, abs=2)
+    assert top == pytest.approx(50, abs=2)
+    assert bottom == pytest.approx(130, abs=2)
 
 
 def test_framing_mirrors_every_other_image():
@@ -199,30 +202,63 @@ def test_erasing_happens_as_often_as_was_asked_for(kind):
     assert np.mean([(left != right).any() for left, right in pairs]) == pytest.approx(0.25, abs=0.05)
 
 
-IMAGES = torch.arange(5.0).view(5, 1, 1, 1).expand(5, 3, 8, 12)
+IMAGES = torch.arange(5.0).view(5, 1, 1, 1).expand(5, 3, 32, 48)
 """Each pixel is the number of its image, which is also its class."""
 
 
-@pytest.mark.parametrize(("mixup", "cutmix"), [(0.5, 0), (0, 1.0), (0.2, 2.0)])
-@pytest.mark.parametrize(("seed", "epoch"), [(0, 0), (3, 2)])
-def test_blends_as_the_papers_write_them(mixup, cutmix, seed, epoch):
-    """The draws in their order: which of the two if both, the share, the partners, the middle of the patch."""
-    for batch in range(6):
-        draw = np.random.default_rng((seed, epoch, batch, 1))
-        patched = cutmix and (not mixup or draw.random() < 0.5)
-        share = draw.beta(cutmix, cutmix) if patched else draw.beta(mixup, mixup)
-        partners = draw.permutation(5)
-        expected = share * IMAGES + (1 - share) * IMAGES[partners]
-        if patched:
-            y, x = draw.integers(8), draw.integers(12)
-            half_height, half_width = round(8 * (1 - share) ** 0.5 / 2), round(12 * (1 - share) ** 0.5 / 2)
-            inside = torch.zeros(8, 12, dtype=torch.bool)
-            inside[max(0, y - half_height) : y + half_height, max(0, x - half_width) : x + half_width] = True
-            expected, share = torch.where(inside, IMAGES[partners], IMAGES), 1 - inside.float().mean()
+def blends(mixup, cutmix, seed=0, epoch=0, count=200):
+    """Of each batch the share of its own that an image keeps, and the share of its pixels that another one changes.
+
+    Every image has two parents, itself and the one before it, and all images of a batch are blended alike.
+    """
+    partners, own = IMAGES.roll(1, 0), torch.eye(6)[:5]
+    for batch in range(count):
         images, probabilities = Blend(mixup, cutmix, 6, seed)(IMAGES, torch.arange(5), epoch, batch)
-        torch.testing.assert_close(images, expected)
-        torch.testing.assert_close(probabilities, share * torch.eye(6)[:5] + (1 - share) * torch.eye(6)[partners])
-        assert probabilities.dtype == torch.float32
+        assert (images.dtype, probabilities.dtype) == (torch.float32, torch.float32)
+        share = float(probabilities[0, 0])
+        torch.testing.assert_close(probabilities, share * own + (1 - share) * own.roll(1, 0))
+        inside = (images != IMAGES).any(0).any(0)
+        if inside.all():
+            torch.testing.assert_close(images, share * IMAGES + (1 - share) * partners)
+        else:
+            assert torch.equal(inside, inside.any(1)[:, None] & inside.any(0)), "no rectangle"
+            assert torch.equal(images, torch.where(inside, partners, IMAGES))
+            assert share == pytest.approx(1 - float(inside.float().mean()), abs=1e-6)
+        yield share, float(inside.float().mean())
+
+
+@pytest.mark.parametrize("alpha", [0.5, 2.0])
+def test_mixup_takes_its_share_from_a_beta_distribution(alpha):
+    shares = np.array([share for share, _ in blends(alpha, 0)])
+    assert shares.mean() == pytest.approx(0.5, abs=0.06)
+    assert shares.var() == pytest.approx(1 / (8 * alpha + 4), rel=0.25)
+
+
+def test_cutmix_takes_its_patch_from_anywhere():
+    shares = np.array([share for share, _ in blends(0, 1.0)])
+    # Patches of every size up to the whole, cut off at the borders: more is kept than half.
+    assert shares.min() < 0.2
+    assert shares.max() > 0.95
+    assert 0.55 < shares.mean() < 0.8
+
+
+def test_with_mixup_and_cutmix_each_batch_gets_one_of_them():
+    whole = [patch == 1 for _, patch in blends(2.0, 2.0)]
+    assert np.mean(whole) == pytest.approx(0.5, abs=0.08)
+
+
+@pytest.mark.parametrize(("mixup", "cutmix"), [(0.5, 0), (0, 1.0), (0.2, 2.0)])
+def test_blends_depend_on_seed_epoch_and_batch_alone(mixup, cutmix):
+    def shares(seed, epoch):
+        return [share for share, _ in blends(mixup, cutmix, seed, epoch, count=6)]
+
+    torch.manual_seed(5)
+    first, following = shares(3, 2), torch.rand(3)
+    assert shares(3, 2) == first
+    assert len(set(first)) > 1
+    assert first not in (shares(4, 2), shares(3, 1))
+    torch.manual_seed(5)
+    assert torch.equal(torch.rand(3), following)
 
 
 def test_without_mixup_and_cutmix_there_is_no_blend():

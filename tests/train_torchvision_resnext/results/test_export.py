@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import onnx
@@ -7,9 +8,14 @@ import pytest
 import torch
 from torch import nn
 
+from tests.image_folders import TINY, write_digits
+from train_torchvision_resnext.parameters import read_host_map
+from train_torchvision_resnext.planning import TrainingError
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from train_torchvision_resnext.resnext.network.architecture import Architecture
-from train_torchvision_resnext.results.export import ExportError, export_onnx
+from train_torchvision_resnext.resnext.network.conversion import ConversionError
+from train_torchvision_resnext.results.export import export_onnx
+from train_torchvision_resnext.training import train
 
 LABELS = ("ant", "bee, honey", "Käfer 甲虫")
 PREPROCESSING = Preprocessing(36, 32, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
@@ -120,21 +126,21 @@ class Undefined(nn.Module):
     ("network", "message"),
     [
         (Moody(), "differs from the trained one by .* no ONNX file was kept"),
-        (Untranslatable(), "PyTorch cannot export this network to ONNX"),
+        (Untranslatable(), "PyTorch cannot export this network"),
         (Undefined(), "differs from the trained one by nan"),
     ],
 )
 def test_what_is_not_the_same_is_not_kept(tmp_path, network, message):
     path = tmp_path / "model.onnx"
     path.write_bytes(b"the last good one")
-    with pytest.raises(ExportError, match=message):
+    with pytest.raises(ConversionError, match=message):
         export_onnx(network, LABELS, PREPROCESSING, path, crops(2))
     assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
     assert path.read_bytes() == b"the last good one"
 
 
 def test_labels_must_fit(tmp_path, network):
-    with pytest.raises(ExportError, match=r"logits of shape \(2, 3\) for 2 labels"):
+    with pytest.raises(ConversionError, match=r"logits of shape \(2, 3\) for 2 labels"):
         export_onnx(network, LABELS[:2], PREPROCESSING, tmp_path / "model.onnx", crops(2))
     assert not list(tmp_path.iterdir())
 
@@ -143,3 +149,17 @@ def test_labels_must_fit(tmp_path, network):
 def test_reference_must_be_crops(tmp_path, network, reference):
     with pytest.raises(ValueError, match=r"reference has the shape .* expected N x 32 x 32 x 3, N at least 1"):
         export_onnx(network, LABELS, PREPROCESSING, tmp_path / "model.onnx", reference)
+
+
+@pytest.mark.parametrize("missing", ["onnx", "onnxscript", "onnxruntime"])
+def test_what_is_not_installed_is_told_before_training(missing, tmp_path, monkeypatch):
+    root = write_digits(tmp_path / "digits", {"train": 4, "val": 2})
+    monkeypatch.setitem(sys.modules, missing, None)
+    asked = read_host_map({**TINY, "export_onnx": "True", "output_folder": str(tmp_path / "runs")})
+    with pytest.raises(TrainingError) as caught:
+        train(root, asked)
+    (problem,) = caught.value.problems
+    assert problem.startswith("export_onnx = True: ONNX export needs the packages onnx, onnxscript and onnxruntime")
+    assert f"'{missing}'" in problem or f"of {missing} " in problem
+    assert "run pip install onnx onnxscript onnxruntime" in problem
+    assert problem.endswith("or set export_onnx to False")

@@ -11,8 +11,8 @@ from sklearn import metrics
 
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.parameters import read_host_map
+from train_torchvision_resnext.results.answers import FORMULA, cell
 from train_torchvision_resnext.results.evaluation import evaluate
-from train_torchvision_resnext.results.outcome import FORMULA, _cell
 from train_torchvision_resnext.training import train
 
 
@@ -100,8 +100,8 @@ def test_a_stopped_training_judges_no_test_images_and_says_so(tmp_path):
 
 @pytest.mark.parametrize("beginning", FORMULA)
 def test_no_name_is_a_formula_to_a_spreadsheet(beginning):
-    assert _cell(f"{beginning}HYPERLINK(1)").startswith("'")
-    assert _cell(f"a{beginning}1") == "a" + _cell(beginning).removeprefix("'") + "1"
+    assert cell(f"{beginning}HYPERLINK(1)").startswith("'")
+    assert cell(f"a{beginning}1") == "a" + cell(beginning).removeprefix("'") + "1"
 
 
 def test_equal_answers_are_in_the_order_of_their_classes():

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train_torchvision_resnext.results.charts import best_epoch, class_bars, confusion_matrix, learning_curves, short
+from tools.package import files_of
+from train_torchvision_resnext.data.dataset import Sample
+from train_torchvision_resnext.results.answers import Answers
+from train_torchvision_resnext.results.charts import class_bars, confusion_matrix, learning_curves, short
 from train_torchvision_resnext.results.evaluation import evaluate
-from train_torchvision_resnext.results.mistakes import answers, grid
-from train_torchvision_resnext.results.report import wilson_interval, write_report
+from train_torchvision_resnext.results.mistakes import grid, ranked
+from train_torchvision_resnext.results.report import TEMPLATE, Section, write_report
 
 PICTURES = ["learning_curves.png", "confusion_matrix.png", "per_class.png", "worst_mistakes.png"]
 HISTORY = [
@@ -36,9 +39,12 @@ TARGETS = np.array([0, 0, 1, 1])
 LOGITS = np.array([[3, 0], [0, 4], [0.5, 0], [0, 1]], np.float32)
 
 
-def write(folder, files, *, labels=("ants", "bees"), logits=LOGITS, targets=TARGETS, history=HISTORY, sections=None):
-    evaluation = evaluate(logits, targets, labels)
-    return write_report(folder, evaluation, history, files, logits, targets, labels, sections or {})
+def answers(files, logits=LOGITS, targets=TARGETS, labels=("ants", "bees")):
+    return Answers.judge([Sample(*each) for each in zip(files, targets, strict=True)], logits, labels)
+
+
+def write(folder, files, *, history=HISTORY, sections=(), **given):
+    return write_report(folder, answers(files, **given), history, sections)
 
 
 class _Page(HTMLParser):
@@ -79,7 +85,7 @@ def test_page_says_how_good_the_model_is(tmp_path, images):
     assert "2 of 4 images right, 2 classes" in texts
     assert "50.0 %" in texts
     assert "95 % interval 15.0 % to 85.0 %" in texts
-    assert any("Always answering “ants” would be right in 50.0 %" in text for text in texts)
+    assert "Always answering “ants” would be right in 50.0 %" in "".join(texts)
     # The surest mistake comes first: 1 / (1 + e^-4) = 98.2 %.
     assert texts.index("ants/large.jpg") < texts.index("bees/flat.png")
     assert {"98.2 %", "1.8 %"} <= set(texts)
@@ -115,13 +121,19 @@ def test_every_text_is_escaped_and_kept(tmp_path):
     file.parent.mkdir()
     Image.new("RGB", (16, 16)).save(file)
     logits = np.array([[0, 1, 0]], np.float32)
-    sections = {"<h1>Data": ["learning_rate = <i>0.1</i>", "a < b & c = d"]}
+    sections = [Section("<h1>Data", ["a < b & c = d"], {"learning_<i>rate": "<i>0.1</i>"})]
     labels = (evil, "甲虫", "<u>")
     written = write(tmp_path / "report", [file], labels=labels, logits=logits, targets=np.array([0]), sections=sections)
     page = _Page(written[-1].read_text(encoding="utf-8"))
     assert not {"script", "i", "u", "b"} & set(page.tags)
     assert page.tags.count("h1") == 1
     assert {evil, "甲虫", "<img src=x>/a&b <b>.png", "<h1>Data", "<i>0.1</i>", "a < b & c = d"} <= set(page.texts)
+
+
+def test_templates_are_published_with_the_plugin():
+    plugin = "train_torchvision_resnext"
+    templates = {path.name for path in TEMPLATE.parent.glob("*.jinja")}
+    assert {f"{plugin}/results/{name}" for name in templates | {TEMPLATE.name}} <= set(files_of(plugin))
 
 
 def test_no_mistakes(tmp_path, images):
@@ -132,13 +144,14 @@ def test_no_mistakes(tmp_path, images):
     assert "All mistakes" not in texts
 
 
-def test_files_must_fit(tmp_path, images):
-    with pytest.raises(ValueError, match="3 files, but logits of 4 images"):
-        write(tmp_path / "report", images[:3])
+def test_answers_are_of_as_many_images_as_samples(images):
+    whole = answers(images)
+    with pytest.raises(ValueError, match="3 samples, but logits of 4: expected as many of each"):
+        Answers(whole.samples[:3], whole.logits, whole.evaluation)
 
 
 def test_answers_are_ordered(images):
-    ordered = answers(images, LOGITS, TARGETS, ("ants", "bees"))
+    ordered = ranked(answers(images))
     assert [answer.file.name for answer in ordered] == ["large.jpg", "flat.png", "broken.jpg", "small.png"]
     assert [answer.right for answer in ordered] == [False, False, True, True]
     first = ordered[0]
@@ -154,14 +167,14 @@ def texts_of(figure):
 
 
 def test_grid_names_what_it_shows(images):
-    texts = texts_of(grid(answers(images, LOGITS, TARGETS, ("ants", "bees"))))
+    texts = texts_of(grid(ranked(answers(images))))
     assert {"large.jpg", "bees, 98.2%", "true: ants", "flat.png", "true: bees"} <= set(texts)
     assert "small.png" not in texts
 
 
 def test_grid_shows_unreadable_files_as_such(images):
     logits = np.array([[3, 0], [3, 0], [0, 3], [3, 0]], np.float32)
-    assert "cannot be read" in texts_of(grid(answers(images, logits, TARGETS, ("ants", "bees"))))
+    assert "cannot be read" in texts_of(grid(ranked(answers(images, logits))))
 
 
 def random_evaluation(classes, count=2000):
@@ -221,15 +234,6 @@ def test_curves_have_gaps_and_mark_the_epoch_kept():
     assert "macro F1" not in texts
 
 
-@pytest.mark.parametrize(
-    ("top1", "loss", "best"),
-    [((0.5, 0.75, 0.5), (3, 2, 1), 1), ((0.5, 0.5, 0.5), (3, 1, 2), 1), ((0.5, 0.5), (1, 1), 0), ((), (), None)],
-)
-def test_epoch_kept_is_the_trainings_choice(top1, loss, best):
-    rows = [{"val_top1": accuracy, "val_loss": cost} for accuracy, cost in zip(top1, loss, strict=True)]
-    assert best_epoch(rows) == best
-
-
 def test_pyplot_is_left_alone(tmp_path, images):
     from matplotlib import pyplot, rcParams
 
@@ -244,15 +248,6 @@ def test_pyplot_is_left_alone(tmp_path, images):
 )
 def test_short_keeps_both_ends(label, result):
     assert short(label, 10) == result
-
-
-@pytest.mark.parametrize(
-    ("successes", "count", "interval"),
-    # Worked out from the formula's closed form: n = 10, k = 0 gives z² / (n + z²).
-    [(0, 10, (0, 0.27753)), (10, 10, (0.72247, 1)), (5, 10, (0.23659, 0.76341)), (50, 100, (0.40383, 0.59617))],
-)
-def test_wilson_interval(successes, count, interval):
-    assert wilson_interval(successes, count) == pytest.approx(interval, abs=1e-5)
 
 
 def test_folder_that_cannot_be_written(tmp_path, images):

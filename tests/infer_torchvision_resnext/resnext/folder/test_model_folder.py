@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from infer_torchvision_resnext.resnext.folder.model_folder import (
@@ -22,9 +23,14 @@ def config_of(labels=("ant", "bée"), architecture=SMALL):
 
 def test_what_was_written_is_read(tmp_path):
     state = SMALL.build(2).half().state_dict()
-    write_model_folder(tmp_path / "new" / "model", config_of(), state)
-    folder = tmp_path / "new" / "model"
-    assert sorted(path.name for path in folder.iterdir()) == ["classes.txt", "config.json", "model.safetensors"]
+    folder = tmp_path / "runs" / "new" / "model"
+    write_model_folder(folder, config_of(), state, lambda draft: (draft / "metrics.json").touch())
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "classes.txt",
+        "config.json",
+        "metrics.json",
+        "model.safetensors",
+    ]
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
     assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
     config = read_config(folder)
@@ -32,6 +38,8 @@ def test_what_was_written_is_read(tmp_path):
     assert config.preprocessing == Preprocessing(36, 32, std=(0.1, 0.2, 0.3))
     assert config.label_names == ("ant", "bée")
     assert (folder / "classes.txt").read_text(encoding="utf-8") == "ant\nbée\n"
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        assert file.metadata() == {"format": "pt"}  # what Hugging Face's loaders ask for
     saved = load_file(folder / "model.safetensors")
     assert {tensor.dtype for tensor in saved.values()} == {torch.float32, torch.int64}
     assert all(torch.equal(saved[key], state[key].to(saved[key].dtype)) for key in state)
@@ -51,6 +59,7 @@ def test_timm_opens_it_with_the_same_answers(tmp_path, architecture):
     images = torch.rand(2, 3, 32, 32)
     assert torch.allclose(opened(images), network(images), atol=1e-5)
     assert list(opened.pretrained_cfg["input_size"]) == [3, 32, 32]
+    assert opened.pretrained_cfg["crop_pct"] == pytest.approx(32 / 36)
 
 
 def test_a_second_model_replaces_the_first_whole(tmp_path):

@@ -1,5 +1,6 @@
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -84,6 +85,24 @@ def test_a_folder_that_fails_leaves_the_old_one_and_no_trace(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         stopped()
+    assert [file.name for file in path.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "model"
+    path.mkdir()
+    (path / "old").touch()
+    rename = Path.replace
+
+    def refused(source, target):
+        if target == path and "new" in {file.name for file in source.iterdir()}:
+            raise PermissionError(13, "in use by another program", str(target))
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "replace", refused)
+    with pytest.raises(PermissionError, match="in use by another program"), whole_folder(path) as draft:
+        (draft / "new").touch()
     assert [file.name for file in path.iterdir()] == ["old"]
     assert list(tmp_path.iterdir()) == [path]
 

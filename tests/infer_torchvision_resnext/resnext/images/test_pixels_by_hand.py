@@ -1,7 +1,5 @@
 """Resizing, cropping and normalizing, worked out by hand on images of a few pixels."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 import torch
@@ -10,7 +8,7 @@ from torchvision.models import get_model_weights
 from torchvision.transforms._presets import ImageClassification
 
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
-from infer_torchvision_resnext.resnext.images.triangle_filter import Stretch, weights
+from infer_torchvision_resnext.resnext.images.triangle_filter import Stretch, triangle
 
 
 def gray(rows):
@@ -150,6 +148,16 @@ def test_from_4_million_pixels_and_8_times_the_size_on_means_are_resized(size):
     assert np.array_equal(preprocessing.crop(image), torchvisions(preprocessing, image)) != large
 
 
+@pytest.mark.parametrize(("side", "columns"), [(2, 2048), (2, 4095), (4, 4096), (4, 6143), (6, 6144)])
+def test_a_large_photo_is_made_of_means_that_are_rounded_once(side, columns):
+    """A white pixel in each square of `side` makes a mean of 255 / side^2: 63.75 to 64, 15.94 to 16, 7.08 to 7."""
+    image = np.zeros((columns, columns, 3), np.uint8)
+    image[::side, ::side] = 255
+    expected = {2: 64, 4: 16, 6: 7}[side]
+    crop = Preprocessing().crop(image)
+    assert (crop == expected).all()
+
+
 @pytest.mark.parametrize("long_side", [120, 122])
 def test_up_to_4_times_as_long_as_wide_the_whole_image_is_resized(long_side):
     """Beyond, PIL keeps the borders of what is shown in float32, and some pixels are a level off."""
@@ -157,34 +165,6 @@ def test_up_to_4_times_as_long_as_wide_the_whole_image_is_resized(long_side):
         preprocessing = Preprocessing(256, 224)
         difference = np.abs(preprocessing.crop(image) - torchvisions(preprocessing, image))
         assert difference.max() == (1 if long_side > 120 else 0)
-
-
-class Counting(ThreadPoolExecutor):
-    """A pool of one thread that counts what it is given."""
-
-    def __init__(self):
-        super().__init__(1)
-        self.given = 0
-
-    def submit(self, *args, **kwargs):
-        self.given += 1
-        return super().submit(*args, **kwargs)
-
-
-@pytest.mark.parametrize(
-    ("size", "given"),
-    [
-        ((500, 600), 2),
-        ((599, 500), 0),  # 500 pixels short of 300 000
-        ((672, 448), 2),
-        ((675, 448), 0),  # higher than 1.5 times its width
-    ],
-)
-def test_a_second_thread_takes_over_half_of_each_pass_where_it_pays(size, given):
-    image, preprocessing = noise(*size), Preprocessing()
-    with Counting() as pool:
-        assert np.array_equal(preprocessing.crop(image, pool), preprocessing.crop(image))
-        assert pool.given == given
 
 
 @pytest.mark.parametrize(
@@ -208,11 +188,6 @@ def test_a_reach_in_whole_steps(step, reach):
     assert Stretch(2.0, 3, 4).reach(20, step) == reach
 
 
-def test_a_stretch_in_parts():
-    assert Stretch(2.0, 3, 7).parts(3) == [Stretch(2.0, 3, 3), Stretch(2.0, 6, 3), Stretch(2.0, 9, 1)]
-    assert Stretch(2.0, 3, 6).parts(3) == [Stretch(2.0, 3, 3), Stretch(2.0, 6, 3)]
-
-
 @pytest.mark.parametrize(
     ("stretch", "sources", "expected"),
     [
@@ -224,6 +199,6 @@ def test_a_stretch_in_parts():
     ],
 )
 def test_weights_of_the_triangle(stretch, sources, expected):
-    found = weights(stretch, *sources)
-    assert found.dtype == np.float64
+    resized = np.arange(stretch.begin, stretch.begin + stretch.count)
+    found = triangle(np.arange(*sources), resized, stretch.scale)
     np.testing.assert_allclose(found, expected, atol=1e-12)

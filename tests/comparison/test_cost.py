@@ -4,8 +4,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import get_model_weights
 
-from infer_torchvision_resnext.resnext.network.architecture import Architecture
-from infer_torchvision_resnext.resnext.network.cost import CARDINALITIES, at_constant_cost, cost
+from comparison.cost import CARDINALITIES, at_constant_cost, cost
+from train_torchvision_resnext.resnext.network.architecture import Architecture
 
 FAMILY = [
     Architecture((1,), 1, 64),

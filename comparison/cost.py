@@ -8,7 +8,7 @@ convolutions and the classifier are counted, which are all but a hundredth.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from .architecture import EXPANSION, STEM_CHANNELS, STEM_KERNELS, Architecture
+from train_torchvision_resnext.resnext.network.architecture import EXPANSION, STEM_CHANNELS, STEM_KERNELS, Architecture
 
 CARDINALITIES = (1, 2, 4, 8, 16, 32)
 BYTES = 4

@@ -1,0 +1,107 @@
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from train_torchvision_resnext.data.augmentation import Augmentation
+from train_torchvision_resnext.data.copies import Copies
+from train_torchvision_resnext.data.dataset import Sample
+from train_torchvision_resnext.data.loading import ShuffledDraws, TrainingImages, training_loader
+from train_torchvision_resnext.resnext.images.files import read_image
+from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
+
+PREPROCESSING = Preprocessing(18, 16)
+"""A copy has at least 2 * 16 / sqrt(0.5 * 0.75) = 52.3 pixels on its short side."""
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Three photos of 320 x 240, which are divided by 4, as smooth as photos are."""
+    samples = []
+    for number in range(3):
+        small = np.random.default_rng(number).integers(0, 256, (24, 32, 3)).astype(np.uint8)
+        Image.fromarray(small).resize((320, 240), Image.Resampling.BICUBIC).save(tmp_path / f"{number}.png")
+        samples.append(Sample(tmp_path / f"{number}.png", number, f"content {number}", 240))
+    return samples
+
+
+def kept_in(folder):
+    return sorted(folder.glob("*.png"))
+
+
+def test_a_large_photo_is_read_from_its_copy_with_the_same_pixels(photos, tmp_path):
+    copies = Copies(tmp_path / "copies", PREPROCESSING)
+    first = copies.read(photos[0])
+    means = read_image(photos[0].path).reshape(60, 4, 80, 4, 3).mean(axis=(1, 3))
+    assert np.abs(first - means).max() <= 0.5
+    photos[0].path.unlink()
+    np.testing.assert_array_equal(copies.read(photos[0]), first)
+    assert len(kept_in(tmp_path / "copies")) == 1
+
+
+def test_crops_keep_their_pixels_within_a_level_on_average(photos, tmp_path):
+    augmentation = Augmentation("light", PREPROCESSING, True, 0, 0)
+    exact = TrainingImages(photos, augmentation)
+    smaller = TrainingImages(photos, augmentation, Copies(tmp_path / "copies", PREPROCESSING))
+    draws = [(epoch, index) for epoch in range(20) for index in range(3)]
+    differences = [np.abs(exact[draw][0].astype(int) - smaller[draw][0].astype(int)).mean() for draw in draws]
+    assert 0 < np.mean(differences) < 1
+
+
+def test_small_images_are_trained_on_as_they_are(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (104, 104, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "small.png")
+    copies = Copies(tmp_path / "copies", PREPROCESSING)
+    np.testing.assert_array_equal(copies.read(Sample(tmp_path / "small.png", 0, "content", 104)), pixels)
+    assert not (tmp_path / "copies").exists()
+
+
+@pytest.mark.parametrize("harm", ["deleted", "cut short", "overwritten"])
+def test_what_is_trained_on_does_not_depend_on_the_folder(harm, photos, tmp_path):
+    folder = tmp_path / "copies"
+    images = TrainingImages(photos, Augmentation("light", PREPROCESSING, True, 0, 0), Copies(folder, PREPROCESSING))
+    before = [images[0, index][0] for index in range(3)]
+    if harm == "deleted":
+        shutil.rmtree(folder)
+    else:
+        for copy in kept_in(folder):
+            copy.write_bytes(copy.read_bytes()[:30] if harm == "cut short" else b"no picture")
+    for index in range(3):
+        np.testing.assert_array_equal(images[0, index][0], before[index])
+    assert len(kept_in(folder)) == 3
+
+
+def test_a_folder_that_cannot_be_written_costs_only_time(photos, tmp_path):
+    (tmp_path / "copies").write_text("in the way")
+    there = Copies(tmp_path / "elsewhere", PREPROCESSING).read(photos[0])
+    np.testing.assert_array_equal(Copies(tmp_path / "copies", PREPROCESSING).read(photos[0]), there)
+
+
+def test_the_folder_is_bounded_and_what_others_used_goes_first(photos, tmp_path):
+    folder = tmp_path / "copies"
+    Copies(folder, PREPROCESSING).read(photos[0])
+    (old,) = kept_in(folder)
+    os.utime(old, (0, 0))
+    bound = int(1.5 * old.stat().st_size)
+    copies = Copies(folder, PREPROCESSING, max_bytes=bound)
+    copies.read(photos[1])
+    (new,) = kept_in(folder)
+    assert new != old
+    # What this training uses itself stays: each epoch would need it again.
+    copies.read(photos[2])
+    assert kept_in(folder) == [new]
+    assert new.stat().st_size <= bound
+
+
+def test_processes_share_the_folder(photos, tmp_path):
+    def crops(folder, workers):
+        copies = Copies(tmp_path / folder, PREPROCESSING)
+        images = TrainingImages(photos * 4, Augmentation("light", PREPROCESSING, True, 0, 0), copies)
+        draws = ShuffledDraws([0] * 12, 2, balanced=False, seed=0)
+        return torch.cat([crops for crops, _ in training_loader(images, draws, 2, workers, torch.device("cpu"))])
+
+    assert torch.equal(crops("shared", workers=2), crops("alone", workers=0))
+    assert len(kept_in(tmp_path / "shared")) == 3

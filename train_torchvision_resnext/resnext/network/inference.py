@@ -1,0 +1,32 @@
+"""What the runtimes' forward passes share: batches cut into few sizes, and logits turned into probabilities."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHUNK = 8
+"""Images per inference on a CPU. More are no faster there."""
+
+
+def chunks(count: int, largest: int = CHUNK) -> list[slice]:
+    """Cut a batch into parts of `largest`, a power of 2, then of half as many, down to 1.
+
+    For runtimes that set up every new number of images anew.
+    """
+    parts, start, size = [], 0, largest
+    while start < count:
+        while size > count - start:
+            size //= 2
+        parts.append(slice(start, start + size))
+        start += size
+    return parts
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """N x C logits → N x C probabilities, computed in double precision. Raises: ValueError for NaN or infinity."""
+    if not np.isfinite(logits).all():
+        raise ValueError(
+            "the network's output is not finite: the weights are broken, or the precision is too low for them; "
+            "set precision to fp32"
+        )
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))

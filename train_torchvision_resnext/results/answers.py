@@ -1,0 +1,85 @@
+"""What a network says of the images of one part of the dataset, and the table of it."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Self
+
+from ..data.dataset import Sample
+from ..resnext.host.shown_text import shown
+from ..resnext.network.inference import softmax
+from .evaluation import Evaluation, evaluate
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a cell begins with that a spreadsheet computes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The answers to a part, validation or test.
+
+    Attributes:
+        samples: the part's N images.
+        logits: N x C, float32, finite.
+        evaluation: how good they are.
+    """
+
+    samples: Sequence[Sample]
+    logits: NDArray[np.float32]
+    evaluation: Evaluation
+
+    def __post_init__(self) -> None:
+        if len(self.samples) != len(self.logits):
+            raise ValueError(f"{len(self.samples)} samples, but logits of {len(self.logits)}: expected as many of each")
+
+    @classmethod
+    def judge(cls, samples: Sequence[Sample], logits: NDArray[np.float32], labels: Sequence[str]) -> Self:
+        """Evaluate the logits; `labels` in index order. Raises: ValueError: see `evaluate`."""
+        return cls(samples, logits, evaluate(logits, _targets(samples), labels))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """C labels in index order."""
+        return self.evaluation.labels
+
+    @property
+    def paths(self) -> list[Path]:
+        return [sample.path for sample in self.samples]
+
+    @cached_property
+    def targets(self) -> NDArray[np.int64]:
+        """N class indices."""
+        return _targets(self.samples)
+
+    @cached_property
+    def predicted(self) -> NDArray[np.int64]:
+        """N class indices; of equal logits the first."""
+        return np.asarray(self.logits.argmax(axis=1))
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float64]:
+        """N x C, in [0, 1]."""
+        return softmax(self.logits)
+
+    def write_csv(self, file: Path, root: Path) -> None:
+        """A row for each image: what it is, and what the network says. Paths relative to `root`. Raises: OSError."""
+        with file.open("w", encoding="utf-8", newline="") as stream:
+            table = csv.writer(stream)
+            table.writerow(["file", "true", "predicted", "probability", "probability_of_true"])
+            for sample, best, row in zip(self.samples, self.predicted, self.probabilities, strict=True):
+                words = (sample.path.relative_to(root).as_posix(), self.labels[sample.target], self.labels[best])
+                table.writerow([*map(cell, words), row[best], row[sample.target]])
+
+
+def cell(text: str) -> str:
+    """A name as spreadsheets show it; what begins like a formula they would compute."""
+    return f"'{shown(text)}" if text.startswith(FORMULA) else shown(text)
+
+
+def _targets(samples: Sequence[Sample]) -> NDArray[np.int64]:
+    return np.array([sample.target for sample in samples], np.int64)
