@@ -8,7 +8,7 @@ import numpy as np
 
 from ..classifier import Classifier
 from ..predictions import Prediction
-from ..resnext.network.chunking import CHUNK
+from ..resnext.network.inference import CHUNK
 from .decoding import Decoded
 
 

@@ -15,7 +15,7 @@ from ..cache import Cache
 from ..classifier import Classifier
 from ..parameters import Parameters, read_host_map
 from ..resnext.host.schema import ParameterError
-from ..resnext.network.chunking import CHUNK
+from ..resnext.network.inference import CHUNK
 from ..runtimes.runtime import core_count
 from ..weights import load_model
 from .answering import Row, batch_of, rows_of
