@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
 def _settings(pairs: Sequence[str]) -> dict[str, str]:
     """KEY=VALUE, … → the task's map. Raises: ValueError."""
     if wrong := [pair for pair in pairs if "=" not in pair]:
-        raise ValueError(f"--set {wrong[0]!r}: expected KEY=VALUE, such as top_k=3")
+        raise ValueError("\n".join(f"--set {pair!r}: expected KEY=VALUE, such as top_k=3" for pair in wrong))
     return dict(pair.split("=", 1) for pair in pairs)
 
 

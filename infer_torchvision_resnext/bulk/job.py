@@ -4,7 +4,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from .inputs import VIDEOS, Images, InputError, read_input
 from .parts import require_format, write_parts
 from .plan import Plan, agreed_plan, identity_of, part_rows_for
 from .processes import Processes, Task
-from .reduction import CHOICES, NOT_USED, measured, with_reduction
+from .reduction import CHOICES, NOT_USED, measured
 from .video import frames
 
 logger = logging.getLogger(__name__)
@@ -179,7 +179,7 @@ def prepared(request: Request, classifier: Classifier, processes: Processes) -> 
         return Plan(identity, request.form, rows, part_rows_for(rows), reduced, classifier.describe()["runtime"])
 
     plan = agreed_plan(request.output, identity, make)
-    return Job(images, with_reduction(how, plan.reduced), plan, model)
+    return Job(images, replace(how, reduced=plan.reduced["used"]), plan, model)
 
 
 def rows_before(plan: Plan, output: Path) -> int:

@@ -1,7 +1,6 @@
 """Whether large JPEG files may be decoded at a reduced scale: only if the answers to the job's own files stay."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -58,11 +57,6 @@ def measured(
         "whole_ms": float(np.median([pair[2] for pair in found])),
         "reduced_ms": float(np.median([pair[3] for pair in found])),
     }
-
-
-def with_reduction(how: Decoding, measurement: Mapping[str, Any]) -> Decoding:
-    """How a job decodes after this measurement."""
-    return replace(how, reduced=measurement["used"])
 
 
 def _probabilities(classifier: Classifier, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
