@@ -55,7 +55,7 @@ def write_photos(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
 
 
 def ways(folder: Path, files: list[Path], scratch: Path) -> dict[str, Callable[[], object]]:
-    """What is timed: name → a pass over all files; all but the bare ones and the plain loop load the model each time."""
+    """What is timed: name → a pass over all files. All but the bare ones and the plain loop load the model."""
     from infer_torchvision_resnext.classifier import Classifier
     from infer_torchvision_resnext.parameters import Parameters
 
