@@ -145,8 +145,8 @@ def _ours(work: dict[str, Any]) -> None:
     # Its OpenCV decodes the images.
     import ikomia  # noqa: F401
 
-    from train_torchvision_resnext.fitting.epochs import Listener, Row
     from train_torchvision_resnext.parameters import read_host_map
+    from train_torchvision_resnext.progress import Listener, Row
     from train_torchvision_resnext.training import train
 
     def on_epoch(row: Row) -> None:

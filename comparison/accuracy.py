@@ -19,7 +19,7 @@ from typing import Any
 from tqdm import tqdm
 
 from comparison.experiment import Experiment
-from train_torchvision_resnext.fitting.epochs import Listener, Row
+from train_torchvision_resnext.progress import Listener, Row
 from train_torchvision_resnext.resnext.network.architecture import Architecture
 from train_torchvision_resnext.run_folder import FREE_TO_CHANGE, RunFolder, RunFolderError
 from train_torchvision_resnext.training import Result, train

@@ -28,7 +28,7 @@ told = {
     "children": len(me.children(recursive=True)),
     "listening": len(listening),
     "bound": len(bound),
-    "heavy": sorted({"torch", "torchvision", "lightning", "mlflow"} & set(sys.modules)),
+    "heavy": sorted({"torch", "torchvision", "mlflow"} & set(sys.modules)),
 }
 if "ask" in sys.argv:
     from ikomia.utils import ik

@@ -251,7 +251,7 @@ from ikomia.dataprocess.workflow import Workflow
 task = Workflow().add_task(name="train_torchvision_resnext")
 me = psutil.Process()
 assert task.type.name == "DNN_TRAIN", "not what the host knows as a training"
-for slow in ("torch", "lightning", "mlflow", "tensorboard", "matplotlib"):
+for slow in ("torch", "mlflow", "tensorboard", "matplotlib"):
     assert slow not in sys.modules, f"{slow} was imported"
 assert not me.children(recursive=True), "a process was started"
 assert not me.net_connections(), "a port was opened"

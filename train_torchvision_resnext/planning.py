@@ -12,11 +12,11 @@ from .data.audit import Cache, audit
 from .data.dataset import Dataset, assemble, images_of
 from .data.folders import DatasetError, find_folders
 from .data.loading import worker_count
-from .fitting.epochs import Listener
 from .fitting.initial_weights import Start, StartError, start_network
 from .parameters import Parameters
+from .progress import Listener
 from .resnext.images.rgb import ValueRange
-from .resnext.machine.devices import DeviceError, resolve_device, resolve_precision
+from .resnext.machine.devices import DeviceError, quick_formats, resolve_device, resolve_precision
 from .resnext.network.conversion import ConversionError, require_onnx
 from .resnext.network.quantization import QuantizationError, require_packages
 from .run_folder import RunFolderError, room_for, writable
@@ -46,7 +46,7 @@ class Plan:
     Attributes:
         precision: fp32, bf16 or fp16.
         workers: processes that load images.
-        notes: what the user should know; grows while training goes on.
+        notes: what the user should know.
     """
 
     parameters: Parameters
@@ -56,7 +56,7 @@ class Plan:
     precision: str
     workers: int
     output_folder: Path
-    notes: list[str]
+    notes: tuple[str, ...]
 
 
 def make_plan(folder: Path, parameters: Parameters, listener: Listener) -> Plan:
@@ -96,8 +96,10 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener) -> Plan:
     if problems or dataset is None or start is None:
         raise TrainingError(problems)
     notes = [*dataset.notes, *start.notes, f"on {_named(device)} in {precision}"]
+    if precision == "bf16" and precision not in quick_formats(device):
+        notes.append(f"precision = 'bf16' is emulated by {_named(device)}, slower than fp32: set precision to auto")
     workers = worker_count(parameters.num_workers, device, os.cpu_count() or 1)
-    return Plan(parameters, dataset, start, device, precision, workers, output_folder, notes)
+    return Plan(parameters, dataset, start, device, precision, workers, output_folder, tuple(notes))
 
 
 def _named(device: torch.device) -> str:

@@ -22,13 +22,12 @@ from .resnext.folder.whole import errors_of_the_disk, remove_drafts, whole_file
 if TYPE_CHECKING:
     import torch
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2: the state to resume from is no longer Lightning's."""
+
 RUN = "run.json"
 MODEL = "model"
 AUTO = "auto"
-
-DRAFT = ".draft"
-"""Ending of a checkpoint that takes its place when it is whole."""
 
 ABANDONED_S = 3600
 """A draft this old beside the runs was left by a process that was killed."""
@@ -91,7 +90,7 @@ class RunFolder:
 
     @property
     def last(self) -> Path:
-        """The trainer's state after the last whole epoch."""
+        """The state after the last whole epoch."""
         return self.checkpoints / "last.ckpt"
 
     @property
@@ -121,7 +120,10 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunFolderError(f"resume: {self.path} is no run folder: {path.name}: {error!r}") from error
         if version != FORMAT_VERSION or not complete:
-            raise RunFolderError(f"resume: {path} has format_version {version!r}, expected {FORMAT_VERSION}")
+            raise RunFolderError(
+                f"resume: {path} has format_version {version!r}, expected {FORMAT_VERSION}: another version of this "
+                "plugin began the run. Finish it with that one, or start anew, with resume empty"
+            )
         return dict(content)
 
     def mismatch(self, parameters: Parameters, fingerprint: str) -> list[str]:
@@ -184,26 +186,26 @@ class RunFolder:
 
 
 def open_run(
-    output_folder: Path, parameters: Parameters, fingerprint: str, labels: Sequence[str], notes: list[str]
-) -> RunFolder:
-    """The run to resume, or a new one.
+    output_folder: Path, parameters: Parameters, fingerprint: str, labels: Sequence[str]
+) -> tuple[RunFolder, tuple[str, ...]]:
+    """The run to resume, or a new one; and what was resumed, or why nothing was, in a sentence each.
 
     `auto` takes a run of these very images only. A run that is named also goes on with other images of the same
     classes: a file that was lost since must not cost the run.
 
     Args:
         output_folder: exists.
-        notes: is told what was resumed, or why nothing was.
 
     Raises:
         RunFolderError: the run named by `resume` is another one, or finished.
         OSError: the folder cannot be written.
     """
+    notes: list[str] = []
     if parameters.resume == AUTO:
         runs = sorted((path.parent for path in output_folder.glob(f"*/{RUN}")), reverse=True)
         for run in map(RunFolder, runs):
             if not run.is_in_use and not _differences(run, parameters, fingerprint):
-                return _resumed(run, notes)
+                return run, (*notes, f"resumed the interrupted run {run.path.name}")
         notes.append(f"resume=auto: no interrupted run of these parameters and images in {output_folder}; started anew")
     elif parameters.resume:
         run = RunFolder(Path(parameters.resume).expanduser())
@@ -212,11 +214,11 @@ def open_run(
             notes.append(f"{IMAGES_CHANGED} since this run began: the epochs from here on are of the present ones")
         elif differences:
             raise RunFolderError(f"resume: {run.path} cannot go on: {'; '.join(differences)}")
-        return _resumed(run, notes)
+        return run, (*notes, f"resumed the interrupted run {run.path.name}")
     run = RunFolder(_new_place(output_folder))
     run.checkpoints.mkdir(parents=True)
     run.describe(parameters, fingerprint, labels, finished=False)
-    return run
+    return run, tuple(notes)
 
 
 def writable(output_folder: Path) -> Path:
@@ -237,7 +239,7 @@ def writable(output_folder: Path) -> Path:
 def room_for(network: "torch.nn.Module", output_folder: Path) -> None:
     """Check that a training fits on the disk. Raises: RunFolderError."""
     weights = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
-    # Network, its average and two moments in the trainer's state, the best network, each with the one it replaces.
+    # Network, its average and two moments in the state, the best network, each with the one it replaces.
     needed = 10 * weights
     free = shutil.disk_usage(output_folder).free
     if free < needed:
@@ -245,11 +247,6 @@ def room_for(network: "torch.nn.Module", output_folder: Path) -> None:
             f"output_folder = {str(output_folder)!r} has {free / 1e6:,.0f} MB left, training may take "
             f"{needed / 1e6:,.0f}: make room, or set it to another disk"
         )
-
-
-def _resumed(run: RunFolder, notes: list[str]) -> RunFolder:
-    notes.append(f"resumed the interrupted run {run.path.name}")
-    return run
 
 
 def _differences(run: RunFolder, parameters: Parameters, fingerprint: str) -> list[str]:

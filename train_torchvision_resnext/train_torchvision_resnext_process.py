@@ -10,8 +10,8 @@ from ikomia.core import config
 
 from train_torchvision_resnext import __version__
 from train_torchvision_resnext.parameters import read_host_map
+from train_torchvision_resnext.progress import Signals
 from train_torchvision_resnext.resnext.host.task import ChecksParameters, HostParameters, Results
-from train_torchvision_resnext.stopping import Signals
 from train_torchvision_resnext.tracking.epoch_line import epoch_line
 
 logger = logging.getLogger("ikomia.train_torchvision_resnext")
@@ -89,7 +89,8 @@ class TrainResNeXt(ChecksParameters, dataprocess.CDnnTrainTask):
             signals.act(f"training was stopped by {signals.name}; {kept}")
 
     def _train(self, stop_requested):
-        from train_torchvision_resnext.fitting.epochs import Listener
+        from train_torchvision_resnext.progress import Listener
+        from train_torchvision_resnext.run_folder import RunFolder
         from train_torchvision_resnext.tracking.trackers import Tracking
         from train_torchvision_resnext.training import stopped_at_once, train
 
@@ -111,7 +112,8 @@ class TrainResNeXt(ChecksParameters, dataprocess.CDnnTrainTask):
         )
         with ExitStack() as while_it_runs:
 
-            def begins(run, network):
+            def begins(path, network):
+                run = RunFolder(path)
                 title = f"{folder.name} {network}"
                 while_it_runs.enter_context(tracking.of_run(title, run.tracking))
                 tracking.log_parameters(parameters.to_strings())

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from benchmarks.interruptions import ENDLESS, FULL_DISK, SIGNALS, end
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext import training
-from train_torchvision_resnext.fitting.epochs import Listener
 from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.planning import TrainingError
+from train_torchvision_resnext.progress import Listener
 from train_torchvision_resnext.results import outcome
 from train_torchvision_resnext.run_folder import RunFolder, RunFolderError
 from train_torchvision_resnext.training import train
@@ -217,7 +217,7 @@ def test_a_file_name_that_is_no_text_costs_nothing(digits, tmp_path):
 
 def test_a_loss_beyond_all_reason_is_no_success(digits, tmp_path):
     with pytest.raises(TrainingError, match=r"(train|val)_loss of epoch \d+ is .*diverged.*learning_rate 50 is too h"):
-        train(digits, settings(tmp_path, learning_rate=50, warmup_epochs=0, ema_decay=0, epochs=8))
+        train(digits, settings(tmp_path, learning_rate=50, warmup_epochs=0, ema_decay=0, epochs=3))
     (model,) = tmp_path.glob("*/model")
     assert "model.safetensors" in names_in(model)
 
@@ -298,7 +298,7 @@ def test_a_finished_run_can_be_removed_while_windows_keeps_open_files(digits, tm
 def test_signals_are_put_back_and_other_threads_hear_none():
     import signal
 
-    from train_torchvision_resnext.stopping import Signals
+    from train_torchvision_resnext.progress import Signals
 
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with Signals() as signals:

@@ -1,8 +1,8 @@
 import pytest
 
 from tests.image_folders import TINY, write_digits
-from train_torchvision_resnext.fitting.epochs import Listener
 from train_torchvision_resnext.parameters import read_host_map
+from train_torchvision_resnext.progress import Listener
 from train_torchvision_resnext.resnext.machine.threads import fixed_threads
 from train_torchvision_resnext.training import train
 

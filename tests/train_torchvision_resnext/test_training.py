@@ -12,9 +12,11 @@ import torch
 from safetensors.torch import load_file
 
 from tests.image_folders import TINY, write_digits
-from train_torchvision_resnext.fitting.epochs import Listener
+from train_torchvision_resnext import planning
+from train_torchvision_resnext.fitting.subject import Normalize
 from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.planning import TrainingError
+from train_torchvision_resnext.progress import Listener
 from train_torchvision_resnext.resnext.folder.golden import read_golden
 from train_torchvision_resnext.resnext.folder.model_folder import read_config, timm_opens
 from train_torchvision_resnext.resnext.images.files import read_image
@@ -215,7 +217,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import ikomia
-from train_torchvision_resnext.fitting.epochs import Listener
+from train_torchvision_resnext.progress import Listener
 from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.training import train
 
@@ -272,6 +274,33 @@ def test_a_certain_run_is_resumed_only_with_what_it_was_told(digits, tmp_path):
     assert train(digits, settings(tmp_path, resume=run)).model_folder == stopped.model_folder
     with pytest.raises(TrainingError, match="it is finished"):
         train(digits, settings(tmp_path, resume=run))
+
+
+def test_a_run_of_an_earlier_version_is_named_as_such(digits, tmp_path):
+    run = train(digits, settings(tmp_path), stop_after(75 + 13)).model_folder.parent
+    content = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    (run / "run.json").write_text(json.dumps({**content, "format_version": 1}), encoding="utf-8")
+    message = r"run\.json has format_version 1, expected 2: another version of this plugin began the run\. .*start anew"
+    with pytest.raises(TrainingError, match=message):
+        train(digits, settings(tmp_path, resume=run))
+    anew = train(digits, settings(tmp_path, resume="auto", epochs=1))
+    assert any(note.startswith("resume=auto: no interrupted run") for note in anew.notes)
+
+
+def test_out_of_memory_says_what_to_do_and_keeps_the_best_model(digits, tmp_path):
+    def fill(row):
+        # From now on every batch of training asks for more memory than there is.
+        Normalize.forward = lambda self, batch: torch.empty(2**58)
+
+    whole = Normalize.forward
+    try:
+        with pytest.raises(
+            TrainingError, match=r"out of memory with batch_size = 8 .*set batch_size to 4.* epoch 1 is"
+        ):
+            train(digits, settings(tmp_path), Listener(epoch=fill))
+    finally:
+        Normalize.forward = whole
+    assert len(list(tmp_path.glob("*/model/model.safetensors"))) == 1
 
 
 def test_a_state_that_holds_code_is_not_loaded(digits, tmp_path):
@@ -439,7 +468,7 @@ def test_a_full_disk_leaves_no_half_model_and_the_run_can_go_on(digits, tmp_path
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(outcome, "_write_json", full)
+        patch.setattr(outcome, "_figures", full)
         with pytest.raises(TrainingError, match=r"the disk is full.*make room.*resume=auto then goes on"):
             train(digits, settings(tmp_path))
     (run,) = tmp_path.glob("*/run.json")
@@ -453,7 +482,7 @@ REFUSED = """
 import resource, signal, sys
 from pathlib import Path
 import ikomia
-from train_torchvision_resnext.fitting.epochs import Listener
+from train_torchvision_resnext.progress import Listener
 from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.planning import TrainingError
 from train_torchvision_resnext.training import train
@@ -490,6 +519,12 @@ def test_a_disk_that_refuses_to_be_written_is_a_clear_error_and_the_run_can_go_o
     assert "File too large" in ended.stdout
     assert not list(tmp_path.glob("*/model"))
     assert len(train(digits, parameters.updated({"resume": "auto"})).history) == 3
+
+
+def test_bf16_that_is_emulated_is_noted(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(planning, "quick_formats", lambda device: ())
+    plan = planning.make_plan(digits, settings(tmp_path, precision="bf16"), Listener())
+    assert "precision = 'bf16' is emulated by the CPU, slower than fp32: set precision to auto" in plan.notes
 
 
 def test_bf16_is_close_to_fp32(digits, tmp_path):

@@ -1,11 +1,11 @@
 """How the weights change: learning rate, optimizer, running average, weights of the classes. Of torch alone."""
 
+import copy
 import math
 from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
 from ..parameters import Parameters
 
@@ -30,26 +30,59 @@ class Schedule:
 
 
 def make_optimizer(network: nn.Module, parameters: Parameters) -> torch.optim.Optimizer:
-    """Over what is to be trained; biases and batch norms are not decayed."""
+    """Over what is to be trained, on the device where it lies by now; biases and batch norms are not decayed."""
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     groups = [
         {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": parameters.weight_decay},
         {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
     ]
+    # One kernel for all weights; with fp16 it also skips steps that overflowed without asking the GPU whether they did.
+    on_gpu = all(parameter.is_cuda for parameter in trained)
     if parameters.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=parameters.learning_rate)
+        return torch.optim.AdamW(groups, lr=parameters.learning_rate, fused=on_gpu, foreach=not on_gpu)
     momentum = parameters.momentum
-    return torch.optim.SGD(groups, lr=parameters.learning_rate, momentum=momentum, nesterov=momentum > 0)
+    return torch.optim.SGD(
+        groups,
+        lr=parameters.learning_rate,
+        momentum=momentum,
+        nesterov=momentum > 0,
+        fused=on_gpu,
+        foreach=not on_gpu,
+    )
 
 
-def averaged(network: nn.Module, decay: float) -> AveragedModel:
-    """A running average of weights and batch-norm statistics, which forgets its random beginning quickly."""
+class RunningAverage:
+    """A running average of weights and batch-norm statistics, which forgets its random beginning quickly.
 
-    def average(mean: torch.Tensor, value: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
-        kept = min(decay, (1 + int(count)) / (10 + int(count)))
-        return kept * mean + (1 - kept) * value
+    torch's `AveragedModel` counts on the device and reads its count there for every tensor.
 
-    return AveragedModel(network, avg_fn=average, use_buffers=True)
+    Attributes:
+        module: the averaged network; its counters are the network's own.
+        count: steps averaged so far.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.module = copy.deepcopy(network).requires_grad_(False)
+        self.count = 0
+        self._decay = decay
+        pairs = list(zip(_tensors(self.module), _tensors(network), strict=True))
+        self._floating = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._counters = [pair for pair in pairs if not pair[0].is_floating_point()]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the network as it is after a step."""
+        kept = min(self._decay, (1 + self.count) / (10 + self.count)) if self.count else 0.0
+        means, values = zip(*self._floating, strict=True)
+        torch._foreach_lerp_(means, values, 1 - kept)
+        if self._counters:
+            counters, counts = zip(*self._counters, strict=True)
+            torch._foreach_copy_(counters, counts)
+        self.count += 1
+
+
+def _tensors(network: nn.Module) -> list[torch.Tensor]:
+    return [*network.parameters(), *network.buffers()]
 
 
 def class_weights(counts: Sequence[int], balance: str) -> torch.Tensor | None:

@@ -1,11 +1,12 @@
 """What is trained: a network, and how its batches come."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 from ..data.augmentation import Augmentation
 from ..data.copies import Copies
@@ -21,12 +22,26 @@ from ..data.loading import (
     training_loader,
 )
 from ..planning import AUDITED, Plan
-from .epochs import Listener
-from .features import Runner
+from ..progress import Listener
+from ..resnext.images.preprocessing import Preprocessing
+from .features import outputs_of
 from .initial_weights import split_backbone
 
 FEATURES_READ = 0.5
 """Share of the progress bar at which features are computed, where they are."""
+
+
+class Normalize(nn.Module):
+    """`Preprocessing.normalize` with its constants on the device: to copy them there in each step would wait for it."""
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.mean = nn.Buffer(torch.tensor(preprocessing.mean).view(1, 3, 1, 1), persistent=False)
+        self.std = nn.Buffer(torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        """N x H x W x 3 uint8 → N x 3 x H x W float32 in the memory format `channels_last`, normalized."""
+        return batch.permute(0, 3, 1, 2).float().div_(255).sub_(self.mean).div_(self.std)
 
 
 @dataclass(frozen=True)
@@ -34,13 +49,16 @@ class Subject:
     """What is trained: a network, and how its batches come.
 
     Attributes:
+        network: on the device of the plan, as is `prepare`.
         prepare: a batch as it was loaded → the network's input.
+        draws: must be told the epoch before each.
         begins: share of the progress bar at which its epochs begin.
     """
 
     network: nn.Module
-    prepare: Callable[[torch.Tensor], torch.Tensor]
+    prepare: nn.Module
     training: Loader
+    draws: ShuffledDraws
     validation: Loader
     begins: float
 
@@ -61,19 +79,22 @@ def make_subject(plan: Plan, listener: Listener) -> Subject:
     small = parameters.image_cache and parameters.augmentation != "none"
     copies = Copies(plan.output_folder / ".images", preprocessing) if small else None
     images = TrainingImages(plan.dataset.train, Augmentation.of(parameters, preprocessing), copies)
+    draws = _draws(plan)
     return Subject(
-        network.to(memory_format=torch.channels_last),
-        preprocessing.normalize,
-        training_loader(images, _draws(plan), parameters.batch_size, plan.workers, plan.device),
-        validation_images(plan),
+        on_device(network, plan.device),
+        Normalize(preprocessing).to(plan.device),
+        training_loader(images, draws, parameters.batch_size, plan.workers, plan.device),
+        draws,
+        images_of(plan, plan.dataset.val),
         AUDITED,
     )
 
 
 def _features_subject(plan: Plan, listener: Listener) -> Subject:
     """Only the classifier, on features that are computed here, once."""
-    parameters, preprocessing = plan.parameters, plan.start.preprocessing
+    parameters, draws = plan.parameters, _draws(plan)
     backbone, head = split_backbone(plan.start.network)
+    network = on_device(nn.Sequential(Normalize(plan.start.preprocessing), backbone), plan.device)
     total = -(-len(plan.dataset.train) // parameters.batch_size) - (-len(plan.dataset.val) // parameters.batch_size)
     seen = 0
 
@@ -84,33 +105,40 @@ def _features_subject(plan: Plan, listener: Listener) -> Subject:
         listener.check()
 
     def features(samples: tuple[Sample, ...], task: str) -> Batch:
-        images = evaluation_loader(Images(samples, preprocessing), parameters.batch_size, plan.workers, plan.device)
-        return Runner(preprocessing, plan.device, plan.precision).run(backbone, images, task, on_batch)
+        batches = tqdm(images_of(plan, samples), desc=task, unit="batch")
+        return outputs_of(network, batches, plan.device, plan.precision, on_batch)
 
     training = features(plan.dataset.train, "Features of the training images")
     validation = features(plan.dataset.val, "Features of the validation images")
     return Subject(
-        head,
-        _as_it_is,
-        FeatureBatches(*training, parameters.batch_size, _draws(plan)),
+        head.to(plan.device),
+        nn.Identity(),
+        FeatureBatches(*training, parameters.batch_size, draws),
+        draws,
         FeatureBatches(*validation, max(1024, parameters.batch_size)),
         FEATURES_READ,
     )
 
 
-def _as_it_is(batch: torch.Tensor) -> torch.Tensor:
-    return batch
+def on_device(network: nn.Module, device: torch.device) -> nn.Module:
+    """Moved there, its convolutions in the memory format that is quickest on GPUs and CPUs alike."""
+    moved: nn.Module = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
+
+
+def set_training(network: nn.Module) -> None:
+    """Training mode, but for what is not trained: that keeps its batch-norm statistics, too."""
+    network.train()
+    for child in network.modules():
+        parameters = list(child.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            child.eval()
 
 
 def _draws(plan: Plan) -> ShuffledDraws:
     parameters = plan.parameters
     targets = [sample.target for sample in plan.dataset.train]
     return ShuffledDraws(targets, parameters.batch_size, parameters.class_balance == "sampler", parameters.seed)
-
-
-def validation_images(plan: Plan) -> DataLoader[Batch]:
-    """As inference sees them, in the dataset's order."""
-    return images_of(plan, plan.dataset.val)
 
 
 def images_of(plan: Plan, samples: Sequence[Sample]) -> DataLoader[Batch]:

@@ -12,8 +12,8 @@ import torch
 from torchvision.models import ResNet
 
 from ..data.picks import crops_of, pick
-from ..fitting.epochs import Listener, Row
 from ..planning import Plan
+from ..progress import Listener, Row
 from ..resnext.folder.golden import GOLDEN, write_golden
 from ..resnext.folder.model_folder import ModelConfig, write_model_folder
 from ..resnext.folder.weight_files import errors_of_the_disk

@@ -11,10 +11,9 @@ from torch.utils.data import DataLoader
 from ..data.dataset import Sample
 from ..data.loading import Batch, Images, evaluation_loader
 from ..data.picks import pick
-from ..fitting.epochs import Listener
 from ..planning import TRAINED, Plan
+from ..progress import Listener, StopRequestedError
 from ..resnext.network.quantization import CALIBRATION, Quantized, quantize
-from ..stopping import StopRequestedError
 
 logger = logging.getLogger(__name__)
 

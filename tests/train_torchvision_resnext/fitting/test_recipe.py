@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from train_torchvision_resnext.fitting.recipe import Schedule, averaged, class_weights, make_optimizer
+from train_torchvision_resnext.fitting.recipe import RunningAverage, Schedule, class_weights, make_optimizer
 from train_torchvision_resnext.parameters import Parameters
 
 
@@ -123,11 +123,11 @@ def test_two_steps_of_each_optimizer(recipe, weights, biases):
 def test_the_running_average_of_three_steps(decay, means):
     network = nn.BatchNorm1d(1)
     nn.init.constant_(network.weight, 100)  # random beginnings leave no trace
-    mean = averaged(network, decay)
+    mean = RunningAverage(network, decay)
     for value, expected in zip((1, 2, 4), means, strict=True):
         for tensor in (network.weight.data, network.bias.data, network.running_mean, network.running_var):
             tensor.fill_(value)
-        mean.update_parameters(network)
+        mean.update()
         kept = mean.module
         for tensor in (kept.weight, kept.bias, kept.running_mean, kept.running_var):
             assert tensor.item() == pytest.approx(expected, abs=1e-6)
@@ -136,12 +136,12 @@ def test_the_running_average_of_three_steps(decay, means):
 
 def test_the_running_average_comes_to_its_decay():
     network = nn.Linear(1, 1)
-    mean = averaged(network, 0.9)
+    mean = RunningAverage(network, 0.9)
     nn.init.ones_(network.weight)
     for _ in range(100):
-        mean.update_parameters(network)
+        mean.update()
     nn.init.constant_(network.weight, 2)
-    mean.update_parameters(network)
+    mean.update()
     # From 81 on, (1 + n) / (10 + n) is above 0.9.
     assert mean.module.weight.item() == pytest.approx(0.9 * 1 + 0.1 * 2, abs=1e-6)
 

@@ -88,7 +88,7 @@ def test_test_images_are_judged_once_and_choose_nothing(trained):
 
 
 def test_a_stopped_training_judges_no_test_images_and_says_so(tmp_path):
-    from train_torchvision_resnext.fitting.epochs import Listener
+    from train_torchvision_resnext.progress import Listener
 
     digits = write_digits(tmp_path / "digits", {"train": 12, "val": 3, "test": 3})
     rows = []

@@ -1,7 +1,10 @@
-"""Who asks a training to end: the host's Stop, Ctrl-C, or the system's request to terminate."""
+"""How a training tells what it does, and how it is asked to end: by the host's Stop, Ctrl-C, or SIGTERM."""
 
 import signal
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType, TracebackType
 
 from typing_extensions import Self
@@ -9,9 +12,36 @@ from typing_extensions import Self
 HEARD = (signal.SIGINT, signal.SIGTERM)
 ALREADY_ENDING = "asked a second time: ending at once"
 
+Row = dict[str, float]
+"""What is known of an epoch."""
+
 
 class StopRequestedError(Exception):
     """The user wants training to end."""
+
+
+@dataclass
+class Listener:
+    """Who is told how training goes, and asked whether to go on.
+
+    Attributes:
+        begins: is told the run's folder, new or resumed, and the network's name before the first epoch.
+        progress: is told the share of the whole work that is done, in [0, 1], never falling.
+        stop_requested: is asked after every batch.
+        epoch: is told the metrics of each epoch.
+        say: is told, in a sentence each, what the user should know.
+    """
+
+    begins: Callable[[Path, str], None] = lambda run, network: None
+    progress: Callable[[float], None] = lambda done: None
+    stop_requested: Callable[[], bool] = lambda: False
+    epoch: Callable[[Row], None] = lambda row: None
+    say: Callable[[str], None] = lambda sentence: None
+
+    def check(self) -> None:
+        """Raises: StopRequestedError."""
+        if self.stop_requested():
+            raise StopRequestedError
 
 
 class Signals:

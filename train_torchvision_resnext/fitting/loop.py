@@ -1,0 +1,261 @@
+"""The loop: epochs of training and validation, until the last one, or until something ends them before."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from tqdm import tqdm
+
+from ..data.augmentation import Blend
+from ..data.loading import ReadError
+from ..parameters import Parameters
+from ..planning import TRAINED, Plan
+from ..progress import Listener, Row, StopRequestedError
+from ..resnext.machine.devices import is_out_of_memory
+from ..results.best_epoch import best, better
+from ..results.evaluation import evaluate
+from ..run_folder import RunFolder
+from .checkpoint import Learner, read_state, save_best, save_state
+from .features import autocast, outputs_of
+from .recipe import RunningAverage, Schedule, class_weights, make_optimizer
+from .subject import Subject, make_subject, set_training
+
+LOOK_EVERY = 100
+"""Steps after which the losses are looked at: a look waits for the GPU."""
+
+
+class NotFiniteError(ArithmeticError):
+    """Training diverged: the loss or the network's answers are NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What came of the loop.
+
+    Attributes:
+        history: a row an epoch, those of before an interruption included.
+        stopped: the user ended it.
+        failure: a sentence on what else broke it off; empty if nothing did.
+    """
+
+    history: tuple[Row, ...]
+    stopped: bool = False
+    failure: str = ""
+
+    @property
+    def best_epoch(self) -> int:
+        """Counted from 1, the first of equal ones; 0 = no epoch was completed."""
+        return best_epoch(self.history)
+
+
+def best_epoch(history: Sequence[Row]) -> int:
+    """The number of the best epoch, counted from 1; 0 without any."""
+    return int(best(history)["epoch"]) if history else 0
+
+
+def fit(plan: Plan, run: RunFolder, listener: Listener) -> Fitted:
+    """Train to the end, from the beginning or from where the run was interrupted. The best network is kept in the run.
+
+    Raises:
+        RunFolderError: the run's state is damaged.
+        OSError: the disk refuses to keep the state.
+    """
+    state = read_state(run.last)
+    history: list[Row] = state["history"]
+    stopped, failure = False, ""
+    try:
+        loop = Loop.of(plan, make_subject(plan, listener), listener)
+        if history:
+            loop.learner.load(state)
+        with loop.bar(len(history)) as bar:
+            while not is_over(history, plan.parameters):
+                row = _epoch(loop, len(history), run, history, bar)
+                history.append(row)
+                listener.epoch(row)
+    except StopRequestedError:
+        stopped = True
+    except NotFiniteError as error:
+        failure = str(error)
+    except ReadError as error:
+        failure = (
+            f"{error}. Put the file back and set resume to auto, or go on without it with resume = {str(run.path)!r}"
+        )
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        failure = _memory_problem(plan.parameters)
+    return Fitted(tuple(history), stopped, failure)
+
+
+def is_over(history: Sequence[Row], parameters: Parameters) -> bool:
+    """Whether the last epoch is done, or too many in a row were no better."""
+    patience = parameters.early_stopping_patience
+    return len(history) >= parameters.epochs or bool(patience and len(history) - best_epoch(history) >= patience)
+
+
+def _epoch(loop: "Loop", epoch: int, run: RunFolder, history: Sequence[Row], bar: "tqdm[None]") -> Row:
+    """Train and validate once, and keep what came of it. `epoch` is counted from 0."""
+    since = time.perf_counter()
+    train_loss = loop.train(epoch, bar.update)
+    logits, targets = loop.validate(epoch)
+    evaluation = evaluate(logits, targets, loop.plan.dataset.labels)
+    row: Row = {
+        "epoch": epoch + 1,
+        "train_loss": train_loss,
+        **{f"val_{name}": float(value) for name, value in evaluation.scalars().items()},
+        "learning_rate": loop.learning_rate((epoch + 1) * loop.steps_an_epoch),
+        "seconds": time.perf_counter() - since,
+    }
+    bar.set_postfix({key: row[key] for key in ("epoch", "val_loss", "val_top1")}, refresh=False)
+    run.note_epoch(epoch + 1, {**row, "validation": evaluation.to_dict()})
+    if better(row, best(history) if history else None):
+        save_best(run.best, loop.learner.answering, logits)
+    # After the best network, so that the state never tells of one that is not there.
+    save_state(run.last, loop.learner, [*history, row])
+    return row
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What an epoch needs.
+
+    Attributes:
+        criterion: N x C logits and N class indices, or N x C probabilities → the mean loss.
+        blend: mixup and CutMix.
+        schedule: factor of the learning rate, of the step over all epochs.
+        steps_an_epoch: of the weights; a step is made of `gradient_accumulation` batches.
+    """
+
+    plan: Plan
+    subject: Subject
+    learner: Learner
+    criterion: nn.Module
+    blend: Blend
+    schedule: Schedule
+    steps_an_epoch: int
+    listener: Listener
+
+    @staticmethod
+    def of(plan: Plan, subject: Subject, listener: Listener) -> "Loop":
+        parameters, counts, network = plan.parameters, plan.dataset.counts(), subject.network
+        learner = Learner(
+            network,
+            RunningAverage(network, parameters.ema_decay) if parameters.ema_decay else None,
+            make_optimizer(network, parameters),
+            torch.amp.GradScaler(plan.device.type, enabled=plan.precision == "fp16"),
+        )
+        weights = class_weights(counts, parameters.class_balance)
+        criterion = nn.CrossEntropyLoss(weights, label_smoothing=parameters.label_smoothing).to(plan.device)
+        blend = Blend(parameters.mixup, parameters.cutmix, len(counts), parameters.seed)
+        steps = math.ceil(len(subject.training) / parameters.gradient_accumulation)
+        schedule = Schedule(steps * parameters.epochs, parameters)
+        return Loop(plan, subject, learner, criterion, blend, schedule, steps, listener)
+
+    def learning_rate(self, step: int) -> float:
+        """Of the step counted from 0, over all epochs."""
+        return self.plan.parameters.learning_rate * self.schedule(step)
+
+    def bar(self, done: int) -> "tqdm[None]":
+        """Of all epochs' batches. Drawn by the clock: drawing at each batch would cost more than small batches do."""
+        batches = len(self.subject.training)
+        total = self.plan.parameters.epochs * batches
+        return tqdm(desc="Training", initial=done * batches, total=total, unit="batch", mininterval=0.5)
+
+    def train(self, epoch: int, on_batch: Callable[[], object]) -> float:
+        """One epoch of steps. The GPU is not waited for within them: losses stay there until they are looked at.
+
+        Returns:
+            The mean loss over the images.
+
+        Raises:
+            NotFiniteError, StopRequestedError.
+        """
+        device, accumulation = self.plan.device, self.plan.parameters.gradient_accumulation
+        learner, batches = self.learner, len(self.subject.training)
+        losses, sizes = torch.zeros(batches, device=device), []
+        step = epoch * self.steps_an_epoch
+        self.subject.draws.set_epoch(epoch)
+        set_training(learner.network)
+        for number, batch in enumerate(self.subject.training):
+            images, targets = (each.to(device, non_blocking=True) for each in batch)
+            sizes.append(len(images))
+            with autocast(device, self.plan.precision):
+                inputs = self.subject.prepare(images)
+                if self.blend:
+                    inputs, targets = self.blend(inputs, targets, epoch, number)
+                loss = self.criterion(learner.network(inputs).float(), targets)
+            learner.scaler.scale(loss / accumulation).backward()
+            losses[number] = loss.detach()
+            if (number + 1) % accumulation == 0 or number + 1 == batches:
+                self._step(step)
+                step += 1
+            if (number + 1) % LOOK_EVERY == 0:
+                self._check_finite(losses, epoch)
+            on_batch()
+            self._tell(epoch, number + 1)
+        values = self._check_finite(losses, epoch)
+        return float(np.average(values, weights=sizes))
+
+    def _step(self, step: int) -> None:
+        learner = self.learner
+        for group in learner.optimizer.param_groups:
+            group["lr"] = self.learning_rate(step)
+        learner.scaler.step(learner.optimizer)
+        learner.scaler.update()
+        learner.optimizer.zero_grad()
+        if learner.average:
+            learner.average.update()
+
+    def _check_finite(self, losses: torch.Tensor, epoch: int) -> NDArray[np.float64]:
+        """The losses of an epoch so far, by batch. Raises: NotFiniteError, with the first one that is not finite."""
+        values = losses.double().cpu().numpy()
+        wrong = np.flatnonzero(~np.isfinite(values))
+        if len(wrong):
+            where = f"in epoch {epoch + 1}, step {wrong[0] + 1}"
+            raise self._diverged(f"the loss is {values[wrong[0]]} {where}")
+        return values
+
+    def validate(self, epoch: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The answers to the validation images, N x C, and their N class indices. Raises: as `train` does."""
+        done = len(self.subject.training)
+
+        def on_batch() -> None:
+            nonlocal done
+            done += 1
+            self._tell(epoch, done)
+
+        network = nn.Sequential(self.subject.prepare, self.learner.answering)
+        outputs, targets = outputs_of(network, self.subject.validation, self.plan.device, self.plan.precision, on_batch)
+        logits: NDArray[np.float32] = outputs.numpy()
+        if not np.isfinite(logits).all():
+            raise self._diverged(
+                f"the network's answers on the validation images are not finite after epoch {epoch + 1}"
+            )
+        return logits, targets.numpy()
+
+    def _tell(self, epoch: int, batches: int) -> None:
+        """Progress, after so many batches of training and validation. Raises: StopRequestedError."""
+        subject = self.subject
+        part = batches / (len(subject.training) + len(subject.validation))
+        done = (epoch + part) / self.plan.parameters.epochs
+        self.listener.progress(subject.begins + (TRAINED - subject.begins) * done)
+        self.listener.check()
+
+    def _diverged(self, what: str) -> NotFiniteError:
+        cause = f"learning_rate {self.plan.parameters.learning_rate:g} is too high; try a tenth of it"
+        if self.plan.precision == "fp16":
+            cause = "fp16 overflows; set precision to bf16 or fp32, or lower learning_rate"
+        return NotFiniteError(f"{what}: training has diverged. Likely cause: {cause}")
+
+
+def _memory_problem(parameters: Parameters) -> str:
+    half = max(2, parameters.batch_size // 2)
+    return (
+        f"out of memory with batch_size = {parameters.batch_size} and input_size = {parameters.input_size}: set "
+        f"batch_size to {half}, with gradient_accumulation = {2 * parameters.gradient_accumulation} for the same effect"
+    )
