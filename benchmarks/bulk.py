@@ -33,7 +33,7 @@ from examples.ikomia_home import DEMO, REPOSITORY, use_own_home
 SIZES = {"0.3": (640, 480), "1": (1200, 900), "12": (4000, 3000)}
 """Megapixels → width and height."""
 
-PHOTOS, ROUNDS = 48, 3
+PHOTOS, ROUNDS = 400, 3
 ROWS, KILLS = 100_000, 3
 SETTINGS = {"weights": str(DEMO / "speed_models" / "resnext50_32x4d"), "device": "cpu"}
 DIGITS = {"weights": str(REPOSITORY / "examples" / "models" / "digits"), "device": "cpu", "top_k": "1"}
@@ -250,6 +250,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["rows"]:
         print(markdown(rows_and_kills(*map(int, sys.argv[2:]))))
     elif sys.argv[1:2] == ["small"]:
-        print(markdown(main(16, ("1", "12"), 1)))
+        print(markdown(main(16, ("12",), 1)))
     else:
         print(markdown(main()))

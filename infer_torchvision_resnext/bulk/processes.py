@@ -27,7 +27,7 @@ class Processes:
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._pool = self._started()
+        self._start()
 
     def __enter__(self) -> Self:
         return self
@@ -79,10 +79,17 @@ class Processes:
 
     def _restart(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._pool = self._started()
+        if self._first.exception() is not None:
+            raise RuntimeError(
+                "processes that decode cannot be started: their own messages, above, say why; in a script, call "
+                'classify_all below `if __name__ == "__main__":`'
+            )
+        self._start()
 
-    def _started(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self._count, get_context("spawn"), _begin)
+    def _start(self) -> None:
+        self._pool = ProcessPoolExecutor(self._count, get_context("spawn"), _begin)
+        # Starts at once, while the model is being loaded; tells a process that died from one that cannot live.
+        self._first = self._pool.submit(os.getpid)
 
 
 def _begin() -> None:

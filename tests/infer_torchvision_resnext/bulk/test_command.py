@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from tests.bulk_jobs import REPOSITORY, assert_each_once, command, finish, start, write_digits
+from tests.bulk_jobs import REPOSITORY, SETTINGS, assert_each_once, command, finish, start, write_digits
 
 ROWS = 3200
 PATHS = [f"{folder}/{number:04}.png" for folder in "ab" for number in range(ROWS // 2)]
@@ -71,6 +71,21 @@ def test_what_is_wrong_is_said_without_a_traceback(tmp_path):
     )
     assert done.returncode == 1
     assert done.stderr.strip() == "'topk' is not a parameter: did you mean 'top_k'?"
+
+
+def test_a_script_without_a_guard_is_told_so_and_leaves_no_rows(tmp_path):
+    """Processes that start import the script, which would start processes."""
+    source, output = write_digits(tmp_path / "digits", 4), tmp_path / "table"
+    (tmp_path / "script.py").write_text(
+        "from infer_torchvision_resnext.bulk.job import classify_all\n"
+        f"classify_all({str(source)!r}, {str(output)!r}, {SETTINGS}, form='csv', workers=1)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, "script.py"], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
+    )
+    assert "RuntimeError: processes that decode cannot be started" in done.stderr
+    assert not list(output.glob("part-*"))
 
 
 def test_the_plugin_lists_its_commands():
