@@ -14,7 +14,6 @@ from ..resnext.images.files import SUFFIXES
 
 TABLES = (".csv", ".parquet")
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
-MISSING = "{what} needs the package {package}: run pip install {package}, or pip install -r requirements-scale.txt"
 
 
 class InputError(ValueError):
@@ -137,4 +136,7 @@ def require_package(module: str, what: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise InputError(MISSING.format(what=what, package=module.partition(".")[0])) from error
+        package = module.partition(".")[0]
+        raise InputError(
+            f"{what} needs the package {package}: run pip install {package}, or pip install -r requirements-scale.txt"
+        ) from error
