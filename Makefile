@@ -3,10 +3,11 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 STUDIO := .venv-studio
 SCALE := .venv-scale
+GPU := .venv-gpu
 PLUGINS := infer_torchvision_resnext train_torchvision_resnext
 CODE := $(PLUGINS) tests examples benchmarks comparison tools
 
-.PHONY: sync demo test test-older-processor test-studio test-scale test-packages check format bench compare package publish docs \
+.PHONY: sync demo test test-older-processor test-studio test-scale test-packages test-gpu bench-gpu a-gpu check format bench compare package publish docs \
 	notebooks screenshots mutants clean
 
 demo: $(VENV)/installed
@@ -33,6 +34,21 @@ format: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(PYTHON) -m benchmarks
+
+# All that only a GPU can prove, and what it gains: together within an hour on a fresh machine. The table: bench/gpu.md.
+test-gpu: a-gpu $(GPU)/installed
+	$(GPU)/bin/python -m tools.need_gpu
+	# One of the tests fails with it; here it says more.
+	-$(GPU)/bin/python -m infer_torchvision_resnext doctor
+	$(GPU)/bin/python -m pytest -m gpu
+
+bench-gpu: a-gpu $(GPU)/installed
+	$(GPU)/bin/python -m tools.need_gpu
+	$(GPU)/bin/python -m benchmarks.gpu
+
+# Before gigabytes are installed for it.
+a-gpu:
+	python3 -m tools.need_gpu
 
 # Without ARGS: ResNet and ResNeXt at constant cost on the digits. Ctrl-C stops it, the same command goes on.
 compare: $(VENV)/installed
@@ -87,12 +103,21 @@ mutants: $(VENV)/installed
 	$(PYTHON) -m mutmut results
 
 clean:
-	rm -rf $(VENV) $(STUDIO) $(SCALE) .demo dist bench mutants
+	rm -rf $(VENV) $(STUDIO) $(SCALE) $(GPU) .demo dist bench mutants
 
 $(VENV)/installed: requirements.txt $(PLUGINS:%=%/requirements.txt)
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --upgrade pip
 	$(PYTHON) -m pip install -r requirements.txt
+	touch $@
+
+$(GPU)/installed: requirements.txt $(PLUGINS:%=%/requirements.txt)
+	python3 -m venv $(GPU)
+	$(GPU)/bin/python -m pip install --upgrade pip
+	$(GPU)/bin/python -m pip install -r requirements.txt
+	# Both lie in the same folder.
+	$(GPU)/bin/python -m pip uninstall --yes onnxruntime
+	$(GPU)/bin/python -m pip install onnxruntime-gpu
 	touch $@
 
 $(STUDIO)/installed: requirements-studio.txt $(PLUGINS:%=%/requirements.txt)

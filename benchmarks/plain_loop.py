@@ -22,7 +22,8 @@ def epochs(dataset: Path, input_size: int, count: int, batch_size: int, frozen: 
     """
     torch.manual_seed(0)
     training, validation = _loaders(dataset, input_size, batch_size)
-    network = resnext50_32x4d(num_classes=len(training.dataset.classes))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = resnext50_32x4d(num_classes=len(training.dataset.classes)).to(device)
     if frozen:
         network.requires_grad_(False)
         network.fc.requires_grad_(True)
@@ -34,13 +35,13 @@ def epochs(dataset: Path, input_size: int, count: int, batch_size: int, frozen: 
         network.train(not frozen)
         for images, targets in training:
             optimizer.zero_grad()
-            loss_of(network(images), targets).backward()
+            loss_of(network(images.to(device)), targets.to(device)).backward()
             optimizer.step()
         network.eval()
         right = 0
         with torch.no_grad():
             for images, targets in validation:
-                right += int((network(images).argmax(1) == targets).sum())
+                right += int((network(images.to(device)).argmax(1) == targets.to(device)).sum())
         yield {"epoch": epoch, "seconds": time.perf_counter() - start, "top1": right / len(validation.dataset)}
 
 

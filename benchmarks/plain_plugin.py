@@ -18,9 +18,11 @@ class PlainPlugin(dataprocess.CClassificationTask):
             torch one of two cores as soon as there is any.
     """
 
-    def __init__(self, model_name: str, weights: Path, labels: list[str], all_threads: bool = False) -> None:
+    def __init__(
+        self, model_name: str, weights: Path, labels: list[str], *, all_threads: bool = False, device: str = "cpu"
+    ) -> None:
         dataprocess.CClassificationTask.__init__(self, "plain_plugin")
-        self.model_name, self.weights, self.labels = model_name, weights, labels
+        self.model_name, self.weights, self.labels, self.device = model_name, weights, labels, device
         self.threads = fixed_threads if all_threads else contextlib.nullcontext
         self.network: Any = None
 
@@ -32,7 +34,7 @@ class PlainPlugin(dataprocess.CClassificationTask):
         if self.network is None:
             self.network = get_model(self.model_name)
             self.network.load_state_dict(torch.load(self.weights, weights_only=True))
-            self.network.eval()
+            self.network.eval().to(self.device)
             self.set_names(self.labels)
         frame = self.get_input(0).get_image()
         if self.is_whole_image_classification():
@@ -57,7 +59,7 @@ class PlainPlugin(dataprocess.CClassificationTask):
         small = cv2.resize(image, (224, 224))
         pixels = functional.normalize(functional.to_tensor(small), [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
         with torch.no_grad(), self.threads():
-            return self.network(pixels[None]).softmax(1)[0].numpy()
+            return self.network(pixels[None].to(self.device)).softmax(1)[0].cpu().numpy()
 
 
 class Detector(dataprocess.C2dImageTask):

@@ -89,15 +89,15 @@ def our_workflow(folder: Path, found: list[Any] | None = None, **parameters: Any
 
 
 def plain_run(
-    name: str, folder: Path, image: np.ndarray, found: list[Any] | None = None, all_threads: bool = False
+    name: str, folder: Path, image: np.ndarray, found: list[Any] | None = None, **options: Any
 ) -> Callable[[], object]:
-    """A run of the plain plugin; its objects one by one, without the host's own drawing."""
+    """A run of the plain plugin, with its options; its objects one by one, without the host's own drawing."""
     from ikomia.dataprocess.workflow import Workflow
 
     from benchmarks.plain_plugin import PlainPlugin
 
     workflow = Workflow("plain")
-    task = PlainPlugin(name, folder / f"{name}.pth", list(LABELS), all_threads)
+    task = PlainPlugin(name, folder / f"{name}.pth", list(LABELS), **options)
     workflow.add_task(task=task, auto_connect=True)
     if found is None:
         return lambda: workflow.run_on(array=image)
@@ -235,7 +235,7 @@ def objects(name: str, rounds: int) -> list[dict[str, Any]]:
         image, found = frame(*shape), boxes(count, *shape)
         beside = _plain(f"one by one, {count} objects")
         ways = {
-            key: Way("fp32", plain_run(name, folder, image, found, column == ALL_THREADS), images=count)
+            key: Way("fp32", plain_run(name, folder, image, found, all_threads=column == ALL_THREADS), images=count)
             for column, key in beside.items()
         }
         for precision in precisions(folder):

@@ -1,22 +1,33 @@
-"""Commands of the plugin: `python -m infer_torchvision_resnext COMMAND`."""
+"""Commands: `python -m infer_torchvision_resnext COMMAND ...`, in Ikomia's folder Plugins/Python."""
 
+import contextlib
 import importlib
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-COMMANDS = {"classify": (".bulk.command", "classify a folder, a list, a manifest or a video into a table")}
-"""Name → the module whose `main` takes the arguments, imported when it is asked for, and what it does."""
+COMMANDS = {
+    "classify": "any number of images become a table of answers",
+    "doctor": "what this machine has, and whether all of it agrees",
+    "quantize": "a model folder gains an int8 network",
+}
+"""Modules beside this one, each with a `main` that takes arguments and returns an exit status → what each is for."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    name, *rest = arguments or ["--help"]
-    if name not in COMMANDS:
-        print(f"usage: python -m {__package__} COMMAND ...\n")
-        print("\n".join(f"  {each:<10}{what}" for each, (_, what) in COMMANDS.items()))
-        return 0 if name in ("-h", "--help") else 2
-    module, _ = COMMANDS[name]
-    command: Callable[[Sequence[str]], int] = importlib.import_module(module, __package__).main
-    return command(rest)
+    """Run a command; each is imported only when it is asked for."""
+    if not arguments or arguments[0] not in COMMANDS:
+        width = max(map(len, COMMANDS))
+        lines = [f"  {name:{width}}  {purpose}" for name, purpose in COMMANDS.items()]
+        usage = "\n".join(["usage: python -m infer_torchvision_resnext COMMAND ...", *lines])
+        asked = [argument for argument in arguments[:1] if argument not in ("-h", "--help")]
+        print(usage, file=sys.stderr if asked else sys.stdout)
+        return 2 if asked else 0
+    # Ikomia brings the OpenCV that images are read with; without Ikomia another one serves.
+    os.environ.setdefault("IKOMIA_AUTO_COMPLETION", "False")
+    with contextlib.suppress(ImportError):
+        importlib.import_module("ikomia")
+    return int(importlib.import_module(f".{arguments[0]}", __package__).main(arguments[1:]))
 
 
 if __name__ == "__main__":

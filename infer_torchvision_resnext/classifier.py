@@ -18,8 +18,9 @@ from .resnext.images.preprocessing import Preprocessing
 from .resnext.images.rgb import AUTO, RGBImage, ValueRange
 from .resnext.network.architecture import Architecture
 from .resnext.network.inference import softmax
-from .runtimes.runtime import Crops, CropsItself, Runtime
-from .runtimes.selection import Choice, choose
+from .runtimes.guard import Choice
+from .runtimes.runtime import Crops, CropsItself, Runtime, run_in_parts
+from .runtimes.selection import choose
 from .weights import fingerprint, load_model
 
 logger = logging.getLogger(__name__)
@@ -121,7 +122,12 @@ class Classifier:
         predictions: list[Prediction] = []
         while len(predictions) < len(images):
             done = len(predictions)
-            logits = self._logits(runtime, images[done : done + self._parameters.batch_size])
+            try:
+                logits = self._logits(runtime, images[done : done + self._parameters.batch_size])
+            except RuntimeError:
+                # The next run decides anew: a GPU that has failed leaves the work to the CPU, where that may be.
+                self._loaded = ()
+                raise
             predictions += self._answers(logits)
             batch_done()
         return predictions
@@ -166,21 +172,18 @@ class Classifier:
             except RuntimeError as error:
                 if not runtime.is_out_of_memory(error):
                     raise
-                runtime.release_memory()
-                self._note("out of memory on the GPU while resizing: resized on the CPU")
+            # Only here, for the error holds what was sent.
+            runtime.release_memory()
+            self._note("out of memory on the GPU while resizing: resized on the CPU")
         return np.stack([self._preprocessing.crop(image) for image in images])
 
     def _run(self, runtime: Runtime, crops: Crops) -> NDArray[np.float32]:
-        """Run a batch; where memory does not suffice, run its halves, as often as it takes."""
-        try:
-            return runtime.run(crops)
-        except RuntimeError as error:
-            if len(crops) == 1 or not runtime.is_out_of_memory(error):
-                raise
-        runtime.release_memory()
-        half = (len(crops) + 1) // 2
-        self._note(f"out of memory with {len(crops)} images at once: went on with {half}; set batch_size to {half}")
-        return np.concatenate([self._run(runtime, crops[:half]), self._run(runtime, crops[half:])])
+        """Run a batch, or its halves where memory does not suffice."""
+
+        def halved(count: int, half: int) -> None:
+            self._note(f"out of memory with {count} images at once: went on with {half}; set batch_size to {half}")
+
+        return run_in_parts(runtime, crops, halved)
 
     def _note(self, note: str) -> None:
         if note not in self.notes:

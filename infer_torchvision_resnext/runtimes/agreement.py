@@ -1,4 +1,4 @@
-"""How far a configuration's answers are from the fp32 reference's."""
+"""How far a configuration's answers are from the fp32 reference's, measured by the ways that will answer."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -6,13 +6,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..resnext.images.preprocessing import Preprocessing
 from ..resnext.network.inference import softmax
+from .runtime import CropsItself, Runtime, run_in_parts
 
 IMAGES = 16
 """Images that are generated where a model has no golden set."""
 
 MIN_TOP1_AGREEMENT = 0.9
 """Share of images that must keep their best class: of 16, one may be so near a tie that any rounding turns it."""
+
+
+SINGLE_IMAGES = 3
+"""Of the images that are compared, run one by one: where CUDA graphs are, set up, recorded and replayed."""
+
+BATCH = 8
+"""The others run in such batches, the last of which is smaller."""
+
+CROP_TOLERANCE = (1, 0.1)
+"""Levels by which pixels that a runtime resizes itself may differ from the CPU's: one of them, and on average."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,30 @@ class Agreement:
             f"the best class is the same on {self.top1:.1%} of {self.images} {kind} images, probabilities change by "
             f"up to {self.largest_change:.2g}"
         )
+
+
+def answers(runtime: Runtime, images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """What a runtime answers, by the ways that it will answer: single images and batches, and its own resizing.
+
+    Args:
+        images: crops, N x S x S x 3 uint8.
+
+    Returns:
+        Logits, N x C.
+
+    Raises:
+        RuntimeError: it fails, or resizes otherwise than the CPU does.
+    """
+    if isinstance(runtime, CropsItself):
+        frame = images[0].repeat(3, axis=0).repeat(4, axis=1)
+        resized = np.asarray(runtime.crop([frame], preprocessing)[0].cpu(), np.int16)
+        levels = np.abs(resized - preprocessing.crop(frame))
+        if levels.max() > CROP_TOLERANCE[0] or levels.mean() > CROP_TOLERANCE[1]:
+            raise RuntimeError(
+                f"resizing differs from the CPU's by up to {levels.max()} levels of 255, {levels.mean():.2g} on average"
+            )
+    ends = [*range(1, SINGLE_IMAGES), *range(SINGLE_IMAGES, len(images), BATCH)]
+    return np.concatenate([run_in_parts(runtime, part) for part in np.split(images, ends) if len(part)])
 
 
 def generated_images(side: int) -> NDArray[np.uint8]:

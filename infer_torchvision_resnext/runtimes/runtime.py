@@ -1,7 +1,7 @@
 """What every runtime is."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -41,13 +41,14 @@ class CropsItself(Protocol):
 
 @dataclass(frozen=True)
 class Configuration:
-    """A way to run a network: `openvino` in `bf16`."""
+    """A way to run a network: `openvino` in `bf16` on the `cpu`."""
 
     runtime: str
     precision: str
+    device: str = "cpu"
 
     def __str__(self) -> str:
-        return f"{self.runtime} {self.precision}"
+        return f"{self.runtime} {self.precision}" + ("" if self.device == "cpu" else f" on {self.device}")
 
 
 REFERENCE = Configuration("torch", "fp32")
@@ -63,6 +64,29 @@ PACKAGES = {
     "onnxruntime": ("onnxruntime", "onnx", "onnxscript"),
 }
 """Runtimes → the packages that each imports."""
+
+
+def run_in_parts(
+    runtime: Runtime, crops: Crops, halved: Callable[[int, int], None] = lambda count, half: None
+) -> NDArray[np.float32]:
+    """Run a batch; where memory does not suffice, run its halves, as often as it takes.
+
+    Args:
+        halved: is told how many images were too many, and with how many it goes on.
+
+    Raises:
+        RuntimeError: the runtime fails, or a single image does not fit.
+    """
+    try:
+        return runtime.run(crops)
+    except RuntimeError as error:
+        if len(crops) == 1 or not runtime.is_out_of_memory(error):
+            raise
+    # Only here, for the error holds what was computed so far.
+    runtime.release_memory()
+    half = (len(crops) + 1) // 2
+    halved(len(crops), half)
+    return np.concatenate([run_in_parts(runtime, part, halved) for part in (crops[:half], crops[half:])])
 
 
 def core_count(threads: int) -> int:

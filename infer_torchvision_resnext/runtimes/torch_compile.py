@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from ..resnext.machine.devices import DeviceError
+from ..resnext.machine.devices import DeviceError, first_line
 from ..weights import Model
 from .torch_runtime import TorchRuntime
 
@@ -19,19 +19,19 @@ class TorchCompileRuntime(TorchRuntime):
     def load(cls, model: Model, device: str, precision: str, threads: int) -> Self:
         """As `TorchRuntime.load`; compiling waits for the first batch."""
         runtime = super().load(model, device, precision, threads)
-        # "reduce-overhead" replays CUDA graphs; on a CPU it is the default mode.
-        mode = "reduce-overhead" if runtime.device.type == "cuda" else None
-        runtime._network = torch.compile(runtime._network, mode=mode)
+        # Not in "reduce-overhead": its CUDA graphs belong to the thread that compiled, and hosts run in others.
+        runtime._network = torch.compile(runtime._network)
         return runtime
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """N x S x S x 3 uint8, any N and S → N x C logits in float32. Raises: DeviceError, if it cannot compile."""
         try:
             return super().run(crops)
-        except torch._dynamo.exc.BackendCompilerFailed as error:
+        except torch._dynamo.exc.TorchDynamoException as error:
+            # Also raised where a GPU is too old for Triton, or Triton is missing.
             raise DeviceError(
-                f"runtime = 'torch_compile': PyTorch cannot compile here ({str(error).splitlines()[0]}); install a C++ "
-                "compiler, or set runtime to auto"
+                f"runtime = 'torch_compile': PyTorch cannot compile here ({first_line(error)}); install a C++ "
+                "compiler, for a GPU Triton too, or set runtime to auto"
             ) from error
 
     def describe(self) -> dict[str, Any]:

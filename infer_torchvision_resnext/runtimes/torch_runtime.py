@@ -1,5 +1,6 @@
 """Eager PyTorch: on the CPU, and what `cuda_runtime.py` adds to on a GPU."""
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from typing_extensions import Self
 from ..resnext.images.preprocessing import Preprocessing
 from ..resnext.machine.devices import (
     DeviceError,
-    cpu_computes_bf16,
+    first_line,
     full_fp32,
     is_out_of_memory,
+    quick_formats,
     resolve_device,
     resolve_precision,
 )
@@ -20,6 +22,8 @@ from ..resnext.machine.threads import fixed_threads
 from ..weights import Model
 from .folding import fold_batch_norms
 from .runtime import QUICK
+
+logger = logging.getLogger(__name__)
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -36,11 +40,15 @@ class TorchRuntime:
         self.precision = precision
         self._preprocessing = preprocessing
         self._dtype = DTYPES[precision]
-        network = network.requires_grad_(False).float()
-        if precision != "fp32" or device.type != "cpu":
+        self._network: Any = self._placed(network.requires_grad_(False).float())
+
+    def _placed(self, network: Any) -> torch.nn.Module:
+        """The network where it runs."""
+        if self.precision != "fp32" or self.device.type != "cpu":
             # In fp32 on the CPU this is the reference, and computes what torchvision computes.
             fold_batch_norms(network)
-        self._network: Any = network.to(device, self._dtype).to(memory_format=torch.channels_last)
+        placed: torch.nn.Module = network.to(self.device, self._dtype).to(memory_format=torch.channels_last)
+        return placed
 
     @classmethod
     def load(cls, model: Model, device: str, precision: str, threads: int) -> Self:
@@ -50,11 +58,11 @@ class TorchRuntime:
             threads: of the CPU, for all of torch in this process; 0 = what torch began with.
 
         Raises:
-            DeviceError: the device or precision is not to be had here.
+            DeviceError: the device or precision cannot be used here.
         """
         found = resolve_device(device)
         precision = resolve_precision(precision, found, QUICK)
-        if precision == "bf16" and found.type == "cpu" and not cpu_computes_bf16():
+        if precision == "bf16" and precision not in quick_formats(found):
             # Emulated it would be slower than fp32 and further from it.
             precision = "fp32"
         if precision not in DTYPES:
@@ -80,8 +88,12 @@ class TorchRuntime:
 
     def release_memory(self) -> None:
         """Give cached blocks back, so that a smaller batch can have them."""
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        if self.device.type == "cuda":
+            try:
+                torch.cuda.empty_cache()
+            except RuntimeError as error:
+                # What failed before is what counts: a GPU that has failed for good gives nothing back either.
+                logger.warning("the GPU gives no memory back: %s", first_line(error))
 
     def _sent(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
         """A copy on the device. To a GPU it goes from pinned memory, while the CPU prepares the next."""

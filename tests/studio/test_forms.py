@@ -221,7 +221,7 @@ precision = window.field("precision")
 fp16 = lambda: [precision.model().item(precision.findText("fp16")).isEnabled(),
                 precision.model().item(precision.findText("fp16")).toolTip()]
 told["auto"] = fp16()
-from infer_torchvision_resnext.resnext.machine.gpu_driver import gpu_is_there
+from infer_torchvision_resnext.resnext.machine.devices import gpu_is_there
 told["there is a GPU"] = gpu_is_there()
 window.type_text("device", "cuda")
 told["gpu"] = fp16()

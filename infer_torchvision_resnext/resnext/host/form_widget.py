@@ -25,7 +25,7 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from ..machine.gpu_driver import gpu_is_there
+from ..machine.devices import gpu_is_there
 from .form import Form
 
 WRONG = "color: #d9534f; font-weight: bold"

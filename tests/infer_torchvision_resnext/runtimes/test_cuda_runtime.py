@@ -1,6 +1,7 @@
 """What runs on a GPU, run on the CPU where that can be, and on a GPU where there is one."""
 
-import logging
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -11,9 +12,7 @@ from benchmarks.random_weights import decided_network
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
-from infer_torchvision_resnext.resnext.machine.devices import full_fp32
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
-from infer_torchvision_resnext.runtimes.cuda_graphs import Replayed
 from infer_torchvision_resnext.runtimes.cuda_runtime import CudaRuntime
 from infer_torchvision_resnext.runtimes.folding import fold_batch_norms
 from infer_torchvision_resnext.runtimes.runtime import CropsItself
@@ -133,41 +132,81 @@ def test_a_frame_too_large_for_the_gpu_is_resized_on_the_cpu(on_the_device, monk
     assert [each.answer for each in found] == [each.answer for each in expected]
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine can capture CUDA graphs")
-def test_without_cuda_graphs_the_network_runs_as_it_is(caplog):
-    caplog.set_level(logging.WARNING)
-    calls = []
+def test_the_weights_of_a_frame_size_are_worked_out_once(model, photos):
+    runtime = CudaRuntime.load(model, "cpu", "fp32", 0)
+    before = runtime._weigh.cache_info().misses
+    first = runtime.crop([photos[0]], model.preprocessing)
+    # Of rows and of columns.
+    assert runtime._weigh.cache_info().misses == before + 2
+    assert torch.equal(runtime.crop([photos[0], photos[0]], model.preprocessing)[1], first[0])
+    assert runtime._weigh.cache_info().misses == before + 2
+    runtime.release_memory()
+    assert runtime._weigh.cache_info().currsize == 0
 
-    def double(batch):
-        calls.append(len(batch))
-        return batch * 2
 
-    replayed = Replayed(double)
-    for _ in range(4):
-        assert torch.equal(replayed(torch.ones(2, 3)), torch.full((2, 3), 2.0))
-    assert torch.equal(replayed(torch.ones(9, 3)), torch.full((9, 3), 2.0))
-    assert calls == [2, 2, 2, 2, 9]
-    assert caplog.text.count("going on without CUDA graphs") == 1
+def test_nothing_of_a_runtime_outlives_it(model):
+    runtime = CudaRuntime.load(model, "cpu", "fp32", 0)
+    runtime.run(crops(2))
+    network, weights = weakref.ref(runtime._network), weakref.ref(next(runtime._network.parameters()))
+    gc.disable()
+    try:
+        del runtime
+        assert network() is None
+        assert weights() is None
+    finally:
+        gc.enable()
+
+
+def test_what_another_plugin_records_is_not_broken_by_inference_mode(model, monkeypatch):
+    """Tensors made under it cannot be changed outside of it."""
+    modes = []
+    runtime = CudaRuntime.load(model, "cpu", "fp32", 0)
+    runtime._network.register_forward_hook(lambda *_: modes.append(torch.is_inference_mode_enabled()))
+    runtime.run(runtime.crop([np.zeros((40, 50, 3), np.uint8)], model.preprocessing))
+    assert set(modes) == {False}
+
+
+def test_a_gpu_that_has_failed_for_good_gives_no_memory_back_and_says_so(model, monkeypatch, caplog):
+    def failed():
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be ...")
+
+    runtime = CudaRuntime.load(model, "cpu", "fp32", 0)
+    monkeypatch.setattr(torch.cuda, "empty_cache", failed)
+    runtime.device = torch.device("cuda", 0)
+    runtime.release_memory()
+    assert "the GPU gives no memory back: CUDA error: an illegal memory access was encountered" in caplog.text
+    assert "kernel errors might" not in caplog.text
+
+
+def test_after_a_failure_the_next_run_decides_anew(on_the_device, monkeypatch, photos, tiny_folder):
+    asked = Parameters(weights=str(tiny_folder), device="cpu", runtime="torch", top_k=0, batch_size=4)
+    expected = on_the_device.classify(photos)
+    run = CudaRuntime.run
+
+    def failed(self, images):
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(CudaRuntime, "run", failed)
+    with pytest.raises(RuntimeError, match="unspecified launch failure"):
+        on_the_device.classify(photos)
+    monkeypatch.setattr(CudaRuntime, "run", run)
+    failed_runtime = on_the_device._runtime
+    on_the_device.prepare(asked)
+    assert on_the_device._runtime is not failed_runtime
+    assert [each.answer for each in on_the_device.classify(photos)] == [each.answer for each in expected]
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
-def test_a_graph_is_replayed_and_gives_each_batch_its_own_answer():
-    calls = []
+def test_on_a_gpu_a_reload_gives_the_old_weights_back(model):
+    def used():
+        torch.cuda.synchronize()
+        return torch.cuda.memory_allocated()
 
-    def double(batch):
-        calls.append(len(batch))
-        return batch * 2
-
-    replayed = Replayed(double)
-    answers = [replayed(torch.full((2, 3), float(value), device="cuda")) for value in range(6)]
-    # Once as it is, thrice to set up, once to record.
-    assert len(calls) == 5
-    assert [answer.unique().item() for answer in answers] == [0, 2, 4, 6, 8, 10]
-
-
-def test_full_fp32_is_switched_back():
-    before = torch.backends.cudnn.allow_tf32
-    with full_fp32():
-        assert not torch.backends.cudnn.allow_tf32
-    assert torch.backends.cudnn.allow_tf32 == before
+    CudaRuntime.load(model, "cuda", "fp16", 0).run(crops(2))
+    before = used()
+    for _ in range(3):
+        runtime = CudaRuntime.load(model, "cuda", "fp16", 0)
+        runtime.run(crops(12))
+        del runtime
+    assert used() <= before

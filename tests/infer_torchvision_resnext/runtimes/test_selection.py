@@ -17,8 +17,10 @@ from infer_torchvision_resnext.resnext.machine.devices import DeviceError, cpu_c
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from infer_torchvision_resnext.resnext.network.inference import softmax
 from infer_torchvision_resnext.runtimes.agreement import Agreement, generated_images
+from infer_torchvision_resnext.runtimes.candidates import candidates
+from infer_torchvision_resnext.runtimes.guard import FP32_TOLERANCE, GOLDEN_TOLERANCE
 from infer_torchvision_resnext.runtimes.runtime import Configuration
-from infer_torchvision_resnext.runtimes.selection import FP32_TOLERANCE, GOLDEN_TOLERANCE, candidates, choose
+from infer_torchvision_resnext.runtimes.selection import choose
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
 from infer_torchvision_resnext.weights import WeightsError, load_model
 from tests.runtime_inputs import model_of
@@ -123,10 +125,10 @@ def test_a_decision_is_for_every_file_that_answers(name, folder, cache, tmp_path
     assert len(list(decisions.iterdir())) == 2
 
 
-@pytest.mark.parametrize("part", ["__version__", "machine.processor", "machine.versions"])
+@pytest.mark.parametrize("part", ["__version__", "processor", "packages.versions"])
 def test_a_decision_does_not_outlive_what_it_was_made_with(part, folder, cache, tmp_path, monkeypatch):
     chosen(folder, cache, runtime="torch", precision="fp32")
-    other = {"__version__": "0", "machine.processor": lambda: "another", "machine.versions": lambda: ("0",)}[part]
+    other = {"__version__": "0", "processor": lambda: "another", "packages.versions": lambda: {"torch": "0"}}[part]
     monkeypatch.setattr(f"infer_torchvision_resnext.runtimes.selection.{part}", other)
     chosen(folder, cache, runtime="torch", precision="fp32")
     assert len(list((tmp_path / "cache" / "decisions").iterdir())) == 2
@@ -190,28 +192,28 @@ def test_a_folder_whose_golden_logits_cannot_be_reproduced_is_refused(folder, ca
 
 
 def test_a_runtime_that_is_not_installed_is_named_with_the_remedy(folder, cache, monkeypatch):
-    monkeypatch.setattr("infer_torchvision_resnext.runtimes.machine.find_spec", lambda name: None)
+    monkeypatch.setattr("infer_torchvision_resnext.runtimes.packages.find_spec", lambda name: None)
     with pytest.raises(DeviceError, match="the package openvino is not installed; run pip install openvino"):
         chosen(folder, cache, runtime="openvino")
 
 
 def test_without_openvino_auto_is_torch(monkeypatch):
-    monkeypatch.setattr("infer_torchvision_resnext.runtimes.machine.is_installed", lambda name: name == "torch")
+    monkeypatch.setattr("infer_torchvision_resnext.runtimes.packages.is_installed", lambda name: name == "torch")
     assert candidates("auto", "auto", "cpu") == [Configuration("torch", "fp32")]
 
 
 def test_without_openvino_onnx_runtime_comes_before_torch(monkeypatch):
-    monkeypatch.setattr("infer_torchvision_resnext.runtimes.machine.is_installed", lambda name: name != "openvino")
+    monkeypatch.setattr("infer_torchvision_resnext.runtimes.packages.is_installed", lambda name: name != "openvino")
     assert candidates("auto", "auto", "cpu") == [Configuration("onnxruntime", "fp32"), Configuration("torch", "fp32")]
     assert candidates("auto", "bf16", "cpu") == [Configuration("torch", "bf16")]
     assert candidates("onnxruntime", "auto", "cpu") == [Configuration("onnxruntime", "fp32")]
-    half = Configuration("onnxruntime", "fp16")
-    assert candidates("onnxruntime", "auto", "cuda") == [half, Configuration("onnxruntime", "fp32")]
-    assert candidates("onnxruntime", "fp16", "cuda:1") == [half]
+    there = [Configuration("onnxruntime", precision, "cuda") for precision in ("fp16", "fp32")]
+    assert candidates("onnxruntime", "auto", "cuda") == there
+    assert candidates("onnxruntime", "fp16", "cuda:1") == [Configuration("onnxruntime", "fp16", "cuda:1")]
 
 
 def test_int8_without_openvino_says_what_it_needs(folder, cache, monkeypatch):
-    monkeypatch.setattr("infer_torchvision_resnext.runtimes.machine.is_installed", lambda name: name != "openvino")
+    monkeypatch.setattr("infer_torchvision_resnext.runtimes.packages.is_installed", lambda name: name != "openvino")
     with pytest.raises(DeviceError, match="precision = 'int8': needs runtime openvino"):
         chosen(folder, cache, precision="int8")
 

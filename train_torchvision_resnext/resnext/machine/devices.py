@@ -1,9 +1,18 @@
-"""Which device and number format a machine has for a network: what training and inference ask of it alike."""
+"""Which devices and number formats a machine has for a network: what training, inference and the forms ask of it alike.
 
+What a form or a warm start asks (`gpu_is_there`, `gpu_identity`, `unused_accelerators`) imports no torch, which takes
+seconds, unless an AMD GPU must be asked for its name.
+"""
+
+import ctypes
+import os
 import platform
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -11,9 +20,106 @@ if TYPE_CHECKING:
 
 X86 = ("x86_64", "amd64", "i386", "i686")
 
+AMD = Path("/dev/kfd")
+"""There where the driver of AMD's GPUs is, which torch calls cuda, too."""
+
+NVIDIA = ("libcuda.so.1", "nvcuda.dll")
+
+MAJOR, MINOR = 75, 76
+"""The driver's numbers for the two parts of a compute capability."""
+
+NO_MEMORY = (
+    "DefaultCPUAllocator: can't allocate",
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""Words of errors after which a smaller batch may succeed. Only the second has a class of its own in torch."""
+
 
 class DeviceError(ValueError):
     """The device, runtime or precision asked for cannot be used on this machine."""
+
+
+def gpu_is_there(amd: Path = AMD, nvidia: Sequence[str] = NVIDIA) -> bool:
+    """False only where torch can have no GPU for sure; True may still mean that torch was built without it."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return False
+    return amd.exists() or _nvidia_gpus(nvidia)[1] > 0
+
+
+def gpu_identity(index: int, nvidia: Sequence[str] = NVIDIA) -> tuple[str, ...]:
+    """What a GPU is, as far as it decides how a network rounds and how quick it is: name, capability and driver."""
+    driver, count = _nvidia_gpus(nvidia)
+    if driver is None or index >= count:
+        import torch
+
+        return (torch.cuda.get_device_name(index),) if index < torch.cuda.device_count() else ()
+    device, name, value = ctypes.c_int(), ctypes.create_string_buffer(256), ctypes.c_int()
+    driver.cuDeviceGet(ctypes.byref(device), index)
+    driver.cuDeviceGetName(name, len(name), device)
+    known = [name.value.decode(errors="replace")]
+    for attribute in (MAJOR, MINOR):
+        driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
+        known.append(str(value.value))
+    driver.cuDriverGetVersion(ctypes.byref(value))
+    return (*known, str(value.value))
+
+
+def unused_accelerators() -> list[str]:
+    """Accelerators that are here and that torch could use, but these plugins do not; a sentence each."""
+    unused = []
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        unused.append("Apple's")
+    with suppress(PackageNotFoundError):
+        unused += ["Intel's"] if "+xpu" in version("torch") else []
+    return [f"{maker} GPU is not used: the plugin computes on NVIDIA's and AMD's, and on the CPU" for maker in unused]
+
+
+def why_no_gpu(amd: Path = AMD) -> str:
+    """Why torch computes on no GPU."""
+    import torch
+
+    if torch.version.hip is None and (amd.exists() and not _nvidia_gpus(NVIDIA)[1]):
+        return "AMD's GPUs need PyTorch's build for ROCm; see pytorch.org"
+    if torch.version.hip is None and torch.version.cuda is None:
+        return (
+            f"PyTorch {torch.__version__} is built without CUDA; install the build that pytorch.org names for the GPU"
+        )
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (RuntimeError, AssertionError) as error:
+        return first_line(error)
+    return "PyTorch is shown no GPU"
+
+
+def first_line(error: BaseException) -> str:
+    """What happened; CUDA's errors go on for lines."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _nvidia_gpus(names: Sequence[str]) -> tuple[ctypes.CDLL | None, int]:
+    """NVIDIA's driver, which is one of these libraries, and how many GPUs it shows to this process."""
+    for name in names:
+        try:
+            driver = ctypes.CDLL(name)
+        except OSError:
+            continue
+        count = ctypes.c_int(0)
+        if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0:
+            return driver, count.value
+    return None, 0
+
+
+def processor() -> str:
+    """The processor's name and, where the system tells them, its instructions: both decide how a network rounds."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor()
+    wanted = ("model name", "flags", "Features")
+    return " ".join(line for line in text.split("\n\n")[0].splitlines() if line.startswith(wanted))
 
 
 def resolve_device(device: str) -> "torch.device":
@@ -27,7 +133,11 @@ def resolve_device(device: str) -> "torch.device":
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     index = gpu_index(device)
     if index >= count:
-        had = f"it has {count} GPUs, cuda:0 to cuda:{count - 1}" if count else "PyTorch finds no GPU here"
+        had = (
+            f"it has {count} GPUs, cuda:0 to cuda:{count - 1}"
+            if count
+            else f"PyTorch finds no GPU here: {why_no_gpu()}"
+        )
         raise DeviceError(f"device = {device!r}: not on this machine, {had}; set device to auto or cpu")
     return torch.device("cuda", index)
 
@@ -75,20 +185,33 @@ def cpu_computes_bf16() -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch ran out of memory: on a GPU by its own error, on the CPU by the allocator's words."""
-    import torch
-
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate" in str(error)
+    """Whether torch ran out of memory, on a GPU or on the CPU."""
+    return any(words in str(error) for words in NO_MEMORY)
 
 
 @contextmanager
 def full_fp32() -> Iterator[None]:
-    """Let GPUs compute fp32 convolutions in fp32. torch's default for them is TF32, of ten bits, on every thread."""
+    """Have fp32 computed in fp32. torch's default for convolutions on GPUs is TF32, of ten bits; others may set more.
+
+    It holds for every thread. Since torch 2.9 there is a switch for each kind of operation, which takes the value of a
+    common one unless it has its own; from then on the older switches raise where those differ.
+    """
     import torch
 
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
+    backends: Any = torch.backends
+    switches: list[tuple[Any, str, object, object]]
+    if hasattr(backends.cudnn, "conv"):
+        kinds = (backends.cudnn.conv, backends.cuda.matmul, backends.mkldnn.conv, backends.mkldnn.matmul)
+        switches = [(kind, "fp32_precision", "ieee", "none") for kind in kinds]
+    else:
+        switches = [(kind, "allow_tf32", False, False) for kind in (backends.cudnn, backends.cuda.matmul)]
+    before = [(kind, name, getattr(kind, name), common) for kind, name, _, common in switches]
+    for kind, name, wanted, _ in switches:
+        setattr(kind, name, wanted)
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32 = before
+        for kind, name, value, common in before:
+            setattr(kind, name, common)
+            if getattr(kind, name) != value:
+                setattr(kind, name, value)

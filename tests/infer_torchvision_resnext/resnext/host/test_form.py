@@ -8,7 +8,7 @@ from pydantic import Field
 
 from infer_torchvision_resnext.resnext.host.form import REST, Form, InForm, When
 from infer_torchvision_resnext.resnext.host.schema import ParameterError, ParameterSchema
-from infer_torchvision_resnext.resnext.machine.gpu_driver import gpu_is_there
+from infer_torchvision_resnext.resnext.machine.devices import gpu_is_there
 
 
 class Oven(ParameterSchema):

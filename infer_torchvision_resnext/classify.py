@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..parameters import read_host_map
-from .job import Request, run
-from .parts import FORMATS
-from .reduction import CHOICES
+from .bulk.job import Request, run
+from .bulk.parts import FORMATS
+from .bulk.reduction import CHOICES
+from .parameters import read_host_map
 
 EXIT_INTERRUPTED = 130
 """As shells give it for Ctrl-C."""
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
             say=lambda sentence: print(sentence, file=sys.stderr),
         )
         if given.on == "ray":
-            from .on_ray import Cluster, run_on_ray
+            from .bulk.on_ray import Cluster, run_on_ray
 
             cluster = Cluster(given.ray_address, given.ray_workers, given.cpus_per_worker, given.gpus_per_worker)
             print(run_on_ray(request, cluster))

@@ -1,9 +1,7 @@
-"""What this machine and its installation are, found without importing anything heavy."""
+"""Which packages that compute are installed, found without importing them."""
 
-import platform
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from pathlib import Path
 
 from ..resnext.machine.devices import DeviceError
 from .runtime import PACKAGES
@@ -11,21 +9,14 @@ from .runtime import PACKAGES
 GPU_PACKAGES = {"onnxruntime": "onnxruntime-gpu"}
 """Packages → what is installed in their place to compute on a GPU; both are imported by the same name."""
 
-
-def processor() -> str:
-    """The processor's name and, where the system tells them, its instructions: both decide how a network rounds."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.processor()
-    wanted = ("model name", "flags", "Features")
-    return " ".join(line for line in text.split("\n\n")[0].splitlines() if line.startswith(wanted))
+GPU_LIBRARIES = ("nvidia-cudnn-cu12", "nvidia-cudnn-cu13", "tensorrt")
+"""Packages of libraries that others compute with on a GPU."""
 
 
-def versions() -> tuple[str, ...]:
-    """Versions of what may compute; empty for what is not installed."""
+def versions() -> dict[str, str]:
+    """Packages that may compute → their versions; empty for what is not installed."""
     packages = {package for needed in PACKAGES.values() for package in needed}
-    return tuple(_version(package) for package in sorted({*packages, *(GPU_PACKAGES.values())}))
+    return {package: version_of(package) for package in sorted({*packages, *GPU_PACKAGES.values(), *GPU_LIBRARIES})}
 
 
 def is_installed(runtime: str) -> bool:
@@ -49,7 +40,8 @@ def _missing(runtime: str) -> list[str]:
     return [package for package in PACKAGES[runtime] if find_spec(package) is None]
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """Empty for what is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

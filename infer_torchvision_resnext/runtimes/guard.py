@@ -1,0 +1,216 @@
+"""Speed must not change an answer: what may answer runs beside the fp32 reference first.
+
+A precision that was asked for is measured too, but not refused. Where the device is left to `auto`, whatever is wrong
+with a GPU leaves the work to the CPU, and a note says why.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cache import Cache
+from ..parameters import Parameters
+from ..resnext.machine.devices import DeviceError, first_line
+from ..resnext.network.inference import softmax
+from ..weights import Model, WeightsError
+from . import packages
+from .agreement import Agreement, answers, generated_images
+from .candidates import candidates
+from .runtime import REFERENCE, Configuration, Runtime
+
+logger = logging.getLogger(__name__)
+
+GOLDEN_TOLERANCE = 1e-3
+"""Largest change of a probability between training's fp32 and ours: other kernels stay far below, other weights or
+normalization far above."""
+
+FP32_TOLERANCE = 1e-3
+"""Largest change of a probability in fp32, whatever `guard_tolerance` allows: kernels differ by a thousandth of that, a
+wrong epsilon of a batch normalization by more."""
+
+LASTING = "no kernel image is available"
+"""CUDA's words where torch was not built for a GPU: as true tomorrow, unlike a full memory or a GPU that has hung."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen.
+
+    Attributes:
+        agreement: how near it is to the fp32 reference; None where it is the reference itself.
+        passed_over: why what `auto` would rather have taken did not answer, a sentence each.
+    """
+
+    configuration: Configuration
+    agreement: Agreement | None
+    passed_over: tuple[str, ...] = ()
+
+    def notes(self, parameters: Parameters) -> list[str]:
+        """What the user should know of it: where another device or precision answers than one would expect."""
+        if parameters.precision in ("auto", self.configuration.precision):
+            return [*self.passed_over]
+        return [
+            *self.passed_over,
+            f"precision = {parameters.precision!r}: this processor does not compute in it; answered in "
+            f"{self.configuration.precision}",
+        ]
+
+
+def load(model: Model, configuration: Configuration, threads: int, cache: Cache) -> Runtime:
+    """Load a model into one runtime. Raises: DeviceError, WeightsError; RuntimeError, where a GPU fails."""
+    device = configuration.device
+    packages.require(configuration.runtime)
+    if configuration.runtime == "openvino":
+        from .openvino_runtime import OpenVINORuntime
+
+        return OpenVINORuntime.load(model, configuration.precision, threads, cache)
+    if configuration.runtime == "torch_compile":
+        from .torch_compile import TorchCompileRuntime
+
+        return TorchCompileRuntime.load(model, device, configuration.precision, threads)
+    if configuration.runtime == "onnxruntime":
+        from .onnxruntime_runtime import OnnxRuntime
+
+        return OnnxRuntime.load(model, device, configuration.precision, threads, cache)
+    if device != "cpu":
+        from .cuda_runtime import CudaRuntime
+
+        return CudaRuntime.load(model, device, configuration.precision, threads)
+    from .torch_runtime import TorchRuntime
+
+    return TorchRuntime.load(model, device, configuration.precision, threads)
+
+
+def decide(model: Model, parameters: Parameters, devices: Sequence[str], cache: Cache) -> tuple[Runtime, Choice, bool]:
+    """Load the fastest of what may answer that keeps the answers.
+
+    Args:
+        devices: to try in turn; the last must answer.
+
+    Returns:
+        The runtime, what was chosen, and whether it would be chosen again.
+
+    Raises:
+        DeviceError: the device, runtime or precision cannot be used here.
+        WeightsError: the weights cannot be read, or do not give the logits of the folder's golden set.
+        ValueError: the network's output is not finite.
+        RuntimeError: what was asked for fails.
+    """
+    asked = (parameters.runtime, parameters.precision)
+    if [*devices] == ["cpu"] and candidates(*asked, "cpu") == [REFERENCE] and not model.golden_file():
+        return load(model, REFERENCE, parameters.threads, cache), Choice(REFERENCE, None), True
+    guard = _Guard(model, parameters, cache)
+    for device in devices:
+        if found := guard.fastest_on(device, alone=len(devices) == 1):
+            runtime, choice = found
+            return runtime, replace(choice, passed_over=guard.passed_over(device)), guard.lasts
+    figures = "; ".join(f"{configuration}: {why}" for configuration, why in guard.refused.items())
+    raise DeviceError(
+        f"runtime = {asked[0]!r}, precision = {asked[1]!r}: no configuration keeps the answers within guard_tolerance "
+        f"= {parameters.guard_tolerance:g} ({figures}); raise it, set runtime to torch, or set the precision that you "
+        "want in spite of this"
+    )
+
+
+class _Guard:
+    """Compares with the reference.
+
+    Raises:
+        WeightsError: the reference does not give the logits of the folder's golden set.
+    """
+
+    def __init__(self, model: Model, parameters: Parameters, cache: Cache) -> None:
+        self._model, self._parameters, self._cache = model, parameters, cache
+        self._reference = load(model, REFERENCE, parameters.threads, cache)
+        golden = model.golden()
+        self._golden = golden is not None
+        self._images = golden.images if golden else generated_images(model.preprocessing.crop_size)
+        # Image by image: few at a time are fastest on a CPU, and need the least memory.
+        self._expected = np.concatenate([self._reference.run(image[None]) for image in self._images])
+        softmax(self._expected)  # refuses what is not finite, which no other configuration can better
+        if golden:
+            _check(model, self._expected, golden.logits)
+            self._expected = golden.logits
+        self.refused: dict[Configuration, str] = {}
+        """What was tried in vain, and why."""
+        self.lasts = True
+
+    def fastest_on(self, device: str, alone: bool) -> tuple[Runtime, Choice] | None:
+        """The fastest that keeps the answers, or has the precision that was asked for; None, if there is none.
+
+        Args:
+            alone: nothing else is left, so that what goes wrong with a single candidate is raised.
+        """
+        parameters = self._parameters
+        in_spite: tuple[Runtime, Choice] | None = None
+        try:
+            found = candidates(parameters.runtime, parameters.precision, device)
+        except (DeviceError, RuntimeError) as error:
+            if alone:
+                raise
+            self._refuse(Configuration(parameters.runtime, parameters.precision, device), error)
+            return None
+        for asked in found:
+            if asked == REFERENCE:
+                return self._reference, Choice(REFERENCE, None)
+            tried = None  # gives back the memory of the one before
+            try:
+                tried = self._tried(asked)
+            except (ImportError, RuntimeError, ValueError) as error:
+                if alone and len(found) == 1:
+                    raise
+                self._refuse(asked, error)
+                continue
+            if self._keeps_answers(tried[1]):
+                return tried
+            if parameters.precision != "auto" and not in_spite:
+                in_spite = tried
+        if in_spite:
+            logger.warning("%s is taken in spite of this, for its precision was asked for", in_spite[1].configuration)
+        return in_spite
+
+    def passed_over(self, device: str) -> tuple[str, ...]:
+        """Why another device did not answer."""
+        reasons = dict.fromkeys(why for configuration, why in self.refused.items() if configuration.device != device)
+        return (f"the GPU is not used: {'; '.join(reasons)}",) if reasons else ()
+
+    def _tried(self, asked: Configuration) -> tuple[Runtime, Choice]:
+        runtime = load(self._model, asked, self._parameters.threads, self._cache)
+        logits = answers(runtime, self._images, self._model.preprocessing)
+        # What was compiled may be less than what was asked for.
+        configuration = replace(asked, precision=runtime.describe()["precision"])
+        return runtime, Choice(configuration, Agreement.of(logits, self._expected, self._golden))
+
+    def _keeps_answers(self, choice: Choice) -> bool:
+        configuration, agreement, tolerance = choice.configuration, choice.agreement, self._parameters.guard_tolerance
+        within = min(tolerance, FP32_TOLERANCE) if configuration.precision == "fp32" else tolerance
+        if agreement and agreement.within(within):
+            logger.info("%s for %s: %s", configuration, self._model.source, agreement)
+            return True
+        logger.warning("%s changes answers of %s: %s", configuration, self._model.source, agreement)
+        self.refused[configuration] = str(agreement)
+        return False
+
+    def _refuse(self, asked: Configuration, error: Exception) -> None:
+        logger.warning("%s refused for %s: %s", asked, self._model.source, error)
+        self.refused[asked] = first_line(error)
+        if asked.device != "cpu" and LASTING not in str(error):
+            self.lasts = False
+
+
+def _check(model: Model, logits: NDArray[np.float32], golden: NDArray[np.float32]) -> None:
+    """Raises: WeightsError, if the model does not give in fp32 what training saw."""
+    if golden.shape != logits.shape:
+        raise WeightsError(
+            f"{model.golden_file()} has logits of shape {golden.shape}, the model gives {logits.shape}: the "
+            "folder's parts are of different models; train it again"
+        )
+    agreement = Agreement.of(logits, golden, golden=True)
+    if not agreement.within(GOLDEN_TOLERANCE):
+        raise WeightsError(
+            f"{model.source} does not give in fp32 what training saw: {agreement}, allowed is {GOLDEN_TOLERANCE:g}. "
+            "Weights, mean or std differ from those in training: train the model again, or fetch the folder anew"
+        )
