@@ -101,6 +101,11 @@ class Classifier:
         self._preprocessing = preprocessing if given == AUTO else replace(preprocessing, value_range=given)
 
     @property
+    def preprocessing(self) -> Preprocessing:
+        """How images become what the network sees."""
+        return self._preprocessing
+
+    @property
     def value_range(self) -> ValueRange:
         """By which images are to be converted before they are classified."""
         return self._preprocessing.value_range
@@ -137,6 +142,11 @@ class Classifier:
             predictions += judge.predictions(outputs)
             batch_done()
         return predictions
+
+    def classify_crops(self, crops: NDArray[np.uint8]) -> list[Prediction]:
+        """Answer for each of a batch of crops, N x S x S x 3, made by `preprocessing`. Raises: as `classify`."""
+        rows = self._run(self._prepared(), crops)
+        return self._judging().predictions(Outputs.of(rows, len(self.labels)))
 
     def describe(self) -> dict[str, Any]:
         """What answered: model, preprocessing and runtime, JSON-ready."""

@@ -89,6 +89,11 @@ class Prediction:
         return self.probabilities[0] if self.probabilities else 0.0
 
     @property
+    def reason(self) -> str:
+        """Why the answer is `unknown`, for a person; empty otherwise."""
+        return self.doubt.reason if self.doubt else ""
+
+    @property
     def index(self) -> int | None:
         """Class index of the answer; None for `unknown`."""
         return None if self.doubt else self.indices[0]
@@ -99,7 +104,7 @@ class Prediction:
             "answer": self.answer,
             "probability": self.probability,
             "doubt": self.doubt.kind if self.doubt else None,
-            "reason": self.doubt.reason if self.doubt else "",
+            "reason": self.reason,
             "known_score": self.known_score,
             "set": None if self.possible is None else list(self.possible),
             **({} if self.embedding is None else {"embedding": list(self.embedding)}),
