@@ -10,7 +10,21 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import bad_inputs, choices, cold_start, growth, limit, memory, parity, parts, resizing, speed, training
+from benchmarks import (
+    bad_inputs,
+    bulk,
+    choices,
+    cold_start,
+    growth,
+    limit,
+    memory,
+    parity,
+    parts,
+    resizing,
+    speed,
+    training,
+    trust,
+)
 from benchmarks.table import markdown
 from examples.ikomia_home import REPOSITORY
 
@@ -25,6 +39,7 @@ SECTIONS = {
     "parts": ("Where the time of a run goes", lambda _: parts.main()),
     "batches": ("Batches of 32", lambda _: speed.main("batches")),
     "objects": ("Objects", lambda _: speed.main("objects")),
+    "bulk": ("Many images", lambda _: bulk.main()),
     "compiled": ("torch.compile", lambda _: speed.main("compiled")),
     "resizing": ("Preprocessing", lambda _: resizing.main()),
     "choices": ("Decisions", lambda _: choices.main()),
@@ -32,6 +47,7 @@ SECTIONS = {
     "parity": ("Parity with torchvision", parity.main),
     "inputs": ("Bad inputs", lambda _: bad_inputs.main()),
     "training": ("Training", training.main),
+    "trust": ("What promises are worth", trust.main),
 }
 
 DEFAULT = [name for name in SECTIONS if name != "compiled"]

@@ -73,7 +73,7 @@ class RecipeParameters(ParameterSchema):
         float,
         Field(ge=0, le=0.9, title="Label smoothing", description="Probability given to the other classes."),
         InForm(group="Regularization"),
-    ] = 0.1
+    ] = 0.0
     augmentation: Annotated[
         Literal["none", "light", "trivial", "rand"],
         Field(
