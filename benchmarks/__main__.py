@@ -20,6 +20,7 @@ from benchmarks import (
     memory,
     parity,
     parts,
+    processes,
     resizing,
     speed,
     training,
@@ -47,6 +48,7 @@ SECTIONS = {
     "parity": ("Parity with torchvision", parity.main),
     "inputs": ("Bad inputs", lambda _: bad_inputs.main()),
     "training": ("Training", training.main),
+    "processes": ("Training in processes", lambda _: processes.main()),
     "trust": ("What promises are worth", trust.main),
 }
 

@@ -36,6 +36,11 @@ def settings(folder, **others):
     return read_host_map({key: str(value) for key, value in values.items()})
 
 
+def pairs(parameters):
+    """As the command line takes them."""
+    return [f"{key}={value}" for key, value in parameters.to_strings().items()]
+
+
 def ranks_of(process=None):
     """The training processes below this one, by rank."""
     found = {}
@@ -91,17 +96,15 @@ def test_a_killed_process_ends_all_and_is_named(digits, tmp_path):
             ranks.update(ranks_of())
             ranks[1].kill()
 
-    with pytest.raises(
-        TrainingError, match=r"rank 1 was killed by SIGKILL.*\. The model of epoch \d+ is kept in"
-    ) as caught:
+    message = r"rank 1 was killed by SIGKILL.*\. The model of epoch \d+ is kept in"
+    with pytest.raises(TrainingError, match=message) as caught:
         train(digits, settings(tmp_path / "runs", **ENDLESS), Listener(epoch=kill_one))
     assert all_end(ranks.values())
     assert (Path(str(caught.value).rpartition(" kept in ")[2]) / "model.safetensors").is_file()
 
 
 def test_a_lost_image_is_named_with_the_rank_that_missed_it(digits, tmp_path):
-    for lost in sorted((digits / "train" / "1").iterdir()):
-        break
+    lost = min((digits / "train" / "1").iterdir())
     with pytest.raises(TrainingError, match=rf"^rank [01]: .*{lost.name} could be read when.* resume = .*is kept in"):
         train(digits, settings(tmp_path / "runs", **ENDLESS), Listener(epoch=lambda row: lost.unlink(missing_ok=True)))
     assert not ranks_of()
@@ -115,9 +118,7 @@ def test_a_loss_that_is_not_finite_ends_all(digits, tmp_path):
 
 
 def test_processes_whose_parent_was_killed_end(digits, tmp_path):
-    arguments = [
-        f"{key}={value}" for key, value in settings(tmp_path / "runs", **ENDLESS).to_strings().items() if value
-    ]
+    arguments = pairs(settings(tmp_path / "runs", **ENDLESS))
     parent = psutil.Popen(
         [sys.executable, "-m", "train_torchvision_resnext", str(digits), "--set", *arguments], cwd=REPOSITORY
     )
@@ -133,12 +134,10 @@ def test_processes_whose_parent_was_killed_end(digits, tmp_path):
 
 
 def test_the_command_under_torchrun_trains_with_all_of_its_processes(digits, tmp_path):
-    values = {
-        key: value for key, value in settings(tmp_path / "runs").to_strings().items() if key != "devices" and value
-    }
+    arguments = pairs(settings(tmp_path / "runs", devices=1))
     torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "train_torchvision_resnext"]
     ended = subprocess.run(
-        [sys.executable, "-m", *torchrun, str(digits), "--set", *(f"{key}={value}" for key, value in values.items())],
+        [sys.executable, "-m", *torchrun, str(digits), "--set", *arguments],
         cwd=REPOSITORY, env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"}, stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
     assert "2 processes share each batch of 8" in ended.stdout

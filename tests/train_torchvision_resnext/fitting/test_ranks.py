@@ -101,8 +101,9 @@ def trained(tmp_path_factory):
     return state
 
 
-def largest_difference(one, other, part):
-    return max(float((one[part][key].double() - other[part][key].double()).abs().max()) for key in one[part])
+def largest_difference(one, other, part, but="nothing"):
+    compared = [key for key in one[part] if but not in key]
+    return max(float((one[part][key].double() - other[part][key].double()).abs().max()) for key in compared)
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -122,7 +123,7 @@ def test_with_batch_normalization_it_stays_near(count, trained):
     alone, together = trained("everything", 1), trained("everything", count)
     for part in ("network", "average"):
         # Statistics of batches come from 2 to 4 images of 16 pixels here instead of 8.
-        assert 0 < largest_difference(alone, together, part) < 0.1
+        assert 0 < largest_difference(alone, together, part, but="running") < 0.02
     assert together["history"][-1]["val_loss"] == pytest.approx(alone["history"][-1]["val_loss"], abs=0.05)
 
 
