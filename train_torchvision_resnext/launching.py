@@ -158,7 +158,7 @@ def fit_as_rank(plan: Plan, run: RunFolder, listener: Listener, ranks: Ranks) ->
     with (
         kept_memory(plan.device),
         fixed_threads(),
-        torch_threads(-(-parameters.threads // count)),
+        torch_threads(parameters.threads and max(1, parameters.threads // count)),
         process_settings(plan.device, plan.precision, parameters.deterministic),
     ):
         return fit(plan, run, listener, ranks)

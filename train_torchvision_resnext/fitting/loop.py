@@ -92,9 +92,13 @@ def fit(plan: Plan, run: RunFolder, listener: Listener, ranks: Ranks = ALONE) ->
             f"resume = {str(run.path)!r}"
         )
     except RuntimeError as error:
-        if not is_out_of_memory(error):
+        if is_out_of_memory(error):
+            failure = f"{ranks}{_memory_problem(plan.parameters)}"
+        elif ranks.count > 1:
+            # Another process has ended, most likely: gloo and NCCL have no class of their own for that.
+            failure = f"{ranks}{error}"
+        else:
             raise
-        failure = f"{ranks}" + _memory_problem(plan.parameters)
     return Fitted(tuple(history), stopped, failure)
 
 
