@@ -1,6 +1,7 @@
 """Images a second of training in one process and in two, of one thread each: `python -m benchmarks processes`.
 
-Both train by turns, an epoch that is counted after one that is not. One block a stage of ResNeXt-50, digits at 64 pixels.
+Both train by turns, an epoch that is counted after one that is not: one block a stage of ResNeXt-50, on digits at 64
+pixels.
 Only a machine with two idle cores can show what a second process gains.
 """
 
