@@ -57,7 +57,7 @@ def open_mlflow(uri: str, folder: Path) -> TrackingStore:
 
 
 def file_store(uri: str, folder: Path, reason: str) -> TrackingStore:
-    """Log to the folder because the server at `uri` is not to be had."""
+    """Log to the folder because the server at `uri` does not answer."""
     note = f"No MLflow server at {uri}: {reason}. The run is logged to the file store {folder} instead."
     logger.warning(note)
     return TrackingStore(folder.resolve().as_uri(), note=note)
