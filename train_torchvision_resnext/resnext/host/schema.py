@@ -1,7 +1,8 @@
 """The ground of a parameter schema: strings at the border, typed values inside, one truth for each fact.
 
 The host carries parameters as a map of strings. A subclass of `ParameterSchema` declares each parameter once, as a
-pydantic field with type, default, range and help; parsing, error messages and the README's table derive from it.
+pydantic field with type, default and range, and a docstring that is its help; parsing, error messages and the README's
+table derive from it.
 """
 
 import difflib
@@ -23,7 +24,9 @@ class ParameterError(ValueError):
 class ParameterSchema(BaseModel):
     """Immutable, validated parameters of a task."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     @classmethod
     def keys(cls) -> tuple[str, ...]:
@@ -67,6 +70,11 @@ class ParameterSchema(BaseModel):
         return problems
 
     @classmethod
+    def meaning(cls, key: str) -> str:
+        """A parameter's help, in one line."""
+        return " ".join((cls.model_fields[key].description or "").split())
+
+    @classmethod
     def allowed(cls, key: str) -> str:
         """What a parameter may be, in words: its range, its choices or its own description of them."""
         spec = _without_null(cls.model_json_schema()["properties"][key])
@@ -91,7 +99,7 @@ class ParameterSchema(BaseModel):
         for key, field in cls.model_fields.items():
             default = _as_text(field.default)
             shown = f"`{default}`" if default else "empty"
-            rows.append(f"| `{key}` | {shown} | {cls.allowed(key)} | {field.description} |")
+            rows.append(f"| `{key}` | {shown} | {cls.allowed(key)} | {cls.meaning(key)} |")
         return "\n".join(rows)
 
     @classmethod
