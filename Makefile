@@ -2,11 +2,12 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 STUDIO := .venv-studio
+SCALE := .venv-scale
 GPU := .venv-gpu
 PLUGINS := infer_torchvision_resnext train_torchvision_resnext
 CODE := $(PLUGINS) tests examples benchmarks comparison tools
 
-.PHONY: sync demo test test-older-processor test-studio test-packages test-gpu bench-gpu a-gpu check format bench compare package publish docs \
+.PHONY: sync demo test test-older-processor test-studio test-scale test-packages test-gpu bench-gpu a-gpu check format bench compare package publish docs \
 	notebooks screenshots mutants clean
 
 demo: $(VENV)/installed
@@ -70,6 +71,10 @@ test-packages: $(VENV)/installed
 test-studio: $(STUDIO)/installed
 	$(STUDIO)/bin/python -m pytest tests/studio
 
+# Bulk inference with Ray, in an environment of its own.
+test-scale: $(SCALE)/installed
+	$(SCALE)/bin/python -m pytest tests/infer_torchvision_resnext/bulk
+
 screenshots: $(STUDIO)/installed
 	$(STUDIO)/bin/python -m tools.screenshots
 
@@ -98,7 +103,7 @@ mutants: $(VENV)/installed
 	$(PYTHON) -m mutmut results
 
 clean:
-	rm -rf $(VENV) $(STUDIO) $(GPU) .demo dist bench mutants
+	rm -rf $(VENV) $(STUDIO) $(SCALE) $(GPU) .demo dist bench mutants
 
 $(VENV)/installed: requirements.txt $(PLUGINS:%=%/requirements.txt)
 	python3 -m venv $(VENV)
@@ -119,4 +124,10 @@ $(STUDIO)/installed: requirements-studio.txt $(PLUGINS:%=%/requirements.txt)
 	python3 -m venv $(STUDIO)
 	$(STUDIO)/bin/python -m pip install --upgrade pip
 	$(STUDIO)/bin/python -m pip install -r requirements-studio.txt
+	touch $@
+
+$(SCALE)/installed: requirements.txt requirements-scale.txt $(PLUGINS:%=%/requirements.txt)
+	python3 -m venv $(SCALE)
+	$(SCALE)/bin/python -m pip install --upgrade pip
+	$(SCALE)/bin/python -m pip install -r requirements.txt -r requirements-scale.txt
 	touch $@

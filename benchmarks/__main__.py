@@ -10,7 +10,20 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import bad_inputs, choices, cold_start, growth, limit, memory, parity, parts, resizing, speed, training
+from benchmarks import (
+    bad_inputs,
+    bulk,
+    choices,
+    cold_start,
+    growth,
+    limit,
+    memory,
+    parity,
+    parts,
+    resizing,
+    speed,
+    training,
+)
 from benchmarks.table import markdown
 from examples.ikomia_home import REPOSITORY
 
@@ -25,6 +38,7 @@ SECTIONS = {
     "parts": ("Where the time of a run goes", lambda _: parts.main()),
     "batches": ("Batches of 32", lambda _: speed.main("batches")),
     "objects": ("Objects", lambda _: speed.main("objects")),
+    "bulk": ("Many images", lambda _: bulk.main()),
     "compiled": ("torch.compile", lambda _: speed.main("compiled")),
     "resizing": ("Preprocessing", lambda _: resizing.main()),
     "choices": ("Decisions", lambda _: choices.main()),

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS = {
+    "classify": "any number of images become a table of answers",
     "doctor": "what this machine has, and whether all of it agrees",
     "quantize": "a model folder gains an int8 network",
 }

@@ -90,6 +90,11 @@ class Classifier:
         self._preprocessing = preprocessing if given == AUTO else replace(preprocessing, value_range=given)
 
     @property
+    def preprocessing(self) -> Preprocessing:
+        """How images become what the network sees."""
+        return self._preprocessing
+
+    @property
     def value_range(self) -> ValueRange:
         """By which images are to be converted before they are classified."""
         return self._preprocessing.value_range
@@ -123,11 +128,13 @@ class Classifier:
                 # The next run decides anew: a GPU that has failed leaves the work to the CPU, where that may be.
                 self._loaded = ()
                 raise
-            predictions += top_k(
-                softmax(logits), self.labels, self._parameters.top_k, self._parameters.confidence_threshold
-            )
+            predictions += self._answers(logits)
             batch_done()
         return predictions
+
+    def classify_crops(self, crops: NDArray[np.uint8]) -> list[Prediction]:
+        """Answer for each of a batch of crops, N x S x S x 3, made by `preprocessing`. Raises: as `classify`."""
+        return self._answers(self._run(self._prepared(), crops))
 
     def describe(self) -> dict[str, Any]:
         """What answered: model, preprocessing and runtime, JSON-ready."""
@@ -143,6 +150,10 @@ class Classifier:
             },
             "runtime": {**runtime.describe(), "agreement": agreement.to_dict() if agreement else None},
         }
+
+    def _answers(self, logits: NDArray[np.float32]) -> list[Prediction]:
+        parameters = self._parameters
+        return top_k(softmax(logits), self.labels, parameters.top_k, parameters.confidence_threshold)
 
     def _logits(self, runtime: Runtime, images: Sequence[RGBImage]) -> NDArray[np.float32]:
         start = time.perf_counter()

@@ -35,8 +35,11 @@ def content_of(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def decode(content: bytes) -> NDArray[Any]:
+def decode(content: bytes, reduction: int = 1) -> NDArray[Any]:
     """Decode the bytes of an image file, as the host does: H x W or H x W x C, RGB or RGBA, in the file's own depth.
+
+    Args:
+        reduction: 2, 4 or 8 divides the sides while decoding, to RGB in uint8; quicker for JPEG files.
 
     Raises:
         ImageError: it is no image, or damaged.
@@ -47,6 +50,8 @@ def decode(content: bytes) -> NDArray[Any]:
     if not content:
         raise ImageError("the file is empty")
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+    if reduction > 1:
+        flags = getattr(cv2, f"IMREAD_REDUCED_COLOR_{reduction}")
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error as error:

@@ -1,0 +1,255 @@
+"""Many images: the host's folder mode, the bulk command, Ray, a plain DataLoader loop, the bare network, bare decoding.
+
+`python -m benchmarks bulk` times them in turns on photos of 0.3, 1 and 12 megapixels, `python -m benchmarks.bulk small`
+on a few of them. `python -m benchmarks.bulk rows [COUNT] [KILLS]` classifies 100,000 small images, kills the command
+three times at random, and gives its memory. All make their images in a temporary folder; Ray is left out where it is
+not installed.
+"""
+
+import contextlib
+import functools
+import importlib.util
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.interleaved import Timing, time_in_turns
+from benchmarks.speed_models import model_folder
+from benchmarks.table import markdown
+from examples.ikomia_home import DEMO, REPOSITORY, use_own_home
+
+SIZES = {"0.3": (640, 480), "1": (1200, 900), "12": (4000, 3000)}
+"""Megapixels → width and height."""
+
+PHOTOS, ROUNDS = 400, 3
+ROWS, KILLS = 100_000, 3
+SETTINGS = {"weights": str(DEMO / "speed_models" / "resnext50_32x4d"), "device": "cpu"}
+DIGITS = {"weights": str(REPOSITORY / "examples" / "models" / "digits"), "device": "cpu", "top_k": "1"}
+
+
+def write_photos(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
+    """JPEG files of smooth colors with some noise, as a camera gives them, no two alike."""
+    folder.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    noise = generator.normal(0, 6, (size[1], size[0], 1))
+    files = []
+    for number in range(count):
+        colors = Image.fromarray(generator.integers(0, 256, (12, 16, 3), dtype=np.uint8))
+        smooth = np.asarray(colors.resize(size, Image.Resampling.BICUBIC), np.float32)
+        pixels = np.clip(smooth + np.roll(noise, 37 * number, axis=1), 0, 255).astype(np.uint8)
+        files.append(folder / f"{number:05}.jpg")
+        Image.fromarray(pixels).save(files[-1], quality=90)
+    return files
+
+
+def ways(folder: Path, files: list[Path], scratch: Path) -> dict[str, Callable[[], object]]:
+    """What is timed: name → a pass over all files. All but the bare ones and the plain loop load the model."""
+    from infer_torchvision_resnext.classifier import Classifier
+    from infer_torchvision_resnext.parameters import Parameters
+
+    classifier = Classifier(DEMO / "home" / "Ikomia" / "Data" / "infer_torchvision_resnext")
+    classifier.prepare(Parameters.from_strings(SETTINGS))
+    crops = np.random.default_rng(0).integers(0, 256, (8, 224, 224, 3), dtype=np.uint8)
+
+    def network() -> None:
+        for begin in range(0, len(files), 8):
+            classifier.classify_crops(crops[: len(files[begin : begin + 8])])
+
+    found: dict[str, Callable[[], object]] = {
+        "run_on(folder)": lambda: host(folder),
+        "bulk": lambda: bulk(folder, scratch),
+        "bulk, decoded whole": lambda: bulk(folder, scratch, reduced_decoding="off"),
+        "DataLoader": lambda: plain_loop(files, classifier.classify_crops),
+        "bare network": network,
+        "bare decoding": lambda: decode_only(files),
+    }
+    if importlib.util.find_spec("ray"):
+        found |= {f"Ray, {count} workers": functools.partial(on_ray, folder, scratch, count) for count in (1, 2)}
+    return found
+
+
+def host(folder: Path) -> None:
+    from ikomia.dataprocess.workflow import Workflow
+
+    # A new one each time: in the second run of a folder, the host hands the folder over instead of its images.
+    workflow = Workflow("folder")
+    workflow.add_task(name="infer_torchvision_resnext", auto_connect=True).set_parameters(SETTINGS)
+    workflow.run_on(folder=str(folder))
+
+
+def bulk(folder: Path, scratch: Path, **options: Any) -> None:
+    from infer_torchvision_resnext.bulk.job import classify_all
+
+    shutil.rmtree(scratch, ignore_errors=True)
+    classify_all(folder, scratch, SETTINGS, **options)
+
+
+def on_ray(folder: Path, scratch: Path, workers: int) -> None:
+    from infer_torchvision_resnext.bulk.job import Request
+    from infer_torchvision_resnext.bulk.on_ray import Cluster, run_on_ray
+    from infer_torchvision_resnext.parameters import Parameters
+
+    shutil.rmtree(scratch, ignore_errors=True)
+    run_on_ray(Request(str(folder), scratch, Parameters.from_strings(SETTINGS)), Cluster(workers=workers))
+
+
+def plain_loop(files: list[Path], classify: Callable[[Any], object]) -> None:
+    """Torchvision's transforms in two workers of a DataLoader, the same network behind them."""
+    import torch
+
+    loader: Any = torch.utils.data.DataLoader(PlainPhotos(files), batch_size=8, num_workers=2)
+    for batch in loader:
+        classify(batch.numpy())
+
+
+class PlainPhotos:
+    """What most scripts have: PIL and torchvision's resizing."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self.files = files
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> Any:
+        from torchvision.transforms import v2
+
+        with Image.open(self.files[index]) as photo:
+            cropped = v2.Compose([v2.Resize(256), v2.CenterCrop(224)])(photo.convert("RGB"))
+        return np.array(cropped)
+
+
+def decode_only(files: list[Path]) -> None:
+    """Decoding and resizing in two processes, without a network."""
+    from infer_torchvision_resnext.bulk.decoding import Decoding, decoded
+    from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
+
+    how = Decoding(str(files[0].parent), True, Preprocessing(), reduced=True)
+    with ProcessPoolExecutor(2, get_context("spawn"), _import_opencv) as pool:
+        list(pool.map(decoded, [file.name for file in files], [how] * len(files), chunksize=8))
+
+
+def _import_opencv() -> None:
+    from infer_torchvision_resnext.bulk.processes import import_hosts_opencv
+
+    import_hosts_opencv()
+
+
+def main(photos: int = PHOTOS, sizes: tuple[str, ...] = tuple(SIZES), rounds: int = ROUNDS) -> list[dict[str, Any]]:
+    use_own_home()
+
+    model_folder("resnext50_32x4d")
+    rows = []
+    with tempfile.TemporaryDirectory() as place:
+        for megapixels in sizes:
+            folder = Path(place) / megapixels
+            files = write_photos(folder, photos, SIZES[megapixels])
+            found = ways(folder, files, Path(place) / "table")
+            timings: dict[str, Timing] = time_in_turns(found, rounds, warm=0)
+            rows += [
+                {
+                    "megapixels": megapixels,
+                    "way": name,
+                    "images/s": f"{1000 * photos / timing.median:.1f}",
+                    "of run_on(folder)": f"{timings['run_on(folder)'].over(timing):.2f}",
+                }
+                for name, timing in timings.items()
+            ]
+    return rows
+
+
+def rows_and_kills(count: int = ROWS, kills: int = KILLS) -> list[dict[str, Any]]:
+    """Small images through the command, killed at random; memory of the process while it runs to the end."""
+    use_own_home()
+    with tempfile.TemporaryDirectory() as place:
+        folder, table = Path(place) / "digits", Path(place) / "table"
+        write_small(folder, count)
+        seed = random.Random(0)
+        for _ in range(kills):
+            before = len(list(table.glob("part-*")))
+            process = _command(folder, table)
+            wanted = before + seed.randint(1, max(1, count // 1000 // (kills + 2)))
+            while len(list(table.glob("part-*"))) < wanted and process.poll() is None:
+                time.sleep(0.01)
+            process.kill()
+            process.wait()
+            print(f"killed with {len(list(table.glob('part-*')))} parts written")
+        memory = _memory_of(_command(folder, table))
+        paths = Counter(_paths(table))
+    third = max(1, len(memory) // 3)
+    return [
+        {
+            "rows": sum(paths.values()),
+            "images": len(paths),
+            "rows too many": sum(each - 1 for each in paths.values()),
+            "kills": kills,
+            "MiB, second third": f"{np.median(memory[third : 2 * third]):.0f}",
+            "MiB, last third": f"{np.median(memory[2 * third :]):.0f}",
+        }
+    ]
+
+
+def write_small(folder: Path, count: int) -> None:
+    """PNG files of handwritten digits, a thousand in each folder."""
+    from examples.digits import training_and_held_out
+
+    digits = training_and_held_out()[1].images
+    for number in range(count):
+        place = folder / f"{number // 1000:04}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(digits[number % len(digits)]).save(place / f"{number:07}.png")
+
+
+def _command(folder: Path, table: Path) -> "subprocess.Popen[bytes]":
+    settings = [f"{key}={value}" for key, value in DIGITS.items()]
+    command = [
+        sys.executable,
+        "-m",
+        "infer_torchvision_resnext",
+        "classify",
+        str(folder),
+        str(table),
+        "--set",
+        *settings,
+    ]
+    return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+
+
+def _memory_of(process: "subprocess.Popen[bytes]") -> list[float]:
+    """Resident memory in MiB of the process and its children, each half second until it ends."""
+    import psutil
+
+    parent, curve = psutil.Process(process.pid), []
+    while process.poll() is None:
+        with contextlib.suppress(psutil.Error):
+            curve.append(sum(each.memory_info().rss for each in (parent, *parent.children(recursive=True))) / 2**20)
+        time.sleep(0.5)
+    return curve
+
+
+def _paths(table: Path) -> list[str]:
+    from pyarrow import dataset
+
+    paths: list[str] = dataset.dataset(table, format="parquet").to_table(columns=["path"])["path"].to_pylist()
+    return paths
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["rows"]:
+        print(markdown(rows_and_kills(*map(int, sys.argv[2:]))))
+    elif sys.argv[1:2] == ["small"]:
+        print(markdown(main(16, ("12",), 1)))
+    else:
+        print(markdown(main()))

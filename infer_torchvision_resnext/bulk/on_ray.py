@@ -1,0 +1,178 @@
+"""Classify any number of images on many machines, with Ray Data: a part of the table is a unit of work.
+
+Parts are written by whichever worker has classified them, whole or not at all, so that a dead worker's are done again
+by another, and a dead driver's by the next call. Ray's own checkpoints are not used: they need processors to find out
+what is left, which here is told by the files that are there.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..cache import Cache
+from ..classifier import Classifier
+from ..resnext.host.schema import ParameterError
+from ..weights import WeightsError, load_model
+from .answering import batch_of, rows_of
+from .decoding import Decoded, decoded
+from .inputs import InputError, require_package
+from .job import Job, Request, Summary, paths_of, prepared, progress, rows_before
+from .parts import part_file, write_part
+from .processes import Processes, import_hosts_opencv
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where it runs.
+
+    Attributes:
+        address: of a running cluster; empty = one is started on this machine, and ends with the job.
+        workers: classifiers at most; 0 = as many as the cluster has room for.
+        cpus_per_worker, gpus_per_worker: what each of them reserves; fractions share a processor or GPU.
+    """
+
+    address: str = ""
+    workers: int = 0
+    cpus_per_worker: float = 1
+    gpus_per_worker: float = 0
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name} = {value:g}: must be {allowed}"
+            for name, value, allowed, fits in (
+                ("workers", self.workers, "at least 0", self.workers >= 0),
+                ("cpus_per_worker", self.cpus_per_worker, "above 0", self.cpus_per_worker > 0),
+                ("gpus_per_worker", self.gpus_per_worker, "at least 0", self.gpus_per_worker >= 0),
+            )
+            if not fits
+        ]
+        if problems:
+            raise ParameterError(problems)
+
+    def worker_count(self, cpus: float, gpus: float, parts: int) -> int:
+        """How many workers a cluster with so many processors and GPUs gets for so many parts."""
+        room = cpus / self.cpus_per_worker
+        if self.gpus_per_worker:
+            room = min(room, gpus / self.gpus_per_worker)
+        if room < 1:
+            raise InputError(
+                f"the cluster has {cpus:g} processors and {gpus:g} GPUs, too few for one worker with "
+                f"cpus_per_worker = {self.cpus_per_worker:g} and gpus_per_worker = {self.gpus_per_worker:g}"
+            )
+        return max(1, min(int(room), parts, self.workers or parts))
+
+
+class PartWorker:
+    """One classifier, in a process of Ray's. Raises: WeightsError, where this machine's weights are others."""
+
+    def __init__(self, request: Request, job: Job, threads: int) -> None:
+        import_hosts_opencv()
+        self._request, self._job = request, job
+        self._classifier = Classifier(request.cache_folder)
+        self._classifier.prepare(request.parameters.updated({"threads": threads}))
+        cache = Cache(request.cache_folder)
+        if cache.digest(load_model(request.parameters, cache).file) != job.model:
+            raise WeightsError(f"weights = {request.parameters.weights!r} are others here than where the job began")
+        self._batch = batch_of(self._classifier, request.parameters.batch_size)
+        self._threads = threads
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Do the parts of a batch; gives the number, rows and errors of each."""
+        done = [
+            self._part(int(number), list(paths)) for number, paths in zip(batch["part"], batch["paths"], strict=True)
+        ]
+        parts, rows, errors = zip(*done, strict=True)
+        return {"part": np.array(parts), "rows": np.array(rows), "errors": np.array(errors)}
+
+    def _part(self, number: int, paths: list[str]) -> tuple[int, int, int]:
+        with ThreadPoolExecutor(self._threads) as pool:
+            images: Iterator[Decoded] = pool.map(decoded, paths, [self._job.how] * len(paths))
+            rows = list(rows_of(self._classifier, images, self._batch, self._job.model))
+        form = self._request.form
+        write_part(part_file(self._request.output, number, form), form, rows)
+        return number, len(rows), sum(row.error is not None for row in rows)
+
+
+def run_on_ray(request: Request, cluster: Cluster) -> Summary:
+    """Do what is asked for on a cluster. OUTPUT, and a folder in INPUT, must be reached by all machines alike.
+
+    Raises:
+        InputError: Ray is not installed, INPUT is a video, or the cluster is too small.
+        ValueError, OSError: as `classify_all`.
+    """
+    ray = require_package("ray", "--on ray")
+    require_package("ray.data", "--on ray")
+    classifier = Classifier(request.cache_folder, request.say)
+    with Processes(request.process_count) as processes:
+        job = prepared(request, classifier, processes)
+    if job.images.video:
+        raise InputError(f"INPUT = {request.source!r}: a video is read in order, by one process; leave out --on ray")
+    before = rows_before(job.plan, request.output)
+    summary = Summary(request.output)
+    parts = [
+        {"part": number, "paths": paths_of(job, number, rows)} for number, rows in job.plan.missing(request.output)
+    ]
+    if parts:
+        with _connected(ray, cluster, request.say), progress(job.plan, before) as bar:
+            for done in _done(ray, parts, request, job, cluster):
+                summary.written += int(done["rows"])
+                summary.errors += int(done["errors"])
+                bar.update(int(done["rows"]))
+    return summary.ended(before)
+
+
+@contextmanager
+def _connected(ray: Any, cluster: Cluster, say: Callable[[str], None]) -> Iterator[None]:
+    """With a cluster: the one at the address, or one of this machine's own."""
+    plugin = Path(__file__).parents[1]
+    environment = {"py_modules": [str(plugin)], "excludes": ["__pycache__"]}
+    if not cluster.address:
+        say("Ray listens on all network interfaces while this runs; who connects needs the token in ~/.ray/auth_token")
+    ray.init(
+        address=cluster.address or "local",
+        runtime_env=environment,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        **({} if cluster.address else {"include_dashboard": False}),
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _done(
+    ray: Any,
+    parts: list[dict[str, Any]],
+    request: Request,
+    job: Job,
+    cluster: Cluster,
+) -> Iterator[dict[str, Any]]:
+    """Hand the parts out; gives number, rows and errors of each that is done."""
+    has = ray.cluster_resources()
+    workers = cluster.worker_count(has.get("CPU", 0), has.get("GPU", 0), len(parts))
+    request.say(f"{len(parts)} parts for {workers} workers")
+    threads = max(1, int(cluster.cpus_per_worker))
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    # A block for each part: rows of a few paths would all end up in one block, and so with one worker. The blocks are
+    # there already, so that nothing but the workers waits for a processor.
+    return iter(
+        ray.data.from_items(parts, override_num_blocks=len(parts))
+        .map_batches(
+            PartWorker,
+            fn_constructor_args=(replace(request, output=request.output.absolute(), say=logger.info), job, threads),
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(size=workers),
+            num_cpus=cluster.cpus_per_worker,
+            num_gpus=cluster.gpus_per_worker,
+        )
+        .iter_rows()
+    )

@@ -1,0 +1,117 @@
+"""Processes that decode beside the network, and are replaced when they die."""
+
+import contextlib
+import importlib
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection, get_context, parent_process
+from types import TracebackType
+from typing import Any, TypeVar
+
+from typing_extensions import Self
+
+T = TypeVar("T")
+Task = tuple[Any, ...]
+
+AHEAD = 2
+"""Tasks that are handed out for each process: one that it works at, and one that waits."""
+
+
+class Processes:
+    """`count` processes, started anew rather than forked: threads and locks of this one stay here."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def results(self, work: Callable[..., T], tasks: Iterable[Task], after_death: Callable[[Task], T]) -> Iterator[T]:
+        """`work(*task)` for each task, in order, a few ahead of what was asked for.
+
+        Args:
+            after_death: gives the result of a task during which a process died, whichever of them that was.
+        """
+        waiting = iter(tasks)
+        handed_out: deque[tuple[Task, Future[T] | None]] = deque()
+        while True:
+            while len(handed_out) < AHEAD * self._count and (task := next(waiting, None)) is not None:
+                handed_out.append((task, self._submitted(work, task)))
+            if not handed_out:
+                return
+            task, future = handed_out.popleft()
+            try:
+                if future is None:
+                    raise BrokenProcessPool
+                result = future.result()
+            except BrokenProcessPool:
+                # All processes of a pool go with the one that died, and so do the tasks that they held.
+                self._restart()
+                result = after_death(task)
+                handed_out = deque((each, self._submitted(work, each)) for each, _ in handed_out)
+            yield result
+
+    def alone(self, work: Callable[..., T], task: Task, after_death: Callable[[Task], T]) -> T:
+        """`work(*task)`, waited for."""
+        try:
+            return self._pool.submit(work, *task).result()
+        except BrokenProcessPool:
+            self._restart()
+            return after_death(task)
+
+    def _submitted(self, work: Callable[..., T], task: Task) -> "Future[T] | None":
+        """None where a process has died since."""
+        try:
+            return self._pool.submit(work, *task)
+        except BrokenProcessPool:
+            return None
+
+    def _restart(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._first.exception() is not None:
+            raise RuntimeError(
+                "processes that decode cannot be started: their own messages, above, say why; in a script, call "
+                'classify_all below `if __name__ == "__main__":`'
+            )
+        self._start()
+
+    def _start(self) -> None:
+        self._pool = ProcessPoolExecutor(self._count, get_context("spawn"), _begin)
+        # Starts at once, while the model is being loaded; tells a process that died from one that cannot live.
+        self._first = self._pool.submit(os.getpid)
+
+
+def _begin() -> None:
+    """In a new process, before its first task."""
+    # Ctrl-C reaches all processes of a terminal, and the parent decides what comes of it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Without this, processes of a killed parent would wait for tasks for ever.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import_hosts_opencv()
+
+
+def import_hosts_opencv() -> None:
+    """Let Ikomia, where it is installed, bring the OpenCV that decodes; without Ikomia another one serves."""
+    os.environ["IKOMIA_AUTO_COMPLETION"] = "False"
+    with contextlib.suppress(ImportError):
+        importlib.import_module("ikomia")
+    with contextlib.suppress(ImportError):
+        importlib.import_module("cv2").setNumThreads(1)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
