@@ -23,6 +23,7 @@ from benchmarks import (
     resizing,
     speed,
     training,
+    trust,
 )
 from benchmarks.table import markdown
 from examples.ikomia_home import REPOSITORY
@@ -46,6 +47,7 @@ SECTIONS = {
     "parity": ("Parity with torchvision", parity.main),
     "inputs": ("Bad inputs", lambda _: bad_inputs.main()),
     "training": ("Training", training.main),
+    "trust": ("What promises are worth", trust.main),
 }
 
 DEFAULT = [name for name in SECTIONS if name != "compiled"]

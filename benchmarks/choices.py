@@ -57,7 +57,7 @@ def folding(model: Model) -> Ways:
 
 def spinning(model: Model) -> Ways:
     """ONNX Runtime's threads between runs: spinning, which strikes the session that comes next, or asleep."""
-    graph = crops_to_onnx(model.architecture.load(model.state), model.preprocessing).SerializeToString()
+    graph = crops_to_onnx(model.network(apart=True), model.preprocessing).SerializeToString()
     crops = np.zeros((1, 224, 224, 3), np.uint8)
 
     def way(spin: bool) -> Callable[[], object]:

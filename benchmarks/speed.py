@@ -151,7 +151,7 @@ def graph_file(folder: Path) -> Path:
         from infer_torchvision_resnext.weights import load_model
 
         model = load_model(Parameters(weights=str(folder)), Cache())
-        save(to_openvino(model.architecture.load(model.state), model.preprocessing), file)
+        save(to_openvino(model.network(apart=True), model.preprocessing), file)
     return file
 
 

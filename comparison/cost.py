@@ -72,7 +72,7 @@ def cost(architecture: Architecture, input_size: int = 224, num_classes: int = 1
         input_size: side of the square that the network sees, in pixels.
     """
     layers = list(convolutions(architecture, input_size))
-    features = STEM_CHANNELS * 2 ** (len(architecture.layers) - 1) * EXPANSION
+    features = architecture.features
     head = features * num_classes
     weights = sum(layer.weights for layer in layers)
     normalized = sum(layer.outputs for layer in layers)

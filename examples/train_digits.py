@@ -96,7 +96,7 @@ def main(keep: Path | None = None) -> Path:
     print(f"   model folder: {folder}")
     if keep:
         keep.mkdir(parents=True, exist_ok=True)
-        for name in ("config.json", "model.safetensors", "classes.txt", "golden.safetensors"):
+        for name in ("config.json", "model.safetensors", "classes.txt", "golden.safetensors", "trust.safetensors"):
             shutil.copy(folder / name, keep)
     return folder
 

@@ -47,6 +47,8 @@ def caption(prediction: Prediction) -> str:
     label = shown(prediction.answer)
     if len(label) > LONGEST_LABEL:
         label = label[: LONGEST_LABEL - 3].rstrip() + "..."
+    if prediction.doubt:
+        label += f" ({prediction.doubt.kind})"
     if not prediction.probabilities:
         return label
     return f"{label} {100 * prediction.probability:.1f} %"

@@ -11,13 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .cache import Cache
+from .judging import Judge
 from .parameters import Parameters
-from .predictions import Prediction, top_k
+from .predictions import Prediction
 from .resnext.host.shown_text import shown
 from .resnext.images.preprocessing import Preprocessing
 from .resnext.images.rgb import AUTO, RGBImage, ValueRange
+from .resnext.network.answering import Outputs
 from .resnext.network.architecture import Architecture
-from .resnext.network.inference import softmax
+from .resnext.trust.calibration import Calibration
+from .resnext.trust.evidence import Evidence
 from .runtimes.guard import Choice
 from .runtimes.runtime import Crops, CropsItself, Runtime, run_in_parts
 from .runtimes.selection import choose
@@ -53,6 +56,9 @@ class Classifier:
         self._source = ""
         self._architecture: Architecture | None = None
         self._own_preprocessing = self._preprocessing = Preprocessing()
+        self._calibration: Calibration | None = None
+        self._evidence: Evidence | None = None
+        self._judge: Judge | None = None
         self._load_ms = 0.0
         self._lasting_notes: tuple[str, ...] = ()
 
@@ -61,6 +67,7 @@ class Classifier:
 
         Raises:
             WeightsError: the weights cannot be used.
+            ParameterError: something is to be promised that the model brings no evidence for.
             DeviceError: the device, runtime or precision cannot be used here.
         """
         where = (parameters.device, parameters.runtime, parameters.precision, parameters.threads)
@@ -74,6 +81,8 @@ class Classifier:
             self.labels = model.labels
             self._source, self._architecture = model.source, model.architecture
             self._own_preprocessing = model.preprocessing
+            self._calibration, self._evidence = model.calibration, model.evidence()
+            self._judge = None
             self._loaded = wanted
             self._lasting_notes = (*model.notes, *self._choice.notes(parameters), *self._cache.notes)
             self._load_ms = _since(start)
@@ -84,6 +93,8 @@ class Classifier:
             )
             for note in self._lasting_notes:
                 self._tell(note)
+        if self._judge is None or parameters != self._parameters:
+            self._judge = Judge(self.labels, parameters, self._calibration, self._evidence)
         self._parameters = parameters
         preprocessing = self._own_preprocessing.scaled_to(parameters.input_size)
         given = ValueRange.parse(parameters.value_range)
@@ -116,25 +127,26 @@ class Classifier:
             ValueError: the network's output is not finite.
         """
         runtime = self._prepared()
-        self.notes = [*self._lasting_notes]
+        self.notes = [*self._lasting_notes, *self._of_another_size()]
         self.timings_ms = {"load": self._load_ms, "preprocess": 0.0, "forward": 0.0}
         self._load_ms = 0.0
-        predictions: list[Prediction] = []
+        judge, predictions = self._judging(), list[Prediction]()
         while len(predictions) < len(images):
             done = len(predictions)
             try:
-                logits = self._logits(runtime, images[done : done + self._parameters.batch_size])
+                outputs = self._outputs(runtime, images[done : done + self._parameters.batch_size])
             except RuntimeError:
                 # The next run decides anew: a GPU that has failed leaves the work to the CPU, where that may be.
                 self._loaded = ()
                 raise
-            predictions += self._answers(logits)
+            predictions += judge.predictions(outputs)
             batch_done()
         return predictions
 
     def classify_crops(self, crops: NDArray[np.uint8]) -> list[Prediction]:
         """Answer for each of a batch of crops, N x S x S x 3, made by `preprocessing`. Raises: as `classify`."""
-        return self._answers(self._run(self._prepared(), crops))
+        rows = self._run(self._prepared(), crops)
+        return self._judging().predictions(Outputs.of(rows, len(self.labels)))
 
     def describe(self) -> dict[str, Any]:
         """What answered: model, preprocessing and runtime, JSON-ready."""
@@ -148,21 +160,18 @@ class Classifier:
                 "num_classes": len(self.labels),
                 **self._preprocessing.to_dict(),
             },
+            "trust": self._judging().describe(),
             "runtime": {**runtime.describe(), "agreement": agreement.to_dict() if agreement else None},
         }
 
-    def _answers(self, logits: NDArray[np.float32]) -> list[Prediction]:
-        parameters = self._parameters
-        return top_k(softmax(logits), self.labels, parameters.top_k, parameters.confidence_threshold)
-
-    def _logits(self, runtime: Runtime, images: Sequence[RGBImage]) -> NDArray[np.float32]:
+    def _outputs(self, runtime: Runtime, images: Sequence[RGBImage]) -> Outputs:
         start = time.perf_counter()
         crops = self._crops(runtime, images)
         self.timings_ms["preprocess"] += _since(start)
         start = time.perf_counter()
-        logits = self._run(runtime, crops)
+        rows = self._run(runtime, crops)
         self.timings_ms["forward"] += _since(start)
-        return logits
+        return Outputs.of(rows, len(self.labels))
 
     def _crops(self, runtime: Runtime, images: Sequence[RGBImage]) -> Crops:
         """N x S x S x 3, resized where the network runs, or else here, one after another."""
@@ -195,6 +204,17 @@ class Classifier:
         if note not in self._said:
             self._said.add(note)
             self._say(note)
+
+    def _of_another_size(self) -> list[str]:
+        own, asked = self._own_preprocessing.crop_size, self._preprocessing.crop_size
+        if own == asked:
+            return []
+        return [f"input_size = {asked}: the model was made for {own}, and what it promises was measured at that"]
+
+    def _judging(self) -> Judge:
+        if self._judge is None:
+            raise RuntimeError("prepare the classifier before asking it")
+        return self._judge
 
     def _prepared(self) -> Runtime:
         if self._runtime is None:

@@ -203,7 +203,7 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
 
     def _show_image_result(self, prediction, frame):
         rows = list(zip(prediction.labels, prediction.probabilities, strict=True))
-        if prediction.reason:
+        if prediction.doubt:
             rows.insert(0, (prediction.answer, prediction.probability))
         self.set_whole_image_results([label for label, _ in rows], [f"{value:.4g}" for _, value in rows])
         # The host's own text is of one size and shows the raw number.

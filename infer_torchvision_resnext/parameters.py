@@ -102,6 +102,56 @@ class Parameters(ParameterSchema):
         ),
         InForm(first=True),
     ] = 0.0
+    calibrated: Annotated[
+        bool,
+        Field(
+            title="Calibrated",
+            description="Probabilities that hold: of the answers given with 80 %, four in five are right. For models "
+            "that bring a temperature.",
+        ),
+        InForm(group="Trust"),
+    ] = True
+    unknown_sensitivity: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=0.5,
+            title="Unknown sensitivity",
+            description="What is less like the training images than this share of the validation images is `unknown`; "
+            "0 = off. For models that bring evidence.",
+        ),
+        InForm(group="Trust", minimum_means="off"),
+    ] = 0.01
+    target_precision: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=0.9999,
+            title="Target precision",
+            description="At least this share of the answers is right, by the lower end of its 95 % interval; what "
+            "would fall below is `unknown`. 0 = off.",
+        ),
+        InForm(group="Trust", minimum_means="off"),
+    ] = 0.0
+    coverage: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=0.9999,
+            title="Coverage",
+            description="Output 4 lists the classes among which the true one is this often; 0 = off.",
+        ),
+        InForm(group="Trust", minimum_means="off"),
+    ] = 0.0
+    embeddings: Annotated[
+        bool,
+        Field(
+            title="Embeddings",
+            description="Output 4 also lists the features that each image or object was classified by, 2048 numbers in "
+            "the usual models: for search and clustering.",
+        ),
+        InForm(group="Trust"),
+    ] = False
     region: Annotated[
         Literal["auto", "image", "objects"],
         Field(

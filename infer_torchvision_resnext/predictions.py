@@ -1,14 +1,30 @@
 """Validated results: what a network said of one image."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 UNKNOWN = "unknown"
-"""The answer when no class reaches the confidence threshold, or an object is too small to read."""
+"""The answer where there is a doubt."""
+
+Kind = Literal["unlike", "imprecise", "unsure", "too small"]
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Why there is no answer.
+
+    Attributes:
+        kind: unlike anything that was learned, below the promised precision or the confidence threshold, or an object
+            that is too small to read.
+        reason: the same with its figures, for a person.
+    """
+
+    kind: Kind
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -20,14 +36,20 @@ class Prediction:
         labels: their labels.
         probabilities: their softmax probabilities, in [0, 1], descending.
         answer: the best label, or `unknown`.
-        reason: why the answer is `unknown`; empty otherwise.
+        doubt: why the answer is `unknown`; None otherwise.
+        known_score: how much the image is like what was learned; None where the model cannot tell.
+        possible: labels that hold the true one as often as was asked for; None where nothing was asked for.
+        embedding: features that it was classified by; None where nobody asked for them.
     """
 
     indices: tuple[int, ...]
     labels: tuple[str, ...]
     probabilities: tuple[float, ...]
     answer: str
-    reason: str = ""
+    doubt: Doubt | None = None
+    known_score: float | None = None
+    possible: tuple[str, ...] | None = None
+    embedding: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.indices) == len(self.labels) == len(self.probabilities):
@@ -39,14 +61,27 @@ class Prediction:
             raise ValueError(f"probabilities {self.probabilities}: expected values in [0, 1]")
         if list(self.probabilities) != sorted(self.probabilities, reverse=True):
             raise ValueError(f"probabilities {self.probabilities}: expected the best first")
-        expected = UNKNOWN if self.reason else next(iter(self.labels), None)
+        expected = UNKNOWN if self.doubt else next(iter(self.labels), None)
         if self.answer != expected:
             raise ValueError(f"answer {self.answer!r}: expected {expected!r}")
 
     @classmethod
     def unreadable(cls, reason: str) -> "Prediction":
         """The answer for an object that the network was never asked about."""
-        return cls((), (), (), UNKNOWN, reason)
+        return cls((), (), (), UNKNOWN, Doubt("too small", reason))
+
+    def judged(
+        self,
+        doubt: Doubt | None,
+        known_score: float | None = None,
+        possible: tuple[str, ...] | None = None,
+        embedding: tuple[float, ...] | None = None,
+    ) -> "Prediction":
+        """The same with what is to be thought of it."""
+        answer = UNKNOWN if doubt else self.labels[0]
+        return replace(
+            self, answer=answer, doubt=doubt, known_score=known_score, possible=possible, embedding=embedding
+        )
 
     @property
     def probability(self) -> float:
@@ -54,16 +89,25 @@ class Prediction:
         return self.probabilities[0] if self.probabilities else 0.0
 
     @property
+    def reason(self) -> str:
+        """Why the answer is `unknown`, for a person; empty otherwise."""
+        return self.doubt.reason if self.doubt else ""
+
+    @property
     def index(self) -> int | None:
         """Class index of the answer; None for `unknown`."""
-        return None if self.reason else self.indices[0]
+        return None if self.doubt else self.indices[0]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {
             "answer": self.answer,
             "probability": self.probability,
+            "doubt": self.doubt.kind if self.doubt else None,
             "reason": self.reason,
+            "known_score": self.known_score,
+            "set": None if self.possible is None else list(self.possible),
+            **({} if self.embedding is None else {"embedding": list(self.embedding)}),
             "top_k": [
                 {"label": label, "index": index, "probability": probability}
                 for label, index, probability in zip(self.labels, self.indices, self.probabilities, strict=True)
@@ -71,9 +115,7 @@ class Prediction:
         }
 
 
-def top_k(
-    probabilities: NDArray[np.float64], labels: Sequence[str], k: int, confidence_threshold: float
-) -> list[Prediction]:
+def top_k(probabilities: NDArray[np.float64], labels: Sequence[str], k: int) -> list[Prediction]:
     """The k best classes of each row; equal probabilities keep the order of their indices.
 
     Args:
@@ -84,17 +126,14 @@ def top_k(
     if probabilities.shape[1] != len(labels):
         raise ValueError(f"{probabilities.shape[1]} probabilities an image, but {len(labels)} labels")
     count = min(k or len(labels), len(labels))
-    return [_best(row, labels, count, confidence_threshold) for row in probabilities]
+    return [_best(row, labels, count) for row in probabilities]
 
 
-def _best(row: NDArray[np.float64], labels: Sequence[str], count: int, confidence_threshold: float) -> Prediction:
+def _best(row: NDArray[np.float64], labels: Sequence[str], count: int) -> Prediction:
     order = np.argsort(-row, kind="stable")[:count]
-    best = float(row[order[0]])
-    unsure = best < confidence_threshold
     return Prediction(
         indices=tuple(int(index) for index in order),
         labels=tuple(labels[index] for index in order),
         probabilities=tuple(float(row[index]) for index in order),
-        answer=UNKNOWN if unsure else labels[order[0]],
-        reason=f"below the confidence threshold of {confidence_threshold:g}" if unsure else "",
+        answer=labels[order[0]],
     )

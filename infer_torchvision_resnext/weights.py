@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from .cache import Cache, key_of, stamp_of
 from .parameters import Parameters
-from .resnext.folder.golden import GOLDEN, Golden, GoldenError, read_golden
+from .resnext.folder.golden import GOLDEN, REMEDY, Golden, GoldenError, contradictions, read_golden
 from .resnext.folder.model_folder import (
     CLASSES,
     CONFIG,
@@ -38,11 +38,15 @@ from .resnext.folder.weight_files import (
     read_state,
 )
 from .resnext.images.preprocessing import Preprocessing
+from .resnext.network.answering import answering
 from .resnext.network.architecture import Architecture, ArchitectureError, Shaped, class_count
 from .resnext.network.quantization import INT8_FILES
+from .resnext.trust.calibration import Calibration
+from .resnext.trust.evidence import EVIDENCE, Evidence, EvidenceError, read_evidence
 
 if TYPE_CHECKING:
     import torch
+    from torchvision.models import ResNet
 
     State = dict[str, torch.Tensor]
 
@@ -65,6 +69,7 @@ class Model:
         labels: in index order.
         file: the weights, a `.safetensors` file that fits the architecture and the labels.
         folder: the model folder, where they came in one.
+        calibration: the temperature that the folder brings; None where it brings none.
         notes: what the user should know of it, a sentence each.
     """
 
@@ -74,6 +79,7 @@ class Model:
     preprocessing: Preprocessing
     file: Path
     folder: Path | None = None
+    calibration: Calibration | None = None
     notes: tuple[str, ...] = ()
 
     @cached_property
@@ -83,6 +89,20 @@ class Model:
             return read_state(self.file, self.architecture)
         except WeightFileError as error:
             raise WeightsError(str(error)) from error
+
+    def network(self, apart: bool = False) -> "ResNet":
+        """The network in evaluation mode, which answers with logits and features. Raises: WeightsError."""
+        return answering(self.architecture.load(self.state), apart)
+
+    def evidence(self) -> Evidence | None:
+        """By what the folder can promise anything, if it can. Raises: WeightsError."""
+        try:
+            found = read_evidence(self.folder) if self.folder else None
+            if found:
+                found.fits(len(self.labels), self.architecture.features)
+        except EvidenceError as error:
+            raise WeightsError(f"weights = {self.source!r}: {error}") from error
+        return found
 
     def golden_file(self) -> Path | None:
         """Where the folder's golden set is, if there is one."""
@@ -112,6 +132,7 @@ def fingerprint(parameters: Parameters) -> tuple[object, ...]:
         path / WEIGHTS,
         path / CONFIG,
         path / GOLDEN,
+        path / EVIDENCE,
         *(path / name for name in INT8_FILES),
         *_label_files(parameters),
     ]
@@ -209,6 +230,12 @@ def _load_folder(given: Path) -> Model:
         () if folder == given else (f"weights = {str(given)!r} is the folder of a run: taken is its {folder.name}/",)
     )
     config = read_config(folder)
+    try:
+        problems = contradictions(folder, config.facts())
+    except GoldenError as error:
+        raise WeightsError(f"weights = {str(folder)!r}: {error}") from error
+    if problems:
+        raise WeightsError(f"weights = {str(folder)!r}: {'; '.join(problems)}; put it back, or {REMEDY}")
     architecture = config.network
     path = folder / WEIGHTS
     if not path.is_file():
@@ -216,7 +243,16 @@ def _load_folder(given: Path) -> Model:
     shapes = read_shapes(path, architecture)
     _fits(path, architecture, shapes, "config.json and the weights are of different models")
     _named(path, shapes, config.label_names, "config.json")
-    return Model(str(folder), architecture, config.label_names, config.preprocessing, path, folder, notes)
+    return Model(
+        str(folder),
+        architecture,
+        config.label_names,
+        config.preprocessing,
+        path,
+        folder,
+        config.resnext.calibration,
+        notes,
+    )
 
 
 def _load_file(path: Path, parameters: Parameters, cache: Cache) -> Model:

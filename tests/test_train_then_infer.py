@@ -82,6 +82,7 @@ def test_one_graph_trains_and_infers_without_a_path_being_typed(digits, tmp_path
         "model.safetensors",
         "report",
         "resnext8_4x4d.pth",
+        "trust.safetensors",
     ]
     assert files_in(Path(folder).parent) == ["epochs", "model", "run.json"]
     results = train.get_output(RESULTS).data

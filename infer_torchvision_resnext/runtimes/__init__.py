@@ -1,1 +1,1 @@
-"""Where a network runs. Each runtime takes uint8 crops and gives logits."""
+"""Where a network runs. Each runtime takes uint8 crops and gives logits and features."""

@@ -22,7 +22,7 @@ REPEATS = 5
 
 
 class FusedNetwork(nn.Module):
-    """uint8 crops N x S x S x 3 → logits N x C in float32, both on the network's device.
+    """uint8 crops N x S x S x 3 → what the classifier tells, N x K in float32, both on the network's device.
 
     Pooling and the classifier are in fp32, whatever the rest is in: nearly free, and most of fp16's error arises there.
 
@@ -48,8 +48,8 @@ class FusedNetwork(nn.Module):
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
         pixels = crops.permute(0, 3, 1, 2).float().sub_(self._mean).div_(self._std)
         features = self._features(pixels.to(self._dtype, memory_format=torch.channels_last))
-        logits: torch.Tensor = self._classifier(features.mean((2, 3), dtype=torch.float32))
-        return logits
+        told: torch.Tensor = self._classifier(features.mean((2, 3), dtype=torch.float32))
+        return told
 
 
 class _FusedBlock(nn.Module):

@@ -129,7 +129,9 @@ class _Guard:
         self._golden = golden is not None
         self._images = golden.images if golden else generated_images(model.preprocessing.crop_size)
         # Image by image: few at a time are fastest on a CPU, and need the least memory.
-        self._expected = np.concatenate([self._reference.run(image[None]) for image in self._images])
+        self._classes = len(model.labels)
+        rows = np.concatenate([self._reference.run(image[None]) for image in self._images])
+        self._expected = rows[:, : self._classes]
         softmax(self._expected)  # refuses what is not finite, which no other configuration can better
         if golden:
             _check(model, self._expected, golden.logits)
@@ -179,7 +181,7 @@ class _Guard:
 
     def _tried(self, asked: Configuration) -> tuple[Runtime, Choice]:
         runtime = load(self._model, asked, self._parameters.threads, self._cache)
-        logits = answers(runtime, self._images, self._model.preprocessing)
+        logits = answers(runtime, self._images, self._model.preprocessing)[:, : self._classes]
         # What was compiled may be less than what was asked for.
         configuration = replace(asked, precision=runtime.describe()["precision"])
         return runtime, Choice(configuration, Agreement.of(logits, self._expected, self._golden))

@@ -60,7 +60,14 @@ class OnnxRuntime:
             RuntimeError: the network cannot be converted, or ONNX Runtime cannot read or run the graph.
         """
         _refuse(device, precision)
-        facts = (__version__, cache.digest(model.file), model.preprocessing.mean, model.preprocessing.std, precision)
+        facts = (
+            __version__,
+            "rows",
+            cache.digest(model.file),
+            model.preprocessing.mean,
+            model.preprocessing.std,
+            precision,
+        )
         key, engines = key_of(*facts), key_of(*facts, device, onnxruntime.__version__)
 
         def fill(folder: Path) -> None:
@@ -87,14 +94,17 @@ class OnnxRuntime:
         return str(self._session.get_providers()[0])
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x S x S x 3 uint8, any N and S → N x C logits in float32. Raises: RuntimeError."""
+        """N x S x S x 3 uint8, any N and S → N x (C + F), logits and features, in float32. Raises: RuntimeError."""
         parts = chunks(len(crops), CHUNK if self.device == "cpu" else GPU_CHUNK)
         try:
-            answers = [self._session.run(None, {"crops": np.ascontiguousarray(crops[part])})[0] for part in parts]
+            answers = [self._rows(crops[part]) for part in parts]
         except Exception as error:
             # ONNX Runtime's errors have no base class of their own.
             raise RuntimeError(f"ONNX Runtime: {error}") from error
         return np.concatenate(answers)
+
+    def _rows(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.concatenate(self._session.run(None, {"crops": np.ascontiguousarray(crops)}), axis=1)
 
     def describe(self) -> dict[str, Any]:
         """For output and logs."""
@@ -119,7 +129,7 @@ def converted(model: Model, precision: str) -> bytes:
     from ..resnext.network.conversion import crops_to_onnx
     from .folding import fold_batch_norms
 
-    network = model.architecture.load(model.state).float()
+    network = model.network(apart=True).float()
     if precision == "fp16":
         # The exporter would fold in fp16 itself, which loses two bits and cannot hold every variance.
         fold_batch_norms(network)

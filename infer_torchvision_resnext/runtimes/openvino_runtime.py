@@ -49,13 +49,14 @@ class OpenVINORuntime:
             )
         if precision == "int8":
             return cls._quantized(model, threads, cache)
-        key = key_of(__version__, cache.digest(model.file), model.preprocessing.mean, model.preprocessing.std)
+        key = key_of(
+            __version__, "features", cache.digest(model.file), model.preprocessing.mean, model.preprocessing.std
+        )
 
         def fill(folder: Path) -> None:
             from ..resnext.network.conversion import to_openvino
 
-            network = model.architecture.load(model.state).float()
-            save(to_openvino(network, model.preprocessing), folder / "model.xml")
+            save(to_openvino(model.network(apart=True).float(), model.preprocessing), folder / "model.xml")
 
         def open_graph(folder: Path) -> "OpenVINORuntime":
             return cls(OpenVINONetwork(folder / "model.xml", precision, threads, mapped=True))
@@ -66,10 +67,15 @@ class OpenVINORuntime:
     def _quantized(cls, model: Model, threads: int, cache: Cache) -> "OpenVINORuntime":
         file = _int8_file(model, cache)
         try:
-            return cls(OpenVINONetwork(file, "int8", threads))
+            network = OpenVINONetwork(file, "int8", threads)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise DeviceError(f"precision = 'int8': {file} is damaged ({reason}); make it anew {REMEDY}") from error
+        if not network.tells_features:
+            raise DeviceError(
+                f"precision = 'int8': {file} is of before 2.1 and tells no features; make it anew {REMEDY}"
+            )
+        return cls(network)
 
     @property
     def precision(self) -> str:
@@ -77,7 +83,7 @@ class OpenVINORuntime:
         return self._network.precision
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x S x S x 3 uint8, any N and S → N x C logits in float32."""
+        """N x S x S x 3 uint8, any N and S → N x (C + F), logits and features, in float32."""
         return self._network.run(crops)
 
     def describe(self) -> dict[str, Any]:

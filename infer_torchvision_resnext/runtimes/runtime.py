@@ -19,7 +19,11 @@ class Runtime(Protocol):
     """A network that is ready to run."""
 
     def run(self, crops: Crops) -> NDArray[np.float32]:
-        """Crops as `Preprocessing.crop` gives them → N x C logits in float32. Raises: RuntimeError."""
+        """Crops as `Preprocessing.crop` gives them → N x (C + F), logits and features, in float32.
+
+        Raises:
+            RuntimeError: it fails.
+        """
 
     def describe(self) -> dict[str, Any]:
         """For output and logs: `name`, `device`, `device_name`, `precision`."""

@@ -24,7 +24,11 @@ class TorchCompileRuntime(TorchRuntime):
         return runtime
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x S x S x 3 uint8, any N and S → N x C logits in float32. Raises: DeviceError, if it cannot compile."""
+        """N x S x S x 3 uint8, any N and S → N x (C + F), logits and features, in float32.
+
+        Raises:
+            DeviceError: it cannot compile.
+        """
         try:
             return super().run(crops)
         except torch._dynamo.exc.TorchDynamoException as error:

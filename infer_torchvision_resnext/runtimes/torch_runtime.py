@@ -70,12 +70,15 @@ class TorchRuntime:
         threads = threads or _threads_at_first
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
-        return cls(model.architecture.load(model.state), model.preprocessing, found, precision)
+        return cls(model.network(), model.preprocessing, found, precision)
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x S x S x 3 uint8, any N and S → N x C logits in float32. On a GPU the pixels go there as uint8."""
+        """N x S x S x 3 uint8, any N and S → N x (C + F), logits and features, in float32.
+
+        On a GPU the pixels go there as uint8.
+        """
         with torch.inference_mode(), fixed_threads(), full_fp32():
-            return np.asarray(self._logits(self._sent(crops)).cpu().numpy())
+            return np.asarray(self._rows(self._sent(crops)).cpu().numpy())
 
     def describe(self) -> dict[str, Any]:
         """For output and logs."""
@@ -101,8 +104,8 @@ class TorchRuntime:
         copy.numpy()[...] = pixels
         return copy.to(self.device, non_blocking=True)
 
-    def _logits(self, crops: torch.Tensor) -> torch.Tensor:
-        """N x S x S x 3 uint8 → N x C float32, both on the network's device."""
+    def _rows(self, crops: torch.Tensor) -> torch.Tensor:
+        """N x S x S x 3 uint8 → N x (C + F) float32, both on the network's device."""
         pixels = self._preprocessing.normalize(crops)
-        logits: torch.Tensor = self._network(pixels.to(self._dtype, memory_format=torch.channels_last))
-        return logits.float()
+        rows: torch.Tensor = self._network(pixels.to(self._dtype, memory_format=torch.channels_last))
+        return rows.float()

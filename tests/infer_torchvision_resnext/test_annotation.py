@@ -11,7 +11,7 @@ from infer_torchvision_resnext.annotation import (
     draw,
     host_font_size,
 )
-from infer_torchvision_resnext.predictions import Prediction
+from infer_torchvision_resnext.predictions import Doubt, Prediction
 
 
 def prediction(label="tabby cat", probability=0.9312, index=3):
@@ -25,8 +25,9 @@ def prediction(label="tabby cat", probability=0.9312, index=3):
         (prediction(probability=1.0), "tabby cat 100.0 %"),
         (prediction(label="a" * 50), "a" * 29 + "... 93.1 %"),
         (prediction(label="Käfer"), "Käfer 93.1 %"),
-        (Prediction((3,), ("cat",), (0.2,), "unknown", "unsure"), "unknown 20.0 %"),
-        (Prediction.unreadable("too small"), "unknown"),
+        (prediction().judged(Doubt("unlike", "its score is 1")), "unknown (unlike) 93.1 %"),
+        (prediction().judged(Doubt("imprecise", "below 0.95")), "unknown (imprecise) 93.1 %"),
+        (Prediction.unreadable("less than 2 pixels"), "unknown (too small)"),
     ],
 )
 def test_captions_are_short_and_readable(what, text):

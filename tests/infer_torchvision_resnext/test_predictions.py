@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from infer_torchvision_resnext.predictions import UNKNOWN, Prediction, top_k
+from infer_torchvision_resnext.predictions import UNKNOWN, Doubt, Prediction, top_k
 from infer_torchvision_resnext.resnext.network.inference import softmax
 
 LABELS = ("ant", "bee", "cat")
@@ -23,7 +23,7 @@ def test_logits_that_are_not_finite_are_refused(value):
 
 
 def test_the_best_come_first_and_equals_keep_their_order():
-    first, second = top_k(np.array([[0.1, 0.3, 0.6], [0.4, 0.4, 0.2]]), LABELS, 2, 0)
+    first, second = top_k(np.array([[0.1, 0.3, 0.6], [0.4, 0.4, 0.2]]), LABELS, 2)
     assert first == Prediction((2, 1), ("cat", "bee"), (0.6, 0.3), "cat")
     assert second == Prediction((0, 1), ("ant", "bee"), (0.4, 0.4), "ant")
     assert (first.index, first.probability) == (2, 0.6)
@@ -31,34 +31,43 @@ def test_the_best_come_first_and_equals_keep_their_order():
 
 @pytest.mark.parametrize(("k", "count"), [(0, 3), (1, 1), (3, 3), (99, 3)])
 def test_k_beyond_the_classes_lists_all(k, count):
-    (prediction,) = top_k(np.array([[0.5, 0.3, 0.2]]), LABELS, k, 0)
+    (prediction,) = top_k(np.array([[0.5, 0.3, 0.2]]), LABELS, k)
     assert len(prediction.labels) == len(prediction.indices) == len(prediction.probabilities) == count
 
 
-@pytest.mark.parametrize(("threshold", "answer"), [(0.5, "ant"), (0.51, UNKNOWN), (1, UNKNOWN)])
-def test_below_the_threshold_the_answer_is_unknown_and_the_probability_stays(threshold, answer):
-    (prediction,) = top_k(np.array([[0.5, 0.3, 0.2]]), LABELS, 3, threshold)
-    assert prediction.answer == answer
-    assert prediction.probability == 0.5
+def test_with_a_doubt_the_answer_is_unknown_and_the_probability_stays():
+    (sure,) = top_k(np.array([[0.5, 0.3, 0.2]]), LABELS, 3)
+    prediction = sure.judged(Doubt("unsure", "below 0.6"), 1.5, ("ant", "bee"))
+    assert (prediction.answer, prediction.index, prediction.probability) == (UNKNOWN, None, 0.5)
     assert prediction.labels == LABELS
-    assert prediction.index == (0 if answer == "ant" else None)
-    assert bool(prediction.reason) == (answer == UNKNOWN)
+    found = prediction.to_dict()
+    assert (found["doubt"], found["reason"], found["known_score"]) == ("unsure", "below 0.6", 1.5)
+    assert found["set"] == ["ant", "bee"]
+    assert sure.judged(None, None, None) == sure
 
 
 def test_a_class_may_be_called_unknown():
-    (prediction,) = top_k(np.array([[0.9, 0.1]]), (UNKNOWN, "ant"), 1, 0.5)
-    assert (prediction.answer, prediction.index, prediction.reason) == (UNKNOWN, 0, "")
+    (prediction,) = top_k(np.array([[0.9, 0.1]]), (UNKNOWN, "ant"), 1)
+    assert (prediction.answer, prediction.index, prediction.doubt) == (UNKNOWN, 0, None)
 
 
 def test_unreadable_is_unknown_with_probability_zero():
-    prediction = Prediction.unreadable("too small")
+    prediction = Prediction.unreadable("too small to read")
     assert (prediction.answer, prediction.probability, prediction.index) == (UNKNOWN, 0.0, None)
-    assert prediction.to_dict() == {"answer": UNKNOWN, "probability": 0.0, "reason": "too small", "top_k": []}
+    assert prediction.to_dict() == {
+        "answer": UNKNOWN,
+        "probability": 0.0,
+        "doubt": "too small",
+        "reason": "too small to read",
+        "known_score": None,
+        "set": None,
+        "top_k": [],
+    }
 
 
 def test_probabilities_must_match_the_labels():
     with pytest.raises(ValueError, match="2 probabilities an image, but 3 labels"):
-        top_k(np.array([[0.5, 0.5]]), LABELS, 1, 0)
+        top_k(np.array([[0.5, 0.5]]), LABELS, 1)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +78,7 @@ def test_probabilities_must_match_the_labels():
         (((0,), ("ant",), (float("nan"),), "ant"), r"expected values in \[0, 1\]"),
         (((0, 1), ("ant", "bee"), (0.1, 0.9), "ant"), "expected the best first"),
         (((0,), ("ant",), (0.5,), "bee"), "answer 'bee': expected 'ant'"),
-        (((0,), ("ant",), (0.5,), "ant", "unsure"), "answer 'ant': expected 'unknown'"),
+        (((0,), ("ant",), (0.5,), "ant", Doubt("unsure", "")), "answer 'ant': expected 'unknown'"),
     ],
 )
 def test_results_that_contradict_themselves_are_refused(arguments, message):

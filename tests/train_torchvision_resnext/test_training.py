@@ -25,7 +25,14 @@ from train_torchvision_resnext.results import outcome
 from train_torchvision_resnext.training import train
 
 REPOSITORY = Path(__file__).parents[2]
-ALWAYS = {"classes.txt", "config.json", "golden.safetensors", "metrics.json", "model.safetensors"}
+ALWAYS = {
+    "classes.txt",
+    "config.json",
+    "golden.safetensors",
+    "metrics.json",
+    "model.safetensors",
+    "trust.safetensors",
+}
 
 
 @pytest.fixture(scope="session")

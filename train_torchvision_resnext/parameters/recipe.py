@@ -33,7 +33,7 @@ class RecipeParameters(ParameterSchema):
     """How the learning rate falls after the warm-up: to 0, or not at all."""
     warmup_epochs: Annotated[float, Field(title="Warm-up epochs", ge=0, le=1000), InForm(group="Optimization")] = 0.5
     """The learning rate rises linearly for so long; never for more than half of the training."""
-    label_smoothing: Annotated[float, Field(ge=0, le=0.9), InForm(group="Regularization")] = 0.1
+    label_smoothing: Annotated[float, Field(ge=0, le=0.9), InForm(group="Regularization")] = 0.0
     """Probability given to the other classes."""
     augmentation: Annotated[Literal["none", "light", "trivial", "rand"], InForm(group="Regularization")] = "light"
     """`light`: random framing and mirroring; `trivial`, `rand`: TrivialAugment or RandAugment on top of it."""

@@ -5,13 +5,14 @@ does unless told otherwise. A class that is predicted but has no image counts wi
 neither occurs nor is predicted tells nothing and is left out. Notes name both, and every class never predicted.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..resnext.trust.intervals import macro_f1_interval, wilson
 
 TOP = 5
 NAMES_IN_A_NOTE = 10
@@ -87,7 +88,21 @@ class Evaluation:
     @property
     def top1_interval(self) -> tuple[float, float]:
         """The 95 % confidence interval of `top1`."""
-        return wilson_interval(self.right, self.count)
+        return wilson(self.right, self.count)
+
+    def intervals(self) -> dict[str, Any]:
+        """95 % intervals, JSON-ready: Wilson's of proportions, the bootstrap's of macro F1."""
+        table = np.array(self.confusion)
+        targets, predicted = (np.repeat(axis.ravel(), table.ravel()) for axis in np.indices(table.shape))
+        right = table.diagonal()
+        return {
+            "top1": list(self.top1_interval),
+            "macro_f1": list(macro_f1_interval(predicted, targets, len(table))),
+            "precision": [
+                list(wilson(int(hits), each.predicted)) for hits, each in zip(right, self.per_class, strict=True)
+            ],
+            "recall": [list(wilson(int(hits), each.support)) for hits, each in zip(right, self.per_class, strict=True)],
+        }
 
     def confusions(self) -> tuple[Confusion, ...]:
         """Every pair of classes that were confused, the most frequent first; ties in index order."""
@@ -117,6 +132,7 @@ class Evaluation:
         return {
             **self.scalars(),
             "count": self.count,
+            "intervals": self.intervals(),
             "per_class": [vars(metrics).copy() for metrics in self.per_class],
             "confusion": [list(row) for row in self.confusion],
             "notes": list(self.notes),
@@ -162,16 +178,6 @@ def evaluate(logits: NDArray[np.float32], targets: NDArray[np.int64], labels: Se
         confusion=tuple(map(tuple, confusion.tolist())),
         notes=tuple(_notes(metrics)),
     )
-
-
-def wilson_interval(successes: int, count: int) -> tuple[float, float]:
-    """95 % confidence interval of a fraction; Wilson, "Probable inference", JASA 1927. `count` at least 1."""
-    z = 1.959964
-    fraction = successes / count
-    center = fraction + z * z / (2 * count)
-    spread = z * math.sqrt(fraction * (1 - fraction) / count + z * z / (4 * count * count))
-    scale = 1 + z * z / count
-    return max(0.0, (center - spread) / scale), min(1.0, (center + spread) / scale)
 
 
 def _ranks(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ from torch.export import Dim
 
 from ..resnext.folder.whole import whole_file
 from ..resnext.images.preprocessing import Preprocessing
-from ..resnext.network.conversion import OUTPUT, ConversionError, to_onnx, traced
+from ..resnext.network.conversion import LOGITS, ConversionError, to_onnx, traced
 
 INPUT = "pixels"
 
@@ -62,7 +62,7 @@ def export_onnx(
         expected = exact(pixels).numpy()
     if expected.shape != (len(crops), len(labels)):
         raise ConversionError(f"the network gives logits of shape {expected.shape} for {len(labels)} labels")
-    model = to_onnx(traced(exact, pixels[:2].clone(), {0: Dim("batch")}), INPUT)
+    model = to_onnx(traced(exact, pixels[:2].clone(), {0: Dim("batch")}), INPUT, LOGITS)
     for key, value in {"label_names": list(labels), "preprocessing": preprocessing.to_dict()}.items():
         model.metadata_props.add(key=key, value=json.dumps(value, ensure_ascii=False))
     with whole_file(path) as draft:
@@ -77,7 +77,7 @@ def _difference(path: Path, pixels: NDArray[np.float32], expected: NDArray[np.fl
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         answers = [
-            np.concatenate([session.run([OUTPUT], {INPUT: batch})[0] for batch in np.split(pixels, batches)])
+            np.concatenate([session.run([LOGITS], {INPUT: batch})[0] for batch in np.split(pixels, batches)])
             for batches in (len(pixels), 1)
         ]
     except Exception as error:

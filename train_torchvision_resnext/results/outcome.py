@@ -19,6 +19,7 @@ from ..resnext.folder.model_folder import ModelConfig, write_model_folder
 from ..resnext.folder.weight_files import errors_of_the_disk
 from ..resnext.network.architecture import Architecture
 from ..resnext.network.quantization import Quantized
+from ..resnext.trust.evidence import EVIDENCE, write_evidence
 from .answers import Answers
 from .evaluation import Evaluation
 from .export import export_onnx
@@ -26,6 +27,7 @@ from .golden_set import golden_set
 from .page import percent
 from .quantizing import LATER, quantize_trained
 from .report import Section, write_report
+from .trust import Trust, learn
 
 logger = logging.getLogger(__name__)
 
@@ -78,29 +80,45 @@ def write_outcome(  # noqa: PLR0913, PLR0917 (all that a model folder tells of)
         OSError: the folder cannot be written.
     """
     outcome = Outcome(None, ())
+    trust, untrusted = _learn(plan, network, validation, hurried)
+    calibration = trust.calibration if trust else None
+    config = ModelConfig.of(plan.start.architecture, plan.dataset.labels, plan.start.preprocessing, calibration)
 
     def complete(draft: Path) -> None:
         nonlocal outcome
-        notes = _write_exports(draft, plan, network)
+        notes = [*untrusted, *_write_exports(draft, plan, network, config)]
+        if trust and (evidence := trust.evidence):
+            notes += _attempt(draft / EVIDENCE, lambda: write_evidence(draft, evidence))
         int8, told = _quantize(draft, plan, validation, listener, hurried)
         notes += told
         report = draft / REPORT
 
         def write_all() -> None:
-            write_report(report, validation, history, _sections(plan, notes, test, int8))
+            write_report(report, validation, history, _sections(plan, notes, test, int8, trust), trust)
             validation.write_csv(report / ANSWERS, plan.dataset.root)
             if test:
                 test.write_csv(report / TEST_ANSWERS, plan.dataset.root)
 
         notes += _attempt(report, write_all)
         outcome = Outcome(int8, tuple(notes))
-        figures = _figures(plan, validation, test, history, outcome)
+        figures = {**_figures(plan, validation, test, history, outcome), "trust": trust.to_dict() if trust else None}
         text = json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False)
         (draft / METRICS).write_text(text, encoding="utf-8")
 
-    config = ModelConfig.of(plan.start.architecture, plan.dataset.labels, plan.start.preprocessing)
     write_model_folder(folder, config, network.state_dict(), complete)
     return outcome
+
+
+def _learn(plan: Plan, network: ResNet, validation: Answers, hurried: bool) -> tuple[Trust | None, list[str]]:
+    """What to promise; a note if that fails or there is no time for all of it."""
+    try:
+        trust = learn(plan, network, validation, hurried)
+    except Exception as error:
+        # As everything beside the weights: an image that is lost, or a full memory.
+        logger.exception("learning what to promise failed")
+        return None, [f"nothing can be promised: {error}"]
+    hasty = [] if trust.evidence else [f"{EVIDENCE} is left out: training did not come to its end"]
+    return trust, [*hasty, *([f"not calibrated: {trust.calibration.reason}"] if trust.calibration.reason else [])]
 
 
 def _attempt(path: Path, write: Callable[[], object]) -> list[str]:
@@ -118,10 +136,10 @@ def _attempt(path: Path, write: Callable[[], object]) -> list[str]:
     return []
 
 
-def _write_exports(draft: Path, plan: Plan, network: ResNet) -> list[str]:
+def _write_exports(draft: Path, plan: Plan, network: ResNet, config: ModelConfig) -> list[str]:
     """The golden set and what else was asked for. Returns: a note for each that fails."""
     golden, pth, onnx = draft / GOLDEN, draft / f"{_file_name(plan)}.pth", draft / ONNX
-    notes = _attempt(golden, lambda: _write_golden(draft, plan, network))
+    notes = _attempt(golden, lambda: _write_golden(draft, plan, network, config))
     if plan.parameters.export_pth:
         notes += _attempt(pth, lambda: _write_pth(network, pth))
     if plan.parameters.export_onnx:
@@ -135,8 +153,9 @@ def _file_name(plan: Plan) -> str:
     return plan.parameters.model_name if found == Architecture.from_name(plan.parameters.model_name) else found.name
 
 
-def _write_golden(draft: Path, plan: Plan, network: ResNet) -> None:
-    write_golden(draft, golden_set(network, plan.dataset.val, plan.start.preprocessing, plan.parameters.seed))
+def _write_golden(draft: Path, plan: Plan, network: ResNet, config: ModelConfig) -> None:
+    golden = golden_set(network, plan.dataset.val, plan.start.preprocessing, plan.parameters.seed)
+    write_golden(draft, golden, config.facts())
 
 
 def _write_pth(network: ResNet, path: Path) -> None:
@@ -161,8 +180,11 @@ def _quantize(
     return int8, [note]
 
 
-def _sections(plan: Plan, notes: Sequence[str], test: Answers | None, int8: Quantized | None) -> list[Section]:
+def _sections(
+    plan: Plan, notes: Sequence[str], test: Answers | None, int8: Quantized | None, trust: Trust | None
+) -> list[Section]:
     return [
+        *([Section("What can be promised", trust.lines())] if trust else []),
         *([_judged(test.evaluation)] if test else []),
         *([_compared(int8)] if int8 else []),
         Section("Notes", [*plan.notes, *notes]),

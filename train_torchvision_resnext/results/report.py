@@ -9,6 +9,7 @@ from .answers import Answers
 from .charts import class_bars, confusion_matrix, learning_curves, save
 from .mistakes import grid, ranked
 from .page import Picture, write_page
+from .trust import Trust, reliability_diagram
 
 PAGE = "report.html"
 TEMPLATE = Path(__file__).with_name(f"{PAGE}.jinja")
@@ -17,6 +18,7 @@ CURVES = "learning_curves.png"
 CONFUSION = "confusion_matrix.png"
 CLASSES = "per_class.png"
 MISTAKES = "worst_mistakes.png"
+RELIABILITY = "reliability.png"
 CAPTIONS = {
     CURVES: "As measured during the training, in its precision; the dashed line is the epoch that was kept.",
     CONFUSION: "Rows are the true classes, columns the predicted ones. Blue is right, orange is wrong.",
@@ -24,6 +26,8 @@ CAPTIONS = {
     "fraction found. F1 is low when either is.",
     MISTAKES: "In color what the model said, and how sure it was. A sure mistake is often a wrong label, a rare "
     "view, or two classes in one picture.",
+    RELIABILITY: "Answers gathered by how sure they are, in light blue how many. Below the dashed line they are right "
+    "less often than they claim, above it more often.",
 }
 
 
@@ -37,13 +41,18 @@ class Section:
 
 
 def write_report(
-    folder: Path, answers: Answers, history: Sequence[Mapping[str, float]], sections: Sequence[Section]
+    folder: Path,
+    answers: Answers,
+    history: Sequence[Mapping[str, float]],
+    sections: Sequence[Section],
+    trust: Trust | None = None,
 ) -> list[Path]:
     """Write the report into a folder, which is made when needed.
 
     Args:
         answers: to the validation images; one that cannot be read any more is shown as missing.
         history: a row an epoch, see `learning_curves`; without rows there is no such picture.
+        trust: how far probabilities hold; None = nothing is said of it.
 
     Returns:
         The files written: the pictures, then the page.
@@ -54,6 +63,8 @@ def write_report(
     evaluation, worst = answers.evaluation, ranked(answers)
     figures = {CURVES: learning_curves(history)} if history else {}
     figures |= {CONFUSION: confusion_matrix(evaluation), CLASSES: class_bars(evaluation), MISTAKES: grid(worst)}
+    if trust:
+        figures[RELIABILITY] = reliability_diagram(trust)
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [Picture(save(figure, folder / name), CAPTIONS[name]) for name, figure in figures.items()]
     columns = list(dict.fromkeys(key for row in history for key in row))

@@ -2,9 +2,12 @@
 
 `golden.safetensors` holds `images`, uint8 N x S x S x 3, RGB, as `Preprocessing.crop` gives them, and `logits`,
 float32 N x C, of the network in fp32. Training writes up to 32 validation images; inference measures on them what a
-faster configuration costs, and refuses a folder whose logits it cannot reproduce.
+faster configuration costs, and refuses a folder whose logits it cannot reproduce. What logits cannot tell stands in the
+file's metadata under `facts`, in JSON: labels, temperature and preprocessing, which the crops have behind them.
 """
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,8 @@ from .whole import errors_of_the_disk
 GOLDEN = "golden.safetensors"
 
 MAX_BYTES = 2**30
+
+REMEDY = "train the model again, or delete the file to go without the check"
 
 
 class GoldenError(ValueError):
@@ -45,13 +50,50 @@ class Golden:
             raise GoldenError("logits hold NaN or infinity")
 
 
-def write_golden(folder: Path, golden: Golden) -> None:
-    """Write the golden set into a (draft of a) model folder. Raises: OSError."""
+def write_golden(folder: Path, golden: Golden, facts: Mapping[str, Any] | None = None) -> None:
+    """Write the golden set into a (draft of a) model folder.
+
+    Args:
+        facts: what the folder's configuration is to say, JSON-ready.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     from safetensors.numpy import save_file
 
     tensors: dict[str, NDArray[Any]] = {"images": golden.images, "logits": golden.logits}
     with errors_of_the_disk(folder / GOLDEN):
-        save_file({key: np.ascontiguousarray(values) for key, values in tensors.items()}, folder / GOLDEN)
+        arrays = {key: np.ascontiguousarray(values) for key, values in tensors.items()}
+        save_file(arrays, folder / GOLDEN, {"facts": json.dumps(facts or {})})
+
+
+def contradictions(folder: Path, facts: Mapping[str, Any]) -> list[str]:
+    """What the folder's configuration says otherwise than when the golden set was made, a sentence each.
+
+    Args:
+        facts: as the configuration says them now. A golden set of before 2.1 knows none.
+
+    Raises:
+        GoldenError: the file is damaged.
+    """
+    from safetensors import safe_open
+
+    path = folder / GOLDEN
+    if not path.is_file():
+        return []
+    _refuse_huge(path)
+    try:
+        with safe_open(path, "numpy") as file:
+            known = dict(json.loads((file.metadata() or {}).get("facts", "{}")))
+    except Exception as error:
+        # Damaged files make the reader raise errors of many kinds.
+        raise GoldenError(f"{path} is damaged or no golden set ({error!r}); {REMEDY}") from error
+    now = json.loads(json.dumps(facts))
+    return [
+        f"{key} is {now.get(key)!r} in the folder's config.json, but was {known[key]!r} when {GOLDEN} was made"
+        for key in known
+        if now.get(key) != known[key]
+    ]
 
 
 def read_golden(folder: Path) -> Golden | None:
@@ -61,15 +103,18 @@ def read_golden(folder: Path) -> Golden | None:
     path = folder / GOLDEN
     if not path.is_file():
         return None
-    remedy = "train the model again, or delete the file to go without the check"
-    if path.stat().st_size > MAX_BYTES:
-        raise GoldenError(f"{path} has {path.stat().st_size:,} bytes, at most {MAX_BYTES:,} may be; {remedy}")
+    _refuse_huge(path)
     try:
         tensors = load_file(path)
         # Copies, because torch warns of arrays that it may not write to.
         return Golden(tensors["images"].copy(), tensors["logits"].copy())
     except GoldenError as error:
-        raise GoldenError(f"{path}: {error}; {remedy}") from error
+        raise GoldenError(f"{path}: {error}; {REMEDY}") from error
     except Exception as error:
         # Damaged files make the reader raise errors of many kinds.
-        raise GoldenError(f"{path} is damaged or no golden set ({error!r}); {remedy}") from error
+        raise GoldenError(f"{path} is damaged or no golden set ({error!r}); {REMEDY}") from error
+
+
+def _refuse_huge(path: Path) -> None:
+    if path.stat().st_size > MAX_BYTES:
+        raise GoldenError(f"{path} has {path.stat().st_size:,} bytes, at most {MAX_BYTES:,} may be; {REMEDY}")

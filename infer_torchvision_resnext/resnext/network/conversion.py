@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import onnx
     import openvino as ov
 
-INPUT, OUTPUT = "crops", "logits"
+INPUT, LOGITS, FEATURES = "crops", "logits", "features"
 
 OPSET = 18
 """Of ONNX, from 2022: the oldest that PyTorch's exporter writes."""
@@ -28,8 +28,8 @@ class ConversionError(RuntimeError):
 class FromCrops(nn.Module):
     """A network that normalizes its pixels itself.
 
-    Input: uint8 N x S x S x 3, RGB, as `Preprocessing.crop` gives it. Output: float32 N x C, whatever the precision of
-    the network's weights; pixels are normalized in fp32.
+    Input: uint8 N x S x S x 3, RGB, as `Preprocessing.crop` gives it. Outputs: logits and features,
+    float32, whatever the precision of the network's weights; pixels are normalized in fp32.
     """
 
     def __init__(self, network: nn.Module, preprocessing: Preprocessing) -> None:
@@ -38,22 +38,21 @@ class FromCrops(nn.Module):
         self._preprocessing = preprocessing
         self._dtype = next(network.parameters()).dtype
 
-    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+    def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
         # Numbers first, for TensorRT does not transpose bytes. Of channels that come last, torch would pool in a way
         # that takes ten operations to convert.
         pixels = self._preprocessing.normalize(crops.float()).contiguous()
-        logits: torch.Tensor = self.network(pixels.to(self._dtype))
-        return logits.float()
+        return tuple(told.float() for told in self.network(pixels.to(self._dtype)))
 
 
 def to_openvino(network: nn.Module, preprocessing: Preprocessing) -> "ov.Model":
     """The network as an OpenVINO model.
 
     Args:
-        network: in evaluation mode, on the CPU, in fp32.
+        network: one that answers with logits and features apart; in evaluation mode, on the CPU, in fp32.
 
     Returns:
-        Input `crops`: uint8 N x S x S x 3, RGB, any N and S. Output `logits`: float32 N x C.
+        Input `crops`: uint8 N x S x S x 3, RGB, any N and S. Outputs, float32: `logits` N x C, `features` N x F.
 
     Raises:
         ConversionError: PyTorch or OpenVINO cannot convert it.
@@ -68,7 +67,8 @@ def to_openvino(network: nn.Module, preprocessing: Preprocessing) -> "ov.Model":
         # OpenVINO's errors have no base class of their own.
         raise ConversionError(f"OpenVINO cannot convert this network: {error}") from error
     model.input(0).get_tensor().set_names({INPUT})
-    model.output(0).get_tensor().set_names({OUTPUT})
+    for output, name in zip(model.outputs, (LOGITS, FEATURES), strict=True):
+        output.get_tensor().set_names({name})
     return model
 
 
@@ -81,16 +81,21 @@ def crops_to_onnx(network: nn.Module, preprocessing: Preprocessing) -> "onnx.Mod
     Raises:
         ConversionError: PyTorch cannot convert it, or a package is missing.
     """
-    return to_onnx(_from_crops(network, preprocessing), INPUT)
+    return to_onnx(_from_crops(network, preprocessing), INPUT, LOGITS, FEATURES)
 
 
-def to_onnx(program: torch.export.ExportedProgram, input_name: str) -> "onnx.ModelProto":
-    """A program as an ONNX model whose output is named `logits`. Raises: ConversionError."""
+def to_onnx(program: torch.export.ExportedProgram, input_name: str, *output_names: str) -> "onnx.ModelProto":
+    """A program as an ONNX model with its input and outputs named. Raises: ConversionError."""
     try:
         import onnx
 
         converted = torch.onnx.export(
-            program, input_names=[input_name], output_names=[OUTPUT], opset_version=OPSET, dynamo=True, verbose=False
+            program,
+            input_names=[input_name],
+            output_names=output_names,
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
         )
     except Exception as error:
         # The exporter raises errors of many kinds, for whatever it cannot translate.

@@ -49,7 +49,7 @@ def test_the_reference_is_not_folded_and_folding_leaves_the_model_alone(model):
     expected = TorchRuntime.load(model, "cpu", "fp32", 0).run(crops(4))
     before = {key: tensor.clone() for key, tensor in model.state.items()}
     # Past `load`, which takes fp32 where the processor does not compute in bf16.
-    near = TorchRuntime(model.architecture.load(model.state), model.preprocessing, torch.device("cpu"), "bf16")
+    near = TorchRuntime(model.network(), model.preprocessing, torch.device("cpu"), "bf16")
     assert 0 < np.abs(near.run(crops(4)) - expected).max() < 0.5
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.state.items())
     again = TorchRuntime.load(model, "cpu", "fp32", 0)

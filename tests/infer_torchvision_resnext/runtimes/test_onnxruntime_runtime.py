@@ -265,7 +265,7 @@ def test_a_gpu_gets_batches_of_few_sizes(emulated, tiny_folder, cache, monkeypat
 
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", run)
     runtime = OnnxRuntime.load(model_of(tiny_folder, cache), "cuda", "fp16", 0, cache)
-    assert runtime.run(crops(71, 32)).shape == (71, 3)
+    assert runtime.run(crops(71, 32)).shape == (71, 3 + 512)
     assert sizes == [32, 32, 4, 2, 1]
 
 

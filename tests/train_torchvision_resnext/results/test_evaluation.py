@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from train_torchvision_resnext.results.evaluation import Confusion, evaluate, wilson_interval
+from train_torchvision_resnext.results.evaluation import Confusion, evaluate
 
 
 def logits_for(predicted, classes, margin=2.0):
@@ -134,6 +134,12 @@ def test_to_dict_is_json():
         "f1": pytest.approx(2 / 3),
     }
     assert back["count"] == 3
+    # Wilson's interval of 2 of 3, and of 1 of 2 and 1 of 1 for the class bee.
+    assert back["intervals"]["top1"] == pytest.approx([0.2077, 0.9385], abs=1e-4)
+    assert back["intervals"]["precision"][1] == pytest.approx([0.0945, 0.9055], abs=1e-4)
+    assert back["intervals"]["recall"][1] == pytest.approx([0.2065, 1], abs=1e-4)
+    low, high = back["intervals"]["macro_f1"]
+    assert 0 <= low < 2 / 3 < high == 1
     assert back["top1"] == evaluation.scalars()["top1"] == pytest.approx(2 / 3)
 
 
@@ -157,12 +163,3 @@ def test_a_perfect_model_has_figures_of_exactly_one():
     targets = np.arange(142) % 10
     evaluation = evaluate(np.eye(10, dtype=np.float32)[targets], targets, [str(digit) for digit in range(10)])
     assert (evaluation.macro_precision, evaluation.macro_recall, evaluation.macro_f1) == (1, 1, 1)
-
-
-@pytest.mark.parametrize(
-    ("successes", "count", "interval"),
-    # Worked out from the formula's closed form: n = 10, k = 0 gives z² / (n + z²).
-    [(0, 10, (0, 0.27753)), (10, 10, (0.72247, 1)), (5, 10, (0.23659, 0.76341)), (50, 100, (0.40383, 0.59617))],
-)
-def test_wilson_interval(successes, count, interval):
-    assert wilson_interval(successes, count) == pytest.approx(interval, abs=1e-5)

@@ -118,7 +118,7 @@ def test_equal_answers_are_in_the_order_of_their_classes():
     assert evaluation.top1 == 1 / 8
     assert evaluation.top5 == 5 / 8
     softmaxed = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    found = top_k(softmaxed.astype(np.float64), tuple("abcdefgh"), 8, 0.0)
+    found = top_k(softmaxed.astype(np.float64), tuple("abcdefgh"), 8)
     assert [answer.indices[0] for answer in found] == predicted
     assert found[0].indices == tuple(range(8))
     assert found[3].indices == (2, 5, 0, 1, 3, 4, 6, 7)

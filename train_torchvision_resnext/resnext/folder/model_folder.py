@@ -17,6 +17,7 @@ from typing_extensions import Self
 from ..images.preprocessing import Preprocessing
 from ..images.rgb import ValueRange
 from ..network.architecture import Architecture, Stem, class_count
+from ..trust.calibration import Calibration
 from .whole import errors_of_the_disk, whole_folder
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class _ResNeXtConfig(BaseModel):
     crop_size: int
     # As `ValueRange` reads it; folders of before have none.
     value_range: str = "auto"
+    # Of the validation images; folders of before have none.
+    calibration: Calibration | None = None
 
 
 class ModelConfig(BaseModel):
@@ -97,7 +100,13 @@ class ModelConfig(BaseModel):
         return self
 
     @classmethod
-    def of(cls, architecture: Architecture, labels: tuple[str, ...], preprocessing: Preprocessing) -> Self:
+    def of(
+        cls,
+        architecture: Architecture,
+        labels: tuple[str, ...],
+        preprocessing: Preprocessing,
+        calibration: Calibration | None = None,
+    ) -> Self:
         """The configuration of a model; `labels` in index order."""
         timm_name, model_args = _timm_model(architecture)
         return cls(
@@ -120,8 +129,18 @@ class ModelConfig(BaseModel):
                 resize_size=preprocessing.resize_size,
                 crop_size=preprocessing.crop_size,
                 value_range=str(preprocessing.value_range),
+                calibration=calibration,
             ),
         )
+
+    def facts(self) -> dict[str, Any]:
+        """What changes answers and stands in no weights, JSON-ready."""
+        calibration = self.resnext.calibration
+        return {
+            "label_names": list(self.label_names),
+            "temperature": calibration.temperature if calibration else None,
+            **self.preprocessing.to_dict(),
+        }
 
     @property
     def network(self) -> Architecture:

@@ -159,6 +159,11 @@ class Architecture:
         stem = "" if self.stem == "imagenet" else f", {self.stem} stem"
         return f"{self.name} (layers {','.join(map(str, self.layers))}{stem})"
 
+    @property
+    def features(self) -> int:
+        """Values that an image is classified by."""
+        return STEM_CHANNELS * EXPANSION << (len(self.layers) - 1)
+
     def build(self, num_classes: int) -> "ResNet":
         """The network, torchvision's own `ResNet`, randomly initialized, in training mode.
 
@@ -179,7 +184,7 @@ class Architecture:
         for stage in range(len(self.layers) + 1, 5):
             setattr(network, f"layer{stage}", nn.Identity())
         if missing:
-            network.fc = nn.Linear(STEM_CHANNELS * 2 ** (len(self.layers) - 1) * EXPANSION, num_classes)
+            network.fc = nn.Linear(self.features, num_classes)
         if self.stem == "cifar":
             network.conv1 = nn.Conv2d(3, STEM_CHANNELS, 3, padding=1, bias=False)
             # As torchvision starts its convolutions.

@@ -47,14 +47,17 @@ class OpenVINONetwork:
         compiled = core().compile_model(graph, "CPU", config)
         self.precision = _precision_of(compiled)
         """What it really computes in: `bf16` is a wish that a processor without it does not fulfill."""
+        self.tells_features = len(compiled.outputs) > 1
+        """Whether it answers with features, too; int8 networks of before 2.1 do not."""
         self._request = compiled.create_infer_request()
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x S x S x 3 uint8, any N and S → N x C logits in float32."""
+        """N x S x S x 3 uint8, any N and S → N rows of its output in float32."""
         answers = []
         for chunk in chunks(len(crops)):
             self._request.infer([np.ascontiguousarray(crops[chunk])], share_inputs=True)
-            answers.append(self._request.get_output_tensor(0).data.copy())
+            # A copy: the next chunk is written into the same tensors.
+            answers.append(np.concatenate([tensor.data for tensor in self._request.output_tensors], axis=1))
         return np.concatenate(answers)
 
 

@@ -113,12 +113,13 @@ def quantize(  # noqa: PLR0913, PLR0917 (the last three have defaults)
     nncf = require_packages()
     from nncf.quantization.advanced_parameters import OverflowFix
 
+    from .answering import answering
     from .conversion import to_openvino
     from .openvino_network import OpenVINONetwork, save
 
     config, weights = read_config(folder), folder / WEIGHTS
     network = config.network.load(read_state(weights, config.network)).float()
-    graph = to_openvino(network, config.preprocessing)
+    graph = to_openvino(answering(network, apart=True), config.preprocessing)
     draft = folder / f".{FOLDER}-{uuid.uuid4().hex}"
     draft.mkdir()
     try:
@@ -132,8 +133,8 @@ def quantize(  # noqa: PLR0913, PLR0917 (the last three have defaults)
         )
         save(quantized, draft / GRAPH)
         if exact is None:
-            exact = _answers(OpenVINONetwork(graph, "fp32"), validation)
-        rounded = _answers(OpenVINONetwork(draft / GRAPH, "int8"), validation)
+            exact = _answers(OpenVINONetwork(graph, "fp32"), validation, config.num_classes)
+        rounded = _answers(OpenVINONetwork(draft / GRAPH, "int8"), validation, config.num_classes)
         truth = exact if targets is None else np.asarray(targets)
         before, after = float((exact == truth).mean()), float((rounded == truth).mean())
         kept = after >= before - max_drop
@@ -148,6 +149,6 @@ def quantize(  # noqa: PLR0913, PLR0917 (the last three have defaults)
     return report
 
 
-def _answers(network: Any, batches: Batches) -> NDArray[np.int64]:
+def _answers(network: Any, batches: Batches, classes: int) -> NDArray[np.int64]:
     """The best class of every image."""
-    return np.concatenate([network.run(crops).argmax(axis=1) for crops in batches])
+    return np.concatenate([network.run(crops)[:, :classes].argmax(axis=1) for crops in batches])

@@ -1,0 +1,146 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from infer_torchvision_resnext.cache import Cache
+from infer_torchvision_resnext.classifier import Classifier
+from infer_torchvision_resnext.parameters import Parameters as InferenceParameters
+from infer_torchvision_resnext.weights import WeightsError, load_model
+from tests.image_folders import TINY, write_digits
+from train_torchvision_resnext.parameters import read_host_map
+from train_torchvision_resnext.progress import Listener
+from train_torchvision_resnext.resnext.folder.model_folder import read_config
+from train_torchvision_resnext.resnext.trust.evidence import read_evidence
+from train_torchvision_resnext.training import train
+
+
+def settings(folder, **values):
+    more = {"epochs": "4", "batch_size": "16", "optimizer": "adamw", "learning_rate": "0.003", "export_pth": "False"}
+    return read_host_map({**TINY, **more, "output_folder": str(folder), **values})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Five digits, 200 validation images."""
+    digits = write_digits(tmp_path_factory.mktemp("digits"), {"train": 40, "val": 40}, labels=range(5))
+    return train(digits, settings(tmp_path_factory.mktemp("runs"), label_smoothing="0.3"))
+
+
+def test_the_temperature_is_in_the_folder_and_lowers_the_loss(trained):
+    found = read_config(trained.model_folder).resnext.calibration
+    # Smoothed labels make answers less sure than they are right.
+    assert found.temperature < 1
+    assert found.images == 200
+    assert found.loss_before == pytest.approx(trained.evaluation.loss, rel=1e-4)
+    assert found.loss_after < found.loss_before
+    assert found.ece_after < found.ece_before
+    assert not found.reason
+
+
+def test_the_evidence_says_what_the_metrics_say(trained):
+    evidence = read_evidence(trained.model_folder)
+    assert (evidence.predicted == evidence.target).mean() == pytest.approx(trained.evaluation.top1)
+    assert np.bincount(evidence.target).tolist() == [40] * 5
+    right = evidence.predicted == evidence.target
+    assert evidence.true_probability[right] == pytest.approx(evidence.probability[right])
+    assert -np.log(evidence.true_probability.astype(float)).mean() < trained.evaluation.loss
+    evidence.fits(5, 512)
+    # The validation images are like the training images: most are about as near as those.
+    assert evidence.known_features.axes.shape[1] == 512
+
+
+def test_metrics_tell_what_a_promise_would_cost(trained):
+    trust = json.loads((trained.model_folder / "metrics.json").read_text(encoding="utf-8"))["trust"]
+    assert [each["target_precision"] for each in trust["promises"]] == [0.9, 0.95, 0.99]
+    assert trust["promises"][0]["answered"] >= trust["promises"][2]["answered"]
+    assert set(trust["promises"][0]["thresholds"]) == set("01234")
+    assert 1 <= trust["sets"][0]["mean_size"] <= trust["sets"][1]["mean_size"] <= 5
+
+
+def test_the_report_shows_whether_probabilities_hold(trained):
+    report = trained.model_folder / "report"
+    assert (report / "reliability.png").stat().st_size > 10_000
+    page = (report / "report.html").read_text(encoding="utf-8")
+    assert "What can be promised" in page
+    assert "the expected calibration error goes from" in page
+    assert "target_precision = 0.95 answers" in page
+
+
+def changed(folder, place, change):
+    """A copy of the model folder whose configuration was changed."""
+    copy = shutil.copytree(folder, place / "model")
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    change(config)
+    (copy / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return copy
+
+
+def rotated_labels(config):
+    config["label_names"] = [*config["label_names"][1:], config["label_names"][0]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (rotated_labels, r"label_names is \['1', '2', '3', '4', '0'\] .* but was \['0', '1', '2', '3', '4'\]"),
+        (lambda config: config["resnext"].update(resize_size=25), "resize_size is 25 .* but was 18"),
+        (lambda config: config["pretrained_cfg"].update(mean=[0.5] * 3), r"mean is \[0.5, 0.5, 0.5\]"),
+        (lambda config: config["pretrained_cfg"].update(std=[0.5] * 3), r"std is \[0.5, 0.5, 0.5\]"),
+        (lambda config: config["resnext"]["calibration"].update(temperature=3.0), "temperature is 3.0"),
+        (lambda config: config["resnext"].pop("calibration"), "temperature is None"),
+        (lambda config: config["resnext"].update(value_range="0,4095"), "value_range is '0,4095'"),
+    ],
+)
+def test_a_configuration_that_was_changed_is_refused_at_load_with_the_cause(trained, tmp_path, change, message):
+    copy = changed(trained.model_folder, tmp_path, change)
+    with pytest.raises(WeightsError, match=rf"{message}.*; put it back, or train the model again"):
+        load_model(InferenceParameters(weights=str(copy)), Cache())
+
+
+def test_inference_keeps_what_training_promised(trained, tmp_path):
+    classifier = Classifier(tmp_path)
+    digits = trained.evaluation.labels
+    asked = {"weights": str(trained.model_folder), "device": "cpu", "target_precision": 0.9, "coverage": 0.9}
+    for runtime in ("torch", "openvino", "onnxruntime"):
+        classifier.prepare(InferenceParameters(**asked, runtime=runtime))
+        stripes = np.tile(np.array([[0, 255] * 8], np.uint8), (16, 1))
+        frames = [np.repeat(stripes[..., None], 3, 2), np.full((16, 16, 3), 255, np.uint8)]
+        found = classifier.classify(frames)
+        assert {each.doubt.kind for each in found} == {"unlike"}
+        assert all(set(each.possible) <= set(digits) for each in found)
+        trust = classifier.describe()["trust"]
+        assert trust["calibrated"]
+        assert trust["promises"]["target_precision"] == 0.9
+
+
+def test_few_validation_images_are_said_and_nothing_is_fitted_on_them(tmp_path):
+    result = train(write_digits(tmp_path / "digits", {"train": 10, "val": 5}), settings(tmp_path / "runs", epochs="1"))
+    found = read_config(result.model_folder).resnext.calibration
+    assert found.temperature == 1
+    assert any(note.startswith("not calibrated: 15 validation images are too few") for note in result.notes)
+    assert len(read_evidence(result.model_folder).target) == 15
+
+
+def test_stopped_there_is_no_time_for_evidence_and_a_note_says_so(tmp_path):
+    epochs = []
+    listener = Listener(epoch=epochs.append, stop_requested=lambda: bool(epochs))
+    result = train(write_digits(tmp_path / "digits", {"train": 10, "val": 5}), settings(tmp_path / "runs"), listener)
+    assert result.stopped
+    assert "trust.safetensors is left out: training did not come to its end" in result.notes
+    assert read_evidence(result.model_folder) is None
+    assert read_config(result.model_folder).resnext.calibration.images == 15
+
+
+def test_an_error_costs_the_promises_and_not_the_model(tmp_path, monkeypatch):
+    from train_torchvision_resnext.results import trust
+
+    def full(*_):
+        raise MemoryError("no room for the covariance")
+
+    monkeypatch.setattr(trust.KnownFeatures, "of", full)
+    result = train(write_digits(tmp_path / "digits", {"train": 10, "val": 5}), settings(tmp_path / "runs", epochs="1"))
+    assert "nothing can be promised: no room for the covariance" in result.notes
+    assert read_config(result.model_folder).resnext.calibration is None
+    assert read_evidence(result.model_folder) is None

@@ -1,0 +1,1 @@
+"""What an answer may promise, and what it rests on."""
