@@ -126,7 +126,7 @@ class Parameters(ParameterSchema):
     """Objects per forward pass."""
     device: Annotated[
         str,
-        Field(json_schema_extra={"allowed": "auto, cpu, cuda or cuda:N"}),
+        Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", json_schema_extra={"allowed": "auto, cpu, cuda or cuda:N"}),
         InForm(group="Device", suggestions=("auto", "cpu", "cuda")),
     ] = "auto"
     """Where the network runs; `auto` takes the first GPU, if there is one."""
@@ -195,13 +195,6 @@ class Parameters(ParameterSchema):
             if weights not in (*published, "DEFAULT"):
                 raise ValueError(f"torchvision publishes {', '.join(published)} for {model_name}; set that, or DEFAULT")
         return weights
-
-    @field_validator("device")
-    @classmethod
-    def _known_device(cls, device: str) -> str:
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-            raise ValueError(f"must be {cls.allowed('device')}")
-        return device
 
 
 OLD_KEYS = ("dataset", "model_path")

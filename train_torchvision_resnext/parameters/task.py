@@ -1,6 +1,5 @@
 """What can be set on the training task: the network and the recipe, and here the images, the device and the results."""
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -40,7 +39,7 @@ class Parameters(RecipeParameters, NetworkParameters):
     """
     device: Annotated[
         str,
-        Field(json_schema_extra={"allowed": "auto, cpu, cuda or cuda:N"}),
+        Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", json_schema_extra={"allowed": "auto, cpu, cuda or cuda:N"}),
         InForm(group="Device", suggestions=("auto", "cpu", "cuda")),
     ] = "auto"
     """Where the network is trained; `auto` takes the first GPU, if there is one."""
@@ -103,13 +102,6 @@ class Parameters(RecipeParameters, NetworkParameters):
         if not value:
             raise ValueError("must not be empty")
         return value
-
-    @field_validator("device")
-    @classmethod
-    def _known_device(cls, device: str) -> str:
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-            raise ValueError(f"must be {cls.allowed('device')}")
-        return device
 
     @property
     def caches_features(self) -> bool:
