@@ -194,24 +194,45 @@ def full_fp32() -> Iterator[None]:
     """Have fp32 computed in fp32. torch's default for convolutions on GPUs is TF32, of ten bits; others may set more.
 
     It holds for every thread. Since torch 2.9 there is a switch for each kind of operation, which takes the value of a
-    common one unless it has its own; from then on the older switches raise where those differ.
+    common one unless it has its own. The older switch of cuDNN, which torch's compiler and exporter read, raises where
+    those differ from it, so that it is set as well.
     """
     import torch
 
-    backends: Any = torch.backends
-    switches: list[tuple[Any, str, object, object]]
-    if hasattr(backends.cudnn, "conv"):
-        kinds = (backends.cudnn.conv, backends.cuda.matmul, backends.mkldnn.conv, backends.mkldnn.matmul)
-        switches = [(kind, "fp32_precision", "ieee", "none") for kind in kinds]
-    else:
-        switches = [(kind, "allow_tf32", False, False) for kind in (backends.cudnn, backends.cuda.matmul)]
-    before = [(kind, name, getattr(kind, name), common) for kind, name, _, common in switches]
-    for kind, name, wanted, _ in switches:
-        setattr(kind, name, wanted)
+    cudnn: Any = torch.backends.cudnn
+    matmul: Any = torch.backends.cuda.matmul
+    older = _older_switch(cudnn)
+    cudnn_kinds, mkldnn_kinds = _kinds(cudnn), _kinds(torch.backends.mkldnn)
+    kinds = [*cudnn_kinds, *mkldnn_kinds, matmul] if cudnn_kinds else []
+    before = [kind.fp32_precision for kind in kinds]
+    matmul_before = None if kinds else matmul.allow_tf32
+    cudnn.allow_tf32 = False
+    if not kinds:
+        matmul.allow_tf32 = False
+    for kind in kinds:
+        kind.fp32_precision = "ieee"
     try:
         yield
     finally:
-        for kind, name, value, common in before:
-            setattr(kind, name, common)
-            if getattr(kind, name) != value:
-                setattr(kind, name, value)
+        if older is not None:
+            cudnn.allow_tf32 = older
+        if not kinds:
+            matmul.allow_tf32 = matmul_before
+        for kind, precision in zip(kinds, before, strict=True):
+            # What follows the common switch goes on following it.
+            kind.fp32_precision = "none"
+            if kind.fp32_precision != precision:
+                kind.fp32_precision = precision
+
+
+def _kinds(library: Any) -> list[Any]:
+    """A library's kinds of operations that have a switch of their own; none before torch 2.9."""
+    return [getattr(library, kind) for kind in ("conv", "rnn", "matmul") if hasattr(library, kind)]
+
+
+def _older_switch(cudnn: Any) -> bool | None:
+    """None where it cannot be read, because newer ones were set apart from it."""
+    try:
+        return bool(cudnn.allow_tf32)
+    except RuntimeError:
+        return None

@@ -1,6 +1,8 @@
 """The network in the formats of other runtimes, converted from torchvision's own by `torch.export`."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +11,7 @@ from torch import nn
 from torch.export import Dim
 
 from ..images.preprocessing import Preprocessing
+from ..machine.devices import full_fp32
 from ..machine.telemetry import without_telemetry
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ class FromCrops(nn.Module):
         return tuple(told.float() for told in self.network(pixels.to(self._dtype)))
 
 
+@full_fp32()
 def to_openvino(network: nn.Module, preprocessing: Preprocessing) -> "ov.Model":
     """The network as an OpenVINO model.
 
@@ -62,7 +66,8 @@ def to_openvino(network: nn.Module, preprocessing: Preprocessing) -> "ov.Model":
 
     program = _from_crops(network, preprocessing)
     try:
-        model = ov.convert_model(program, input=[ov.PartialShape([-1, -1, -1, 3])])
+        with _root_logger_kept():
+            model = ov.convert_model(program, input=[ov.PartialShape([-1, -1, -1, 3])])
     except Exception as error:
         # OpenVINO's errors have no base class of their own.
         raise ConversionError(f"OpenVINO cannot convert this network: {error}") from error
@@ -84,6 +89,7 @@ def crops_to_onnx(network: nn.Module, preprocessing: Preprocessing) -> "onnx.Mod
     return to_onnx(_from_crops(network, preprocessing), INPUT, LOGITS, FEATURES)
 
 
+@full_fp32()
 def to_onnx(program: torch.export.ExportedProgram, input_name: str, *output_names: str) -> "onnx.ModelProto":
     """A program as an ONNX model with its input and outputs named. Raises: ConversionError."""
     try:
@@ -110,6 +116,7 @@ def to_onnx(program: torch.export.ExportedProgram, input_name: str, *output_name
     return model
 
 
+@full_fp32()
 def traced(network: nn.Module, example: torch.Tensor, dynamic: Mapping[int, Any]) -> torch.export.ExportedProgram:
     """What `torch.export` finds in a forward pass.
 
@@ -137,6 +144,18 @@ def require_onnx() -> None:
             f"ONNX export needs the packages onnx, onnxscript and onnxruntime ({error}): run pip install onnx "
             "onnxscript onnxruntime, with onnxruntime-gpu in the place of onnxruntime where that is used"
         ) from error
+
+
+@contextmanager
+def _root_logger_kept() -> Iterator[None]:
+    """OpenVINO's converter silences the whole process's log, and leaves it so where it fails."""
+    root = logging.getLogger()
+    level, filters, handlers = root.level, root.filters[:], root.handlers[:]
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.filters, root.handlers = filters, handlers
 
 
 def _from_crops(network: nn.Module, preprocessing: Preprocessing) -> torch.export.ExportedProgram:

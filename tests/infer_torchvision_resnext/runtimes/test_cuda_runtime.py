@@ -11,7 +11,7 @@ from PIL import Image
 from benchmarks.random_weights import decided_network
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
-from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
+from infer_torchvision_resnext.resnext.images.preprocessing import LARGE_PIXELS, Preprocessing
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from infer_torchvision_resnext.runtimes.cuda_runtime import CudaRuntime
 from infer_torchvision_resnext.runtimes.folding import fold_batch_norms
@@ -84,7 +84,8 @@ def test_resizing_on_the_device_agrees_with_pil(device, height, width, photos, m
     expected = preprocessing.crop(image)
     difference = np.abs(found[0].astype(int) - expected)
     assert difference.max() <= 1
-    assert difference.mean() < 0.1
+    # On the CPU a large photo is first made smaller by OpenCV, which rounds.
+    assert difference.mean() < (0.2 if height * width >= LARGE_PIXELS else 0.1)
     short = min(height, width)
     if max(height, width) < 4 * short:
         # PIL's own answer, of the whole image.

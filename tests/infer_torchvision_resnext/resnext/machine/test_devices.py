@@ -80,8 +80,8 @@ def test_running_out_of_memory_is_known_from_other_errors():
 
 
 def switches():
-    backends = torch.backends
-    kinds = (backends.cudnn.conv, backends.cuda.matmul, backends.mkldnn.conv, backends.mkldnn.matmul)
+    cudnn, mkldnn = torch.backends.cudnn, torch.backends.mkldnn
+    kinds = (cudnn.conv, cudnn.rnn, torch.backends.cuda.matmul, mkldnn.conv, mkldnn.matmul)
     return [kind.fp32_precision for kind in kinds]
 
 
@@ -93,7 +93,8 @@ def test_fp32_is_fp32_whatever_another_plugin_has_set_and_stays_as_it_was(precis
     try:
         before = switches()
         with full_fp32():
-            assert switches() == ["ieee"] * 4
+            assert switches() == ["ieee"] * 5
+            assert torch.backends.cudnn.allow_tf32 is False
         assert switches() == before
         # What followed the common switch still does.
         torch.backends.fp32_precision = "tf32"

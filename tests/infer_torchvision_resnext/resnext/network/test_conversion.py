@@ -1,0 +1,64 @@
+import logging
+
+import pytest
+import torch
+
+from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
+from infer_torchvision_resnext.resnext.network.answering import answering
+from infer_torchvision_resnext.resnext.network.architecture import Architecture
+from infer_torchvision_resnext.resnext.network.conversion import ConversionError, to_openvino
+
+PREPROCESSING = Preprocessing(36, 32)
+
+
+def network():
+    return answering(Architecture((1, 1), 2, 4).build(3).eval(), apart=True)
+
+
+def log_settings():
+    root = logging.getLogger()
+    return root.level, list(root.filters), list(root.handlers)
+
+
+@pytest.fixture
+def log_kept():
+    """What a failing test would leave behind for the others."""
+    level, filters, handlers = log_settings()
+    yield
+    root = logging.getLogger()
+    root.setLevel(level)
+    root.filters, root.handlers = filters, handlers
+
+
+@pytest.mark.usefixtures("log_kept")
+def test_converting_leaves_the_log_as_it_was_also_where_it_fails():
+    pytest.importorskip("openvino")
+    before = log_settings()
+    to_openvino(network(), PREPROCESSING)
+    assert log_settings() == before
+
+    # An operation that OpenVINO has no word for.
+    class Strange(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(1))
+
+        def forward(self, pixels):
+            sums = torch.special.modified_bessel_k1(pixels.mean((2, 3)) * self.weight)
+            return sums, sums
+
+    with pytest.raises(ConversionError, match="OpenVINO cannot convert this network"):
+        to_openvino(Strange(), PREPROCESSING)
+    assert log_settings() == before
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "rnn"), reason="torch has one switch before 2.9")
+def test_a_network_is_converted_while_another_plugin_keeps_cudnns_precisions_apart():
+    pytest.importorskip("openvino")
+    before = torch.backends.cudnn.conv.fp32_precision, torch.backends.cudnn.rnn.fp32_precision
+    torch.backends.cudnn.conv.fp32_precision, torch.backends.cudnn.rnn.fp32_precision = "ieee", "tf32"
+    try:
+        assert len(to_openvino(network(), PREPROCESSING).outputs) == 2
+        assert (torch.backends.cudnn.conv.fp32_precision, torch.backends.cudnn.rnn.fp32_precision) == ("ieee", "tf32")
+    finally:
+        torch.backends.cudnn.conv.fp32_precision, torch.backends.cudnn.rnn.fp32_precision = before
