@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from comparison.speed import BATCHES
 from comparison.summary import Row, equally_costly, families, standard_error
@@ -40,7 +40,8 @@ def accuracy_against_cost(rows: Sequence[Row], folder: Path) -> Path | None:
     marks = _marks(rows)
     for axes, (title, cost_of) in zip(grid, panels, strict=True):
         for row in rows:
-            _draw(axes, cost_of(row), row, marks[row.architecture])
+            style = {"marker": marks[row.architecture], "label": str(row.architecture), "linestyle": ""}
+            _draw(axes, [cost_of(row)], [row], _color(row), **style)
         # One scale for what differs by a tenth and by ten times.
         axes.set_xlim(left=0)
         axes.margins(x=0.12)
@@ -66,29 +67,11 @@ def accuracy_against_cardinality(rows: Sequence[Row], folder: Path) -> Path | No
         places = [math.log2(row.architecture.cardinality) for row in family]
         costs = sorted(row.cost.multiply_adds / 1e6 for row in family)
         name = f"{family[0].architecture.depth} layers, {costs[0]:.0f} to {costs[-1]:.0f} M multiply-adds"
-        axes.errorbar(
-            places,
-            [row.accuracy or 0 for row in family],
-            yerr=[row.deviation or 0 for row in family],
-            color=color,
-            marker="o",
-            markersize=7,
-            linewidth=2,
-            elinewidth=1,
-            capsize=4,
-            label=name,
-        )
+        _draw(axes, places, family, color, marker="o", label=name, linewidth=2)
         for place, row in zip(places, family, strict=True):
-            _dots(axes, place, row, color)
             note = f"{row.architecture.cardinality}x{row.architecture.bottleneck_width}d"
-            axes.annotate(
-                note,
-                (place, row.accuracy or 0),
-                (7, -13),
-                textcoords="offset points",
-                fontsize=9,
-                color=color,
-            )
+            at = (place, row.accuracy or 0)
+            axes.annotate(note, at, (7, -13), textcoords="offset points", fontsize=9, color=color)
     ticks = sorted({row.architecture.cardinality for family in sets for row in family})
     axes.set_xticks([math.log2(tick) for tick in ticks], [str(tick) for tick in ticks])
     axes.margins(x=0.1)
@@ -110,25 +93,20 @@ def _milliseconds(runtime: str, row: Row) -> float:
     return row.timings[runtime, BATCHES[-1]].median / BATCHES[-1]
 
 
-def _draw(axes: "Axes", place: float, row: Row, mark: str) -> None:
-    color = _color(row)
-    _dots(axes, place, row, color)
+def _draw(axes: "Axes", places: Sequence[float], rows: Sequence[Row], color: str, **style: Any) -> None:
+    """A dot for each training, a mark for their mean and a bar for their deviation. `style` is matplotlib's."""
+    for place, row in zip(places, rows, strict=True):
+        axes.plot([place] * len(row.cells), row.accuracies, ".", color=color, alpha=0.45, markersize=5, zorder=1)
     axes.errorbar(
-        [place],
-        [row.accuracy or 0],
-        yerr=[row.deviation or 0],
+        places,
+        [row.accuracy or 0 for row in rows],
+        yerr=[row.deviation or 0 for row in rows],
         color=color,
-        marker=mark,
         markersize=7,
-        linestyle="",
         elinewidth=1,
         capsize=3,
-        label=str(row.architecture),
+        **style,
     )
-
-
-def _dots(axes: "Axes", place: float, row: Row, color: str) -> None:
-    axes.plot([place] * len(row.cells), row.accuracies, ".", color=color, alpha=0.45, markersize=5, zorder=1)
 
 
 def _color(row: Row) -> str:

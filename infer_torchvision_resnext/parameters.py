@@ -25,8 +25,6 @@ class Parameters(ParameterSchema):
         str,
         Field(
             title="Model",
-            description="Architecture of torchvision's weights and of bare weight files; a model folder brings its "
-            "own. `resnext50` is `resnext50_32x4d`, `resnext101` is `resnext101_32x8d`.",
             json_schema_extra={
                 "allowed": "resnext50, resnext101, resnext101_64x4d, resnet50, resnet101, resnet152; for weights of "
                 "your own any member of the family, such as resnext26_8x16d"
@@ -38,15 +36,16 @@ class Parameters(ParameterSchema):
             idle=(When("a model folder brings its own architecture", weights=FOLDER),),
         ),
     ] = "resnext50"
+    """Architecture of torchvision's weights and of bare weight files; a model folder brings its own. `resnext50` is
+    `resnext50_32x4d`, `resnext101` is `resnext101_32x8d`.
+    """
     weights: Annotated[
         str,
         Field(
-            title="Weights",
-            description="torchvision's ImageNet weights, `DEFAULT` being the best published; or your own model.",
             json_schema_extra={
                 "allowed": "DEFAULT, IMAGENET1K_V1, IMAGENET1K_V2, or the path of a model folder, a .safetensors or a "
                 ".pth state dict"
-            },
+            }
         ),
         InForm(
             first=True,
@@ -59,14 +58,10 @@ class Parameters(ParameterSchema):
             },
         ),
     ] = "DEFAULT"
+    """torchvision's ImageNet weights, `DEFAULT` being the best published; or your own model."""
     class_file: Annotated[
         str,
-        Field(
-            title="Class file",
-            description="Labels for a bare `.pth` or `.safetensors`, in index order. Left empty, `classes.txt` beside "
-            "the weights is read; without that, 1000 classes are taken to be ImageNet's.",
-            json_schema_extra={"allowed": "the path of a text file with one label a line"},
-        ),
+        Field(json_schema_extra={"allowed": "the path of a text file with one label a line"}),
         InForm(
             group="Model",
             picker="file",
@@ -77,149 +72,76 @@ class Parameters(ParameterSchema):
             ),
         ),
     ] = ""
-    input_size: Annotated[
-        int,
-        Field(
-            ge=0,
-            le=4096,
-            title="Input size",
-            description="Side of the square that the network sees, in pixels; 0 = what the model was made for.",
-        ),
-        InForm(group="Model", minimum_means="the model's own"),
-    ] = 0
-    top_k: Annotated[
-        int,
-        Field(ge=0, le=100_000, title="Top k", description="How many classes are listed; 0 = all of them."),
-        InForm(first=True, minimum_means="all"),
-    ] = 5
-    confidence_threshold: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=1,
-            title="Confidence threshold",
-            description="Below this probability the answer is `unknown`, with the probability still shown.",
-        ),
-        InForm(first=True),
-    ] = 0.0
-    calibrated: Annotated[
-        bool,
-        Field(
-            title="Calibrated",
-            description="Probabilities that hold: of the answers given with 80 %, four in five are right. For models "
-            "that bring a temperature.",
-        ),
-        InForm(group="Trust"),
-    ] = True
-    unknown_sensitivity: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=0.5,
-            title="Unknown sensitivity",
-            description="What is less like the training images than this share of the validation images is `unknown`; "
-            "0 = off. For models that bring evidence.",
-        ),
-        InForm(group="Trust", minimum_means="off"),
-    ] = 0.01
-    target_precision: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=0.9999,
-            title="Target precision",
-            description="At least this share of the answers is right, by the lower end of its 95 % interval; what "
-            "would fall below is `unknown`. 0 = off.",
-        ),
-        InForm(group="Trust", minimum_means="off"),
-    ] = 0.0
-    coverage: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=0.9999,
-            title="Coverage",
-            description="Output 4 lists the classes among which the true one is this often; 0 = off.",
-        ),
-        InForm(group="Trust", minimum_means="off"),
-    ] = 0.0
-    embeddings: Annotated[
-        bool,
-        Field(
-            title="Embeddings",
-            description="Output 4 also lists the features that each image or object was classified by, 2048 numbers in "
-            "the usual models: for search and clustering.",
-        ),
-        InForm(group="Trust"),
-    ] = False
-    region: Annotated[
-        Literal["auto", "image", "objects"],
-        Field(
-            title="Region",
-            description="What is classified: the whole image, every object that came in, or `auto`: objects where a "
-            "detector is connected, the image otherwise.",
-        ),
-        InForm(first=True),
-    ] = "auto"
+    """Labels for a bare `.pth` or `.safetensors`, in index order. Left empty, `classes.txt` beside the weights is
+    read; without that, 1000 classes are taken to be ImageNet's.
+    """
+    input_size: Annotated[int, Field(ge=0, le=4096), InForm(group="Model", minimum_means="the model's own")] = 0
+    """Side of the square that the network sees, in pixels; 0 = what the model was made for."""
+    top_k: Annotated[int, Field(ge=0, le=100_000), InForm(first=True, minimum_means="all")] = 5
+    """How many classes are listed; 0 = all of them."""
+    confidence_threshold: Annotated[float, Field(ge=0, le=1), InForm(first=True)] = 0.0
+    """Below this probability the answer is `unknown`, with the probability still shown."""
+    calibrated: Annotated[bool, InForm(group="Trust")] = True
+    """Probabilities that hold: of the answers given with 80 %, four in five are right. For models that bring a
+    temperature.
+    """
+    unknown_sensitivity: Annotated[float, Field(ge=0, le=0.5), InForm(group="Trust", minimum_means="off")] = 0.01
+    """What is less like the training images than this share of the validation images is `unknown`; 0 = off. For
+    models that bring evidence.
+    """
+    target_precision: Annotated[float, Field(ge=0, le=0.9999), InForm(group="Trust", minimum_means="off")] = 0.0
+    """At least this share of the answers is right, by the lower end of its 95 % interval; what would fall below is
+    `unknown`. 0 = off.
+    """
+    coverage: Annotated[float, Field(ge=0, le=0.9999), InForm(group="Trust", minimum_means="off")] = 0.0
+    """Output 4 lists the classes among which the true one is this often; 0 = off."""
+    embeddings: Annotated[bool, InForm(group="Trust")] = False
+    """Output 4 also lists the features that each image or object was classified by, 2048 numbers in the usual
+    models: for search and clustering.
+    """
+    region: Annotated[Literal["auto", "image", "objects"], InForm(first=True)] = "auto"
+    """What is classified: the whole image, every object that came in, or `auto`: objects where a detector is
+    connected, the image otherwise.
+    """
     value_range: Annotated[
         str,
-        Field(
-            title="Value range",
-            description="Which values of the image are black and white: those that the model was trained with "
-            "(`auto`; where it says nothing, by depth: 0 to 255, 0 to 65535 or 0 to 1), the smallest and largest of "
-            "each image (`minmax`), or two of your own.",
-            json_schema_extra={"allowed": "auto, minmax, or low,high such as 0,4095"},
-        ),
+        Field(json_schema_extra={"allowed": "auto, minmax, or low,high such as 0,4095"}),
         InForm(group="Model", suggestions=("auto", "minmax", "0,4095")),
     ] = "auto"
+    """Which values of the image are black and white: those that the model was trained with (`auto`; where it says
+    nothing, by depth: 0 to 255, 0 to 65535 or 0 to 1), the smallest and largest of each image (`minmax`), or two of
+    your own.
+    """
     object_margin: Annotated[
         float,
-        Field(
-            ge=0,
-            le=10,
-            title="Object margin",
-            description="Context shown around each box, on every side, as a fraction of its size.",
-        ),
-        InForm(
-            group="Objects",
-            idle=(When("the whole image is classified, no objects", region="image"),),
-        ),
+        Field(ge=0, le=10),
+        InForm(group="Objects", idle=(When("the whole image is classified, no objects", region="image"),)),
     ] = 0.0
+    """Context shown around each box, on every side, as a fraction of its size."""
     batch_size: Annotated[
         int,
-        Field(ge=1, le=4096, title="Batch size", description="Objects per forward pass."),
+        Field(ge=1, le=4096),
         InForm(group="Objects", idle=(When("the whole image is classified, no objects", region="image"),)),
     ] = 32
+    """Objects per forward pass."""
     device: Annotated[
         str,
-        Field(
-            title="Device",
-            description="Where the network runs; `auto` takes the first GPU, if there is one.",
-            json_schema_extra={"allowed": "auto, cpu, cuda or cuda:N"},
-        ),
+        Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", json_schema_extra={"allowed": "auto, cpu, cuda or cuda:N"}),
         InForm(group="Device", suggestions=("auto", "cpu", "cuda")),
     ] = "auto"
+    """Where the network runs; `auto` takes the first GPU, if there is one."""
     runtime: Annotated[
         Literal["auto", "torch", "torch_compile", "openvino", "onnxruntime"],
-        Field(
-            title="Runtime",
-            description="What computes: `auto` is the fastest that is installed and keeps the answers, OpenVINO on a "
-            "CPU and torch on a GPU. `torch_compile` takes a minute to start, `onnxruntime` takes minutes where "
-            "TensorRT is installed.",
-        ),
         InForm(
             group="Device",
             ruled_out={"openvino": When("the plugin runs OpenVINO on the CPU only", device=r"cuda(:\d+)?")},
         ),
     ] = "auto"
+    """What computes: `auto` is the fastest that is installed and keeps the answers, OpenVINO on a CPU and torch on a
+    GPU. `torch_compile` takes a minute to start, `onnxruntime` takes minutes where TensorRT is installed.
+    """
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16", "int8"],
-        Field(
-            title="Precision",
-            description="Number format of the forward pass; `auto` is the fastest that keeps the answers: fp16 on a "
-            "GPU with tensor cores, bf16 on a CPU that computes in it, fp32 elsewhere. fp16 needs a GPU, int8 a model "
-            "folder that was quantized.",
-        ),
         InForm(
             group="Device",
             ruled_out={
@@ -228,30 +150,22 @@ class Parameters(ParameterSchema):
             },
         ),
     ] = "auto"
+    """Number format of the forward pass; `auto` is the fastest that keeps the answers: fp16 on a GPU with tensor
+    cores, bf16 on a CPU that computes in it, fp32 elsewhere. fp16 needs a GPU, int8 a model folder that was
+    quantized.
+    """
     guard_tolerance: Annotated[
         float,
-        Field(
-            ge=0,
-            le=1,
-            title="Guard tolerance",
-            description="Largest change of a probability, against torch in fp32, that a configuration chosen by "
-            "`auto` may cause on the model's golden set; beyond it the next one is taken.",
-        ),
+        Field(ge=0, le=1),
         InForm(
-            group="Device",
-            idle=(When("nothing is chosen by auto", runtime=r"(?!auto$).*", precision=r"(?!auto$).*"),),
+            group="Device", idle=(When("nothing is chosen by auto", runtime=r"(?!auto$).*", precision=r"(?!auto$).*"),)
         ),
     ] = 0.02
-    threads: Annotated[
-        int,
-        Field(
-            ge=0,
-            le=1024,
-            title="Threads",
-            description="Threads for the forward pass on a CPU; 0 = the machine's cores.",
-        ),
-        InForm(group="Device", minimum_means="the machine's cores"),
-    ] = 0
+    """Largest change of a probability, against torch in fp32, that a configuration chosen by `auto` may cause on the
+    model's golden set; beyond it the next one is taken.
+    """
+    threads: Annotated[int, Field(ge=0, le=1024), InForm(group="Device", minimum_means="the machine's cores")] = 0
+    """Threads for the forward pass on a CPU; 0 = the machine's cores."""
 
     @field_validator("value_range")
     @classmethod
@@ -281,13 +195,6 @@ class Parameters(ParameterSchema):
             if weights not in (*published, "DEFAULT"):
                 raise ValueError(f"torchvision publishes {', '.join(published)} for {model_name}; set that, or DEFAULT")
         return weights
-
-    @field_validator("device")
-    @classmethod
-    def _known_device(cls, device: str) -> str:
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-            raise ValueError(f"must be {cls.allowed('device')}")
-        return device
 
 
 OLD_KEYS = ("dataset", "model_path")

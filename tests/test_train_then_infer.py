@@ -399,10 +399,10 @@ def runs_in_mlflow():
 def test_a_run_in_mlflow_has_a_name_and_goes_on_when_the_training_does(digits, tmp_path):
     killed = end("kill -9", digits, tmp_path / "abandoned")
     assert killed.code != 0
-    (abandoned,) = (tmp_path / "abandoned").glob("*/checkpoints/tracking.json")
+    (abandoned,) = (tmp_path / "abandoned").glob("*/checkpoints/mlflow_run.txt")
     run = abandoned.parents[1]
     shutil.move(run, tmp_path / run.name)
-    abandoned_id = json.loads((tmp_path / run.name / "checkpoints" / "tracking.json").read_text())["mlflow_run_id"]
+    abandoned_id = (tmp_path / run.name / "checkpoints" / "mlflow_run.txt").read_text()
 
     workflow, train = training_workflow(digits, tmp_path, epochs="3")
     emit = train.emit_step_progress

@@ -9,7 +9,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,17 +70,14 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
-    def tracking(self) -> Path:
-        """Where trackers remember which run of theirs this is."""
-        return self.checkpoints / "tracking.json"
+    def mlflow_run(self) -> Path:
+        """Where it is remembered which of MLflow's runs this is."""
+        return self.checkpoints / "mlflow_run.txt"
 
     def abandoned(self) -> "list[RunFolder]":
         """Other runs beside this one that are not finished, and that no process is at."""
-        return [
-            run
-            for run in map(RunFolder, sorted(path.parent for path in self.path.parent.glob(f"*/{RUN}")))
-            if run != self and run.checkpoints.is_dir() and not run.is_in_use
-        ]
+        others = (run for run in _runs_in(self.path.parent) if run != self)
+        return [run for run in others if run.checkpoints.is_dir() and not run.is_in_use]
 
     def note_epoch(self, number: int, figures: Mapping[str, Any]) -> None:
         """Write all that is known of an epoch, counted from 1; one repeated after an interruption is replaced."""
@@ -202,25 +199,25 @@ def open_run(
         RunFolderError: the run named by `resume` is another one, or finished.
         OSError: the folder cannot be written.
     """
-    notes: list[str] = []
+    notes: tuple[str, ...] = ()
     if parameters.resume == AUTO:
-        runs = sorted((path.parent for path in output_folder.glob(f"*/{RUN}")), reverse=True)
-        for run in map(RunFolder, runs):
-            if not run.is_in_use and not _differences(run, parameters, fingerprint):
-                return run, (*notes, f"resumed the interrupted run {run.path.name}")
-        notes.append(f"resume=auto: no interrupted run of these parameters and images in {output_folder}; started anew")
+        for run in reversed(_runs_in(output_folder)):
+            with suppress(RunFolderError):
+                if not run.is_in_use and not run.mismatch(parameters, fingerprint):
+                    return run, (f"resumed the interrupted run {run.path.name}",)
+        notes = (f"resume=auto: no interrupted run of these parameters and images in {output_folder}; started anew",)
     elif parameters.resume:
         run = RunFolder(Path(parameters.resume).expanduser())
         differences = run.mismatch(parameters, fingerprint)
         if differences == [IMAGES_CHANGED] and run.read().get("labels") == list(labels):
-            notes.append(f"{IMAGES_CHANGED} since this run began: the epochs from here on are of the present ones")
+            notes = (f"{IMAGES_CHANGED} since this run began: the epochs from here on are of the present ones",)
         elif differences:
             raise RunFolderError(f"resume: {run.path} cannot go on: {'; '.join(differences)}")
         return run, (*notes, f"resumed the interrupted run {run.path.name}")
     run = RunFolder(_new_place(output_folder))
     run.checkpoints.mkdir(parents=True)
     run.describe(parameters, fingerprint, labels, finished=False)
-    return run, tuple(notes)
+    return run, notes
 
 
 def writable(output_folder: Path) -> Path:
@@ -251,11 +248,9 @@ def room_for(network: "torch.nn.Module", output_folder: Path) -> None:
         )
 
 
-def _differences(run: RunFolder, parameters: Parameters, fingerprint: str) -> list[str]:
-    try:
-        return run.mismatch(parameters, fingerprint)
-    except RunFolderError as error:
-        return [str(error)]
+def _runs_in(output_folder: Path) -> list[RunFolder]:
+    """Oldest first."""
+    return [RunFolder(path.parent) for path in sorted(output_folder.glob(f"*/{RUN}"))]
 
 
 def _new_place(output_folder: Path) -> Path:

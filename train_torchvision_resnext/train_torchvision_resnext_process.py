@@ -51,7 +51,7 @@ class TrainResNeXt(ChecksParameters, dataprocess.CDnnTrainTask):
 
     Derived from what the host knows as a training task, past its Python class `TrainProcess`: that one starts a server
     open to the network when it is constructed, and its module imports MLflow, which takes longer than `import ikomia`.
-    `tracking.py` does in `run` what it is for.
+    `tracking/` does in `run` what it is for.
     """
 
     def __init__(self, name, param):
@@ -114,10 +114,10 @@ class TrainResNeXt(ChecksParameters, dataprocess.CDnnTrainTask):
 
             def begins(path, network):
                 run = RunFolder(path)
-                title = f"{folder.name} {network}"
-                while_it_runs.enter_context(tracking.of_run(title, run.tracking))
+                name = f"{folder.name} {network} {path.name}"
+                while_it_runs.enter_context(tracking.of_run(name, run.mlflow_run))
                 tracking.log_parameters(parameters.to_strings())
-                tracking.end_abandoned(other.tracking for other in run.abandoned())
+                tracking.end_abandoned(other.mlflow_run for other in run.abandoned())
 
             result = train(
                 folder,

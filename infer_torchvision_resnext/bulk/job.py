@@ -46,7 +46,7 @@ class Request:
         reduced_decoding: `auto` decodes large JPEG files at a reduced scale where that keeps the answers; `off`.
         workers: processes that decode; 0 = as many as `threads` says, by default the machine's cores.
         cache_folder: where converted models are kept; None = nowhere.
-        say: is told what was loaded, in a sentence each.
+        say: called with a sentence for each thing that was loaded.
     """
 
     source: str

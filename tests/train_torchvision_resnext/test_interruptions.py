@@ -26,7 +26,7 @@ STATE = (
     "checkpoints/.lock",
     "checkpoints/best.safetensors",
     "checkpoints/last.ckpt",
-    "checkpoints/tracking.json",
+    "checkpoints/mlflow_run.txt",
     "run.json",
 )
 

@@ -4,14 +4,15 @@ What is found is kept by content, so that a second run over the same images only
 """
 
 import hashlib
-import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from pydantic import BaseModel
 from tqdm import tqdm
 
 from ..resnext.folder.whole import whole_file
@@ -19,8 +20,6 @@ from ..resnext.images.files import content_of, cut_short, decode
 from ..resnext.images.rgb import AUTO, ImageError, ValueRange, dim_note, to_rgb
 
 logger = logging.getLogger(__name__)
-
-CACHE_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,12 @@ class Finding:
     dimness: str = ""
 
 
-def _checked(finding: Finding) -> Finding:
-    """Raises: TypeError, where a file that was read back holds something else."""
-    texts, numbers = (finding.content_hash, finding.problem, finding.dimness), (finding.width, finding.height)
-    if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
-        raise TypeError(f"{finding!r} is no finding")
-    return finding
+class Kept(BaseModel, strict=True):
+    """What a cache's file holds."""
+
+    version: Literal[2] = 2
+    value_range: str
+    findings: list[Finding]
 
 
 class Cache:
@@ -62,13 +61,13 @@ class Cache:
         self._findings: dict[str, Finding] = {}
         self._grew = False
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if (content["version"], content["value_range"]) == (CACHE_VERSION, str(value_range)):
-                self._findings = {entry["content_hash"]: _checked(Finding(**entry)) for entry in content["findings"]}
+            kept = Kept.model_validate_json(path.read_bytes())
+            if kept.value_range == str(value_range):
+                self._findings = {finding.content_hash: finding for finding in kept.findings}
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            logger.warning("%s is no cache of images, all are decoded anew: %r", path, error)
+        except (OSError, ValueError) as error:
+            logger.warning("%s is no cache of images, all are decoded anew: %s", path, str(error).partition("\n")[0])
 
     def __len__(self) -> int:
         return len(self._findings)
@@ -84,11 +83,10 @@ class Cache:
         """Write what was added. The cache is a convenience: where it cannot be written, a warning says so."""
         if not self._grew:
             return
-        findings = [asdict(finding) for finding in self._findings.values()]
-        content = {"version": CACHE_VERSION, "value_range": str(self.value_range), "findings": findings}
+        kept = Kept(value_range=str(self.value_range), findings=list(self._findings.values()))
         try:
             with whole_file(self._path) as draft:
-                draft.write_text(json.dumps(content), encoding="utf-8")
+                draft.write_text(kept.model_dump_json(), encoding="utf-8")
         except OSError as error:
             logger.warning("what was found about the images could not be kept for the next run: %s", error)
 

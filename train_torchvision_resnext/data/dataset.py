@@ -7,16 +7,18 @@ those of the training part that have at least one readable image, sorted by name
 import hashlib
 import random
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..resnext.host.shown_text import shown
 from .audit import Finding
-from .folders import TEST, Classes, DatasetError, Folders
+from .folders import TEST, Classes, DatasetError, Folders, counted, listed
 
-MOST_LISTED = 20
+_rows = partial(listed, most=20)
+_images = partial(counted, noun="image")
 
 
 @dataclass(frozen=True)
@@ -119,10 +121,10 @@ def assemble(
         )
         for part, classes in (("training", train), ("validation", val), (TEST, test))
     }
-    notes += _duplicate_notes(parts, findings, folders)
+    notes += _duplicate_notes(parts, folders)
     notes += _dim_notes(parts, findings, folders)
     notes[:0] = _summary(labels, parts, findings)
-    fingerprint = _fingerprint(parts, labels, findings, folders)
+    fingerprint = _fingerprint(parts, labels, folders)
     return Dataset(folders.root, labels, parts["training"], parts["validation"], parts[TEST], tuple(notes), fingerprint)
 
 
@@ -187,7 +189,7 @@ def _split(
 
 def _summary(labels: Sequence[str], parts: Parts, findings: dict[Path, Finding]) -> Iterator[str]:
     train, val, test = parts.values()
-    counts = {label: sum(sample.target == index for sample in train) for index, label in enumerate(labels)}
+    counts = Counter(labels[sample.target] for sample in train)
     yield f"{len(labels)} classes, {len(train)} training and {len(val)} validation images"
     if test:
         yield f"{_images(len(test))} in {TEST}/, by which the finished model is judged once"
@@ -198,7 +200,7 @@ def _summary(labels: Sequence[str], parts: Parts, findings: dict[Path, Finding])
             "up for it"
         )
     sizes = {(findings[sample.path].width, findings[sample.path].height) for sample in train}
-    sides = sorted(min(findings[sample.path].width, findings[sample.path].height) for sample in train)
+    sides = sorted(sample.short_side for sample in train)
     if len(sizes) == 1:
         ((width, height),) = sizes
         yield f"every training image has {width} x {height} pixels"
@@ -209,11 +211,11 @@ def _summary(labels: Sequence[str], parts: Parts, findings: dict[Path, Finding])
         )
 
 
-def _duplicate_notes(parts: Parts, findings: dict[Path, Finding], folders: Folders) -> list[str]:
+def _duplicate_notes(parts: Parts, folders: Folders) -> list[str]:
     places: dict[str, list[tuple[str, Sample]]] = defaultdict(list)
     for part, samples in parts.items():
         for sample in samples:
-            places[findings[sample.path].content_hash].append((part, sample))
+            places[sample.content_hash].append((part, sample))
     leaks, contradictions = defaultdict(list), []
     for same in places.values():
         told = " = ".join(_name(sample.path, folders) for _, sample in same)
@@ -239,23 +241,14 @@ def _dim_notes(parts: Parts, findings: dict[Path, Finding], folders: Folders) ->
     return [f"{len(dim)} of {_images(len(samples))} leave most of their range of values unused; {first}"]
 
 
-def _fingerprint(parts: Parts, labels: Sequence[str], findings: dict[Path, Finding], folders: Folders) -> str:
+def _fingerprint(parts: Parts, labels: Sequence[str], folders: Folders) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for part, samples in zip(("train", "val", TEST), parts.values(), strict=True):
         for sample in samples:
-            row = (part, labels[sample.target], _name(sample.path, folders), findings[sample.path].content_hash)
+            row = (part, labels[sample.target], _name(sample.path, folders), sample.content_hash)
             digest.update("\0".join(row).encode("utf-8", "surrogateescape") + b"\n")
     return digest.hexdigest()
 
 
 def _name(path: Path, folders: Folders) -> str:
     return path.relative_to(folders.root).as_posix()
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
-
-
-def _rows(items: Sequence[str]) -> str:
-    more = f" and {len(items) - MOST_LISTED} more" if len(items) > MOST_LISTED else ""
-    return ", ".join(map(shown, items[:MOST_LISTED])) + more

@@ -6,6 +6,7 @@ folders alone.
 
 import os
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def find_folders(root: Path) -> Folders:
     _folders_in(root, notes)
     unused = [folder.name for name, folder in parts.items() if name not in (TRAIN, *held_out, TEST)]
     if unused:
-        notes.append(f"not used: {_listed([f'{name}/' for name in unused])}")
+        notes.append(f"not used: {listed([f'{name}/' for name in unused])}")
     val = _classes_in(parts[held_out[0]], notes) if held_out else None
     test = _classes_in(parts[TEST], notes) if TEST in parts else None
     return Folders(root, _classes_in(parts[TRAIN], notes), val, test, notes)
@@ -129,9 +130,9 @@ def _classes_in(part: Path, notes: list[str]) -> Classes:
         below = {path.parent.relative_to(part).as_posix() for path in images if path.parent != folder}
         merged += [f"{name}/" for name in sorted(below)]
     if stray:
-        notes.append(f"{part.name}/: {_files(len(stray))} with no image's ending left out: {_listed(stray)}")
+        notes.append(f"{part.name}/: {counted(len(stray), 'file')} with no image's ending left out: {listed(stray)}")
     if merged:
-        notes.append(f"{part.name}/: images in folders below a class count as that class: {_listed(merged)}")
+        notes.append(f"{part.name}/: images in folders below a class count as that class: {listed(merged)}")
     return classes
 
 
@@ -141,9 +142,9 @@ def _folders_in(folder: Path, notes: list[str]) -> list[Path]:
     hidden = [entry.name for entry in entries if entry.name.startswith(".")]
     files = [entry.name for entry in entries if not entry.is_dir() and not entry.name.startswith(".")]
     if hidden:
-        notes.append(f"{folder.name}/: hidden, left out: {_listed(hidden)}")
+        notes.append(f"{folder.name}/: hidden, left out: {listed(hidden)}")
     if files:
-        notes.append(f"{folder.name}/: {_files(len(files))} in no class folder left out: {_listed(files)}")
+        notes.append(f"{folder.name}/: {counted(len(files), 'file')} in no class folder left out: {listed(files)}")
     return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
 
 
@@ -156,11 +157,11 @@ def _files_in(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count} files"
+def counted(count: int, noun: str) -> str:
+    return f"1 {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _listed(names: list[str], most: int = 10) -> str:
+def listed(names: Sequence[str], most: int = 10) -> str:
     """Names in a row, the first few of many."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(map(shown, names[:most])) + more

@@ -28,9 +28,6 @@ class NetworkParameters(ParameterSchema):
         str,
         Field(
             title="Model",
-            description="Architecture. `resnext50` is `resnext50_32x4d`, `resnext101` is `resnext101_32x8d`, a "
-            "`resnet` has cardinality 1; depths 11, 20, 29 and 38 are the CIFAR form. `layers`, `cardinality`, "
-            "`bottleneck_width` and `stem` make another one of it.",
             json_schema_extra={
                 "allowed": "resnext50, resnext101, or a member of the family such as resnext26_8x16d, resnext29_8x64d, "
                 "resnet50: depth 11, 20, 26, 29, 38, 50, 101 or 152, cardinality, bottleneck width"
@@ -41,16 +38,17 @@ class NetworkParameters(ParameterSchema):
             suggestions=("resnext50", "resnext101", "resnext101_64x4d", "resnet50", "resnet101", "resnext29_8x64d"),
         ),
     ] = "resnext50"
+    """Architecture. `resnext50` is `resnext50_32x4d`, `resnext101` is `resnext101_32x8d`, a `resnet` has cardinality
+    1; depths 11, 20, 29 and 38 are the CIFAR form. `layers`, `cardinality`, `bottleneck_width` and `stem` make
+    another one of it.
+    """
     weights: Annotated[
         str,
         Field(
-            title="Weights",
-            description="What to start from: torchvision's ImageNet weights, `DEFAULT` being the best published; "
-            "weights of your own, which bring their architecture unless one is asked for; or `none`, random ones.",
             json_schema_extra={
                 "allowed": "DEFAULT, IMAGENET1K_V1, IMAGENET1K_V2, none, or the path of a model folder, a "
                 ".safetensors or a .pth state dict"
-            },
+            }
         ),
         InForm(
             first=True,
@@ -63,18 +61,14 @@ class NetworkParameters(ParameterSchema):
             },
         ),
     ] = "DEFAULT"
-    use_pretrained: Annotated[
-        bool,
-        Field(title="Use pretrained weights", description="False is the same as `weights=none`."),
-        InForm(group="Model"),
-    ] = True
+    """What to start from: torchvision's ImageNet weights, `DEFAULT` being the best published; weights of your own,
+    which bring their architecture unless one is asked for; or `none`, random ones.
+    """
+    use_pretrained: Annotated[bool, Field(title="Use pretrained weights"), InForm(group="Model")] = True
+    """False is the same as `weights=none`."""
     feature_extract: Annotated[
         bool,
-        Field(
-            title="Train the classifier only",
-            description="The backbone stays as it is, with its batch-norm statistics. Without augmentation, mixup, "
-            "cutmix and erasing its features are computed once.",
-        ),
+        Field(title="Train the classifier only"),
         InForm(
             group="Model",
             idle=(
@@ -83,44 +77,29 @@ class NetworkParameters(ParameterSchema):
             ),
         ),
     ] = False
+    """The backbone stays as it is, with its batch-norm statistics. Without augmentation, mixup, cutmix and erasing
+    its features are computed once.
+    """
     layers: Annotated[
         str,
-        Field(
-            title="Layers",
-            description="Blocks in each stage; empty = the model's own.",
-            json_schema_extra={"allowed": "one to four integers such as 1,1,1,1"},
-        ),
+        Field(json_schema_extra={"allowed": "one to four integers such as 1,1,1,1"}),
         InForm(group="Model", idle=(NAMED_MODEL,)),
     ] = ""
+    """Blocks in each stage; empty = the model's own."""
     cardinality: Annotated[
-        int,
-        Field(ge=0, le=256, title="Cardinality", description="Parallel paths of a block; 0 = the model's own."),
-        InForm(group="Model", minimum_means="the model's own", idle=(NAMED_MODEL,)),
+        int, Field(ge=0, le=256), InForm(group="Model", minimum_means="the model's own", idle=(NAMED_MODEL,))
     ] = 0
+    """Parallel paths of a block; 0 = the model's own."""
     bottleneck_width: Annotated[
-        int,
-        Field(
-            ge=0,
-            le=256,
-            title="Bottleneck width",
-            description="Channels of one path in the first stage; 0 = the model's own.",
-        ),
-        InForm(group="Model", minimum_means="the model's own", idle=(NAMED_MODEL,)),
+        int, Field(ge=0, le=256), InForm(group="Model", minimum_means="the model's own", idle=(NAMED_MODEL,))
     ] = 0
-    stem: Annotated[
-        Literal["auto", "imagenet", "cifar"],
-        Field(
-            title="Stem",
-            description="Before the first stage: `imagenet`, which leaves a quarter of the resolution; `cifar`, which "
-            "leaves it as it is, for images of about 32 pixels; `auto` = the model's own.",
-        ),
-        InForm(group="Model", idle=(NAMED_MODEL,)),
-    ] = "auto"
-    input_size: Annotated[
-        int,
-        Field(ge=16, le=4096, title="Input size", description="Side of the square the network sees, in pixels."),
-        InForm(group="Model"),
-    ] = 224
+    """Channels of one path in the first stage; 0 = the model's own."""
+    stem: Annotated[Literal["auto", "imagenet", "cifar"], InForm(group="Model", idle=(NAMED_MODEL,))] = "auto"
+    """Before the first stage: `imagenet`, which leaves a quarter of the resolution; `cifar`, which leaves it as it
+    is, for images of about 32 pixels; `auto` = the model's own.
+    """
+    input_size: Annotated[int, Field(ge=16, le=4096), InForm(group="Model")] = 224
+    """Side of the square the network sees, in pixels."""
 
     @field_validator("model_name")
     @classmethod

@@ -1,6 +1,5 @@
 """What can be set on the training task: the network and the recipe, and here the images, the device and the results."""
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -18,155 +17,89 @@ from .recipe import RecipeParameters
 class Parameters(RecipeParameters, NetworkParameters):
     """Parameters of `train_torchvision_resnext`."""
 
-    val_fraction: Annotated[
-        float,
-        Field(
-            ge=0.01,
-            le=0.9,
-            title="Validation fraction",
-            description="Share of each class set aside for validation where the folder has no validation part.",
-        ),
-        InForm(group="Dataset"),
-    ] = 0.2
-    max_broken: Annotated[
-        float,
-        Field(ge=0, le=1, title="Broken images", description="Share of unreadable images that is put up with."),
-        InForm(group="Dataset"),
-    ] = 0.1
+    val_fraction: Annotated[float, Field(title="Validation fraction", ge=0.01, le=0.9), InForm(group="Dataset")] = 0.2
+    """Share of each class set aside for validation where the folder has no validation part."""
+    max_broken: Annotated[float, Field(title="Broken images", ge=0, le=1), InForm(group="Dataset")] = 0.1
+    """Largest share of unreadable images with which training begins."""
     value_range: Annotated[
         str,
-        Field(
-            title="Value range",
-            description="Which values of the images are black and white: by depth, 0 to 255, 0 to 65535 or 0 to 1 "
-            "(`auto`; or as the model folder has it that training starts from), the smallest and largest of each "
-            "image (`minmax`), or two of your own. Kept in the model folder.",
-            json_schema_extra={"allowed": "auto, minmax, or low,high such as 0,4095"},
-        ),
+        Field(json_schema_extra={"allowed": "auto, minmax, or low,high such as 0,4095"}),
         InForm(group="Dataset", suggestions=("auto", "minmax", "0,4095")),
     ] = "auto"
+    """Which values of the images are black and white: by depth, 0 to 255, 0 to 65535 or 0 to 1 (`auto`; or as the
+    model folder has it that training starts from), the smallest and largest of each image (`minmax`), or two of your
+    own. Kept in the model folder.
+    """
     image_cache: Annotated[
         bool,
-        Field(
-            title="Image cache",
-            description="Large photos are trained on in a smaller size, of which copies are kept in the output folder "
-            "(`.images`, at most 20 GiB, may be deleted); crops change by less than a level of 255 on average.",
-        ),
         InForm(group="Dataset", idle=(When("nothing is augmented", augmentation="none"),)),
     ] = True
+    """Large photos are trained on in a smaller size, of which copies are kept in the output folder (`.images`, at
+    most 20 GiB, may be deleted); crops change by less than a level of 255 on average.
+    """
     device: Annotated[
         str,
-        Field(
-            title="Device",
-            description="Where the network is trained; `auto` takes the first GPU, if there is one.",
-            json_schema_extra={"allowed": "auto, cpu, cuda or cuda:N"},
-        ),
+        Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", json_schema_extra={"allowed": "auto, cpu, cuda or cuda:N"}),
         InForm(group="Device", suggestions=("auto", "cpu", "cuda")),
     ] = "auto"
+    """Where the network is trained; `auto` takes the first GPU, if there is one."""
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
-        Field(
-            title="Precision",
-            description="Number format of the forward and backward pass; weights stay fp32. `auto` is bf16 where the "
-            "device computes in it, else fp16 on a GPU with tensor cores, else fp32. fp16 needs a GPU.",
-        ),
         InForm(group="Device", ruled_out={"fp16": When("fp16 needs a GPU", device="cpu")}),
     ] = "auto"
+    """Number format of the forward and backward pass; weights stay fp32. `auto` is bf16 where the device computes in
+    it, else fp16 on a GPU with tensor cores, else fp32. fp16 needs a GPU.
+    """
     num_workers: Annotated[
-        int,
-        Field(
-            ge=-1,
-            le=256,
-            title="Workers",
-            description="Processes that load images; 0 = none but the training itself, -1 = as the device needs.",
-        ),
-        InForm(group="Device", minimum_means="as the device needs"),
+        int, Field(title="Workers", ge=-1, le=256), InForm(group="Device", minimum_means="as the device needs")
     ] = -1
-    seed: Annotated[
-        int,
-        Field(ge=0, le=2**31 - 1, title="Seed", description="Of the split, the initial weights and the draws."),
-        InForm(group="Reproducing"),
-    ] = 0
+    """Processes that load images; 0 = none but the training itself, -1 = as the device needs."""
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1), InForm(group="Reproducing")] = 0
+    """Of the split, the initial weights and the draws."""
     deterministic: Annotated[
-        bool,
-        Field(
-            title="Deterministic",
-            description="Only reproducible kernels on a GPU, at some cost; a CPU is reproducible anyway.",
-        ),
-        InForm(group="Reproducing", idle=(When("a CPU is reproducible anyway", device="cpu"),)),
+        bool, InForm(group="Reproducing", idle=(When("a CPU is reproducible anyway", device="cpu"),))
     ] = False
-    export_pth: Annotated[
-        bool,
-        Field(title="Export .pth", description="Also write the bare state dict, `<model_name>.pth`."),
-        InForm(group="Export"),
-    ] = True
-    export_onnx: Annotated[
-        bool,
-        Field(
-            title="Export ONNX",
-            description="Also write `model.onnx`, compared with the model before. Needs the package onnxruntime.",
-        ),
-        InForm(group="Export"),
-    ] = False
-    quantize: Annotated[
-        bool,
-        Field(
-            title="Quantize to int8",
-            description="Also write an int8 network, which inference runs with `precision=int8`: calibrated on up to "
-            "300 training images, kept within `quantize_max_drop`. Needs the packages nncf and openvino.",
-        ),
-        InForm(group="Export"),
-    ] = False
+    """Only reproducible kernels on a GPU, at some cost; a CPU is reproducible anyway."""
+    export_pth: Annotated[bool, Field(title="Export .pth"), InForm(group="Export")] = True
+    """Also write the bare state dict, `<model_name>.pth`."""
+    export_onnx: Annotated[bool, Field(title="Export ONNX"), InForm(group="Export")] = False
+    """Also write `model.onnx`, compared with the model before. Needs the package onnxruntime."""
+    quantize: Annotated[bool, Field(title="Quantize to int8"), InForm(group="Export")] = False
+    """Also write an int8 network, which inference runs with `precision=int8`: calibrated on up to 300 training
+    images, kept within `quantize_max_drop`. Needs the packages nncf and openvino.
+    """
     quantize_max_drop: Annotated[
         float,
-        Field(
-            ge=0,
-            le=1,
-            title="Largest drop",
-            description="How much lower the accuracy of the int8 network on the validation images may be, as a "
-            "fraction: 0.01 is one point of a hundred. Beyond it, it is not kept.",
-        ),
+        Field(title="Largest drop", ge=0, le=1),
         InForm(group="Export", idle=(When("nothing is quantized", quantize="False"),)),
     ] = MAX_DROP
+    """How much lower the accuracy of the int8 network on the validation images may be, as a fraction: 0.01 is one
+    point of a hundred. Beyond it, it is not kept.
+    """
     output_folder: Annotated[
         str,
-        Field(
-            title="Output folder",
-            description="Each run makes a folder in it, with the model folder `model/` within.",
-            json_schema_extra={"allowed": "the path of a folder; it is made if need be"},
-        ),
+        Field(json_schema_extra={"allowed": "the path of a folder; it is made if need be"}),
         InForm(first=True, picker="new folder"),
     ] = "~/Ikomia/Training/resnext"
+    """Each run makes a folder in it, with the model folder `model/` within."""
     resume: Annotated[
         str,
-        Field(
-            title="Resume",
-            description="Go on with an interrupted run: the newest one in the output folder that has these "
-            "parameters and images (`auto`), or a certain one. Empty = start anew.",
-            json_schema_extra={"allowed": "empty, auto, or the path of a run folder"},
-        ),
+        Field(json_schema_extra={"allowed": "empty, auto, or the path of a run folder"}),
         InForm(group="Reproducing", suggestions=("", "auto"), picker="folder"),
     ] = ""
+    """Go on with an interrupted run: the newest one in the output folder that has these parameters and images
+    (`auto`), or a certain one. Empty = start anew.
+    """
     devices: Annotated[
         str,
-        Field(
-            title="Devices",
-            description="How many share each batch, a process each: GPUs (`all` = every one), or on a CPU processes "
-            "that share its cores. Their number does not change what is learned.",
-            pattern=r"^(all|[1-9]\d{0,2})$",
-            json_schema_extra={"allowed": "all, or an integer from 1 to 999"},
-        ),
+        Field(pattern=r"^(all|[1-9]\d{0,2})$", json_schema_extra={"allowed": "all, or an integer from 1 to 999"}),
         InForm(group="Device", suggestions=("1", "all")),
     ] = "1"
-    threads: Annotated[
-        int,
-        Field(
-            ge=0,
-            le=1024,
-            title="Threads",
-            description="Threads of the steps on a CPU, of all devices together; 0 = the machine's cores.",
-        ),
-        InForm(group="Device", minimum_means="the machine's cores"),
-    ] = 0
+    """How many share each batch, a process each: GPUs (`all` = every one), or on a CPU processes that share its cores.
+    Their number does not change what is learned.
+    """
+    threads: Annotated[int, Field(ge=0, le=1024), InForm(group="Device", minimum_means="the machine's cores")] = 0
+    """Threads of the steps on a CPU, of all devices together; 0 = the machine's cores."""
 
     @field_validator("value_range")
     @classmethod
@@ -179,13 +112,6 @@ class Parameters(RecipeParameters, NetworkParameters):
         if not value:
             raise ValueError("must not be empty")
         return value
-
-    @field_validator("device")
-    @classmethod
-    def _known_device(cls, device: str) -> str:
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-            raise ValueError(f"must be {cls.allowed('device')}")
-        return device
 
     @property
     def caches_features(self) -> bool:

@@ -1,14 +1,36 @@
-"""The pages that STUDIO shows, MLflow's and TensorBoard's: find the server that answers, else start one."""
+"""The pages that STUDIO shows, MLflow's and TensorBoard's: find the server that answers, else start one.
 
+A server started here is bound to 127.0.0.1, has no authentication, and belongs to nobody's terminal: it runs in a
+session of its own, holds none of the caller's streams, and **stays** when the training ends, because STUDIO opens its
+page afterwards; the next training finds and uses it. `stop_server` ends it. A server that was found is never ended.
+"""
+
+import contextlib
 import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .local_server import PROBE_TIMEOUT_S, Server, ServerError, start_server
-
 logger = logging.getLogger(__name__)
+
+PROBE_TIMEOUT_S = 3.0
+START_TIMEOUT_S = 45.0
+"""A cold start takes 3 to 15 seconds."""
+
+THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+
+
+class ServerError(RuntimeError):
+    """No server can be started; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +71,7 @@ def open_mlflow(uri: str, folder: Path) -> TrackingStore:
     store = folder.resolve().as_uri()
     arguments = ("server", "--backend-store-uri", store, "--default-artifact-root", store, "--workers", "1")
     try:
-        pid = start_server(Server("mlflow", "mlflow", arguments, folder), uri, lambda: _is_mlflow(uri))
+        pid = _start("mlflow", arguments, folder, uri, _is_mlflow)
     except ServerError as error:
         return file_store(uri, folder, f"{error}")
     logger.info("started an MLflow server at %s (process %d); it stays for STUDIO", uri, pid)
@@ -57,7 +79,7 @@ def open_mlflow(uri: str, folder: Path) -> TrackingStore:
 
 
 def file_store(uri: str, folder: Path, reason: str) -> TrackingStore:
-    """Log to the folder because the server at `uri` is not to be had."""
+    """Log to the folder because no server at `uri` takes the run."""
     note = f"No MLflow server at {uri}: {reason}. The run is logged to the file store {folder} instead."
     logger.warning(note)
     return TrackingStore(folder.resolve().as_uri(), note=note)
@@ -70,41 +92,127 @@ def open_tensorboard(uri: str, folder: Path) -> int | None:
         The process id of the one started; None where one was found.
 
     Raises:
-        ServerError: neither can be had.
+        ServerError: none answers, and none can be started.
     """
     if _is_tensorboard(uri):
         return None
-    server = Server("tensorboard.main", "tensorboard", ("--logdir", str(folder.resolve())), folder)
-    pid = start_server(server, uri, lambda: _is_tensorboard(uri))
+    pid = _start("tensorboard.main", ("--logdir", str(folder.resolve())), folder, uri, _is_tensorboard)
     logger.info("started a TensorBoard at %s (process %d); it stays for STUDIO", uri, pid)
     return pid
 
 
+def stop_server(pid: int) -> None:
+    """End a server started here, with its workers, and wait for it. Does nothing if it has ended already."""
+    if sys.platform == "win32":
+        subprocess.run(["taskkill", "/F", "/T", "/PID", str(pid)], capture_output=True, check=False)
+        return
+    # Some systems call a process that has ended and not been waited for forbidden.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGTERM)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+
+
+def _start(module: str, arguments: tuple[str, ...], folder: Path, uri: str, answers: Callable[[str], bool]) -> int:
+    """Start a server at an address of this machine and wait until it answers.
+
+    Args:
+        module: of Python, whose first name is that of its program too.
+        arguments: without host and port, which are added.
+        folder: where it stands, so that neither the user's folder is held nor anything written to it.
+        uri: `http://localhost:PORT`.
+        answers: whether the server answers at an address.
+
+    Returns:
+        Its process id, on POSIX also the id of its process group.
+
+    Raises:
+        ServerError: another program has the port, the server ends at once, or does not answer in time.
+    """
+    command = [*_program(module), *arguments, "--host", "127.0.0.1", "--port", str(_free_port(uri))]
+    # Newer versions of MLflow would report usage; and no folder's content is to be imported for a module.
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "PYTHONSAFEPATH": "1"}
+    detached = 0
+    if sys.platform == "win32":
+        detached = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, **quiet},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            creationflags=detached,
+        )
+    except OSError as error:
+        raise ServerError(f"it could not be started ({error})") from error
+    try:
+        end = time.monotonic() + START_TIMEOUT_S
+        while not answers(uri):
+            if process.poll() is not None:
+                raise ServerError(f"a server was started and ended at once (exit code {process.returncode})")
+            if time.monotonic() > end:
+                raise ServerError(f"a server was started and did not answer within {START_TIMEOUT_S:g} s")
+            time.sleep(0.2)
+    except BaseException:
+        # Also where the user interrupts: nothing half started may stay.
+        stop_server(process.pid)
+        raise
+    return process.pid
+
+
+def _program(module: str) -> list[str]:
+    """This Python's own module. Inside STUDIO the executable is no Python, and the program beside it is taken."""
+    if Path(sys.executable).stem.lower().startswith("python"):
+        return [sys.executable, "-m", module]
+    name = module.partition(".")[0]
+    program = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
+    if program is None:
+        raise ServerError(f"the program {name} was not found")
+    return [program]
+
+
+def _free_port(uri: str) -> int:
+    """The port of an address where a server can be started. Raises: ServerError."""
+    address = urlsplit(uri)
+    if address.scheme != "http" or address.hostname not in THIS_MACHINE or address.path.strip("/"):
+        raise ServerError("it does not answer, and one is started only at an http://localhost:PORT without a path")
+    port = address.port or 80
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise ServerError(
+            f"the port is taken by a program that does not answer as it would, or is forbidden ({error.strerror})"
+        ) from error
+    return port
+
+
 def _is_mlflow(uri: str) -> bool:
-    return _get(f"{uri.rstrip('/')}/health").strip() == "OK"
+    return _page(f"{uri.rstrip('/')}/health").strip() == "OK"
 
 
 def _is_tensorboard(uri: str) -> bool:
-    return "tensorboard" in _get(uri)[:5000].lower()
+    return "tensorboard" in _page(uri)[:5000].lower()
 
 
-def _get(address: str) -> str:
+def _page(address: str) -> str:
     """The page at this address; empty where there is none within twice `PROBE_TIMEOUT_S`.
 
     The client's own limit is one between two bytes: a server that sends one now and then would hold it for ever.
     """
+    import requests
+
     pages: list[str] = []
-    thread = threading.Thread(target=lambda: pages.append(_fetched(address)), daemon=True)
+
+    def fetch() -> None:
+        with contextlib.suppress(requests.RequestException):
+            answer = requests.get(address, timeout=PROBE_TIMEOUT_S)
+            if answer.status_code == 200:
+                pages.append(answer.text)
+
+    thread = threading.Thread(target=fetch, daemon=True)
     thread.start()
     thread.join(2 * PROBE_TIMEOUT_S)
     return pages[0] if pages else ""
-
-
-def _fetched(address: str) -> str:
-    import requests
-
-    try:
-        answer = requests.get(address, timeout=PROBE_TIMEOUT_S)
-    except requests.RequestException:
-        return ""
-    return answer.text if answer.status_code == 200 else ""

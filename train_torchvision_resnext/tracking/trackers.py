@@ -7,22 +7,20 @@ folder `mlruns` wherever the user happens to be. A task that tracks with this mo
 STUDIO it is the same kind of task: its pages of curves are opened by `CDnnTrainTask`.
 """
 
-import json
 import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from typing_extensions import Self
 
-from .local_server import ServerError
-from .servers import TrackingStore, file_store, open_mlflow, open_tensorboard
+from .servers import ServerError, TrackingStore, file_store, open_mlflow, open_tensorboard
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +32,9 @@ CLIENT_LIMITS = {
 """A server that hangs costs the training 40 seconds, once; MLflow's own limits add up to a quarter of an hour a
 request. What the user has set in the environment stays."""
 
-MLFLOW_RUN, TENSORBOARD_RUN = "mlflow_run_id", "tensorboard_folder"
 
-PARAMETERS_A_REQUEST = 100
-"""MLflow's limit."""
-
-
-class _Tracker(Protocol):
-    """One place that a run is logged to."""
+class _Tracker:
+    """One place that a run is logged to. What it has no place for is left out."""
 
     name: str
 
@@ -56,58 +49,52 @@ class _Tracker(Protocol):
     def close(self, status: str) -> None: ...
 
 
+@dataclass
 class Tracking:
-    """A run, logged to whatever can be had. Constructing it does nothing; entering it opens the trackers.
+    """A run, logged to whatever answers. Constructing it does nothing; entering it opens the trackers.
 
-    Args:
-        name: of the MLflow experiment, and of the folder among TensorBoard's; runs are named by the time they start.
+    Attributes:
+        experiment: the name of MLflow's experiment, and of the folder among TensorBoard's.
         mlflow_uri: the address of the MLflow server, as configured in the host.
         mlflow_store: the folder that a server started here shows, and that is logged to without one.
         tensorboard_dir: the folder that STUDIO's TensorBoard shows.
         tensorboard_uri: the address of that TensorBoard, started if it does not answer; empty = event files only.
+        notes: what the user should know, one sentence each.
+        store: where MLflow logs to, and the process id of a server started for it; None before the run or without one.
+        tensorboard_pid: process id of the TensorBoard started for this run.
     """
 
-    def __init__(
-        self, name: str, mlflow_uri: str, mlflow_store: Path, tensorboard_dir: Path, tensorboard_uri: str = ""
-    ) -> None:
-        self.name = name
-        self._title = ""
-        self._memo: Path | None = None
-        self._known: dict[str, str] = {}
-        self.notes: list[str] = []
-        """What the user should know, one sentence each."""
-        self.store: TrackingStore | None = None
-        """Where MLflow logs to, with the process id of a server started for it; None before the run or without one."""
-        self.tensorboard_pid: int | None = None
-        """Process id of the TensorBoard started for this run."""
-        self._mlflow_uri = mlflow_uri
-        self._mlflow_store = mlflow_store
-        self._tensorboard_dir = tensorboard_dir
-        self._tensorboard_uri = tensorboard_uri
-        self._trackers: list[_Tracker] = []
-        self._limits: set[str] = set()
+    experiment: str
+    mlflow_uri: str
+    mlflow_store: Path
+    tensorboard_dir: Path
+    tensorboard_uri: str = ""
+    notes: list[str] = field(default_factory=list, init=False)
+    store: TrackingStore | None = field(default=None, init=False)
+    tensorboard_pid: int | None = field(default=None, init=False)
+    _run: str = field(default="", init=False)
+    _memo: Path | None = field(default=None, init=False)
+    _trackers: list[_Tracker] = field(default_factory=list, init=False)
+    _limits: Mapping[str, str] = field(default_factory=dict, init=False)
 
-    def of_run(self, title: str, memo: Path) -> Self:
-        """Say which run it is, before entering.
+    def of_run(self, name: str, memo: Path) -> Self:
+        """Say which run it is, before entering; without a name it is the present time.
 
         Args:
-            title: begins its name; the time it starts follows.
-            memo: a file that remembers it, so that the same one goes on when the training does.
+            name: of the run, in MLflow and among TensorBoard's folders; the same when it goes on.
+            memo: a file for MLflow's id of the run, so that the same one goes on when the training does.
         """
-        self._title, self._memo, self._known = title, memo, _read_memo(memo)
+        self._run, self._memo = name, memo
         return self
 
     def __enter__(self) -> Self:
-        self._limits = {key for key in CLIENT_LIMITS if key not in os.environ}
-        os.environ.update({key: CLIENT_LIMITS[key] for key in self._limits})
-        run = f"{self._title} {datetime.now():%Y-%m-%d_%H-%M-%S}".strip()
+        self._limits = {key: limit for key, limit in CLIENT_LIMITS.items() if key not in os.environ}
+        os.environ.update(self._limits)
+        run = self._run or f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
         with self._noted("MLflow cannot be used"):
             self._open_mlflow(run)
         with self._noted("TensorBoard cannot be used"):
             self._open_tensorboard(run)
-        if self._memo is not None:
-            with self._noted("the run cannot be remembered"):
-                self._memo.write_text(json.dumps(self._known), encoding="utf-8")
         return self
 
     def __exit__(
@@ -123,15 +110,6 @@ class Tracking:
         """Log settings, under their names; values are written as text."""
         self._each(lambda tracker: tracker.log_parameters(parameters))
 
-    def end_abandoned(self, memos: Iterable[Path]) -> None:
-        """Mark runs that a killed training left as killed where they are still said to run.
-
-        Args:
-            memos: of trainings that nobody is at any more.
-        """
-        known = [memo[MLFLOW_RUN] for memo in map(_read_memo, memos) if MLFLOW_RUN in memo]
-        self._each(lambda tracker: tracker.end_abandoned(known))
-
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Log figures of one epoch or step."""
         self._each(lambda tracker: tracker.log_metrics(metrics, step))
@@ -140,70 +118,80 @@ class Tracking:
         """Log a file, or a folder with all that is in it under the folder's name."""
         self._each(lambda tracker: tracker.log_artifacts(path))
 
+    def end_abandoned(self, memos: Iterable[Path]) -> None:
+        """Mark runs that a killed training left as killed where they are still said to run.
+
+        Args:
+            memos: of trainings that nobody is at any more.
+        """
+        runs = list(filter(None, map(_remembered, memos)))
+        self._each(lambda tracker: tracker.end_abandoned(runs))
+
     def _open_mlflow(self, name: str) -> None:
-        self.store = open_mlflow(self._mlflow_uri, self._mlflow_store)
-        known = self._known.get(MLFLOW_RUN)
+        known = _remembered(self._memo) if self._memo else ""
+        self.store = open_mlflow(self.mlflow_uri, self.mlflow_store)
         try:
-            run = _Mlflow(self.store.uri, self.name, name, known)
+            run = _Mlflow(self.store.uri, self.experiment, name, known)
         except Exception as error:
             # A program may answer as MLflow does and be none, or be one that refuses to log.
-            if self.store.uri != self._mlflow_uri:
+            if self.store.uri != self.mlflow_uri:
                 raise
-            self.store = file_store(self._mlflow_uri, self._mlflow_store, f"it takes no run ({_reason(error)})")
-            run = _Mlflow(self.store.uri, self.name, name, known)
+            self.store = file_store(self.mlflow_uri, self.mlflow_store, f"it takes no run ({_reason(error)})")
+            run = _Mlflow(self.store.uri, self.experiment, name, known)
         if self.store.note:
             self.notes.append(self.store.note)
-        self._known[MLFLOW_RUN] = run.run_id
         self._trackers.append(run)
+        if self._memo:
+            with self._noted("the run cannot be remembered"):
+                self._memo.write_text(run.run_id, encoding="utf-8")
 
     def _open_tensorboard(self, name: str) -> None:
-        folder = self._known.setdefault(TENSORBOARD_RUN, re.sub(r"[^\w.-]", "_", name))
-        self._trackers.append(_TensorBoard(self._tensorboard_dir / self.name / folder))
-        if not self._tensorboard_uri:
+        self._trackers.append(_TensorBoard(self.tensorboard_dir / self.experiment / re.sub(r"[^\w.-]", "_", name)))
+        if not self.tensorboard_uri:
             return
         try:
-            self.tensorboard_pid = open_tensorboard(self._tensorboard_uri, self._tensorboard_dir)
+            self.tensorboard_pid = open_tensorboard(self.tensorboard_uri, self.tensorboard_dir)
         except ServerError as error:
             self.notes.append(
-                f"No TensorBoard at {self._tensorboard_uri}: {error}. Its files lie in {self._tensorboard_dir}."
+                f"No TensorBoard at {self.tensorboard_uri}: {error}. Its files lie in {self.tensorboard_dir}."
             )
             logger.warning(self.notes[-1])
 
     def _each(self, action: Callable[[_Tracker], None]) -> None:
         for tracker in list(self._trackers):
-            failure = f"{tracker.name} failed and is left out for the rest of the run"
-            with self._noted(failure, lambda tracker=tracker: self._trackers.remove(tracker)):  # type: ignore[misc]
+            with self._noted(f"{tracker.name} failed and is left out for the rest of the run"):
                 action(tracker)
+                continue
+            self._trackers.remove(tracker)
 
     @contextmanager
-    def _noted(self, what: str, then: Callable[[], None] = lambda: None) -> Iterator[None]:
+    def _noted(self, what: str) -> Iterator[None]:
         """Turn any error into a note: hours of training must not end because a page of curves cannot be written."""
         try:
             yield
         except Exception as error:
             self.notes.append(f"{what}: {_reason(error)}")
             logger.warning("%s", self.notes[-1], exc_info=logger.isEnabledFor(logging.DEBUG))
-            then()
 
 
-class _Mlflow:
+class _Mlflow(_Tracker):
     """A run in MLflow, through its client: the global state belongs to the host and to other tasks."""
 
     name = "MLflow"
 
-    def __init__(self, uri: str, experiment: str, run: str, known: str | None) -> None:
+    def __init__(self, uri: str, experiment: str, run: str, known: str) -> None:
         from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient
 
         self._client = MlflowClient(tracking_uri=uri)
         self._logged: set[str] = set()
-        self.run_id: str = known or ""
+        self.run_id = known
         if known:
             try:
                 # MLflow refuses to be told a parameter anew.
                 self._logged = set(self._client.get_run(known).data.params)
                 self._client.update_run(known, status="RUNNING")
-            except MlflowException as error:
+            except (MlflowException, ValueError) as error:
                 logger.info("the run %s cannot go on in MLflow, another one begins: %s", known, error)
             else:
                 return
@@ -221,9 +209,8 @@ class _Mlflow:
         from mlflow.entities import Param
 
         new = {_key(name): str(value) for name, value in parameters.items()}
-        entries = (Param(key, value) for key, value in new.items() if key not in self._logged)  # type: ignore[no-untyped-call]
-        while batch := list(islice(entries, PARAMETERS_A_REQUEST)):
-            self._client.log_batch(self.run_id, params=batch, synchronous=True)
+        entries = [Param(key, value) for key, value in new.items() if key not in self._logged]  # type: ignore[no-untyped-call]
+        self._client.log_batch(self.run_id, params=entries, synchronous=True)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         from mlflow.entities import Metric
@@ -245,8 +232,8 @@ class _Mlflow:
         from mlflow.exceptions import MlflowException
 
         for run in runs:
-            # It may have been deleted, or be of another server.
-            with suppress(MlflowException):
+            # It may have been deleted, be of another server, or be half written in the file store (ValueError).
+            with suppress(MlflowException, ValueError):
                 if self._client.get_run(run).info.status == "RUNNING":
                     self._client.set_terminated(run, "KILLED")
 
@@ -254,7 +241,7 @@ class _Mlflow:
         self._client.set_terminated(self.run_id, status)
 
 
-class _TensorBoard:
+class _TensorBoard(_Tracker):
     """An event file. Pictures and models stay where they are: TensorBoard keeps none."""
 
     name = "TensorBoard"
@@ -275,30 +262,15 @@ class _TensorBoard:
         # So that the page shows the epoch while the next one runs.
         self._writer.flush()
 
-    def log_artifacts(self, path: Path) -> None:
-        pass
-
-    def end_abandoned(self, runs: Iterable[str]) -> None:
-        pass
-
     def close(self, status: str) -> None:
         self._writer.close()
 
 
-def _read_memo(memo: Path | None) -> dict[str, str]:
-    """Names of the run in each tracker; empty where nothing is remembered."""
-    if memo is None:
-        return {}
-    try:
-        content = json.loads(memo.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    known = content if isinstance(content, dict) else {}
-    return {key: known[key] for key in (MLFLOW_RUN, TENSORBOARD_RUN) if _is_name(known.get(key))}
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"\w[\w.-]*", value) is not None
+def _remembered(memo: Path) -> str:
+    """MLflow's id of a run; empty where none is remembered."""
+    with suppress(OSError, ValueError):
+        return memo.read_text(encoding="utf-8")
+    return ""
 
 
 def _reason(error: Exception) -> str:

@@ -1,8 +1,8 @@
 """A form derived from a parameter schema: what a person sees and may do, without any toolkit.
 
 A field of a schema says how it appears by an `InForm` beside its `Field`; one that says nothing appears among the
-advanced fields. Everything else (label, help, range, choices) is the schema's own. Values are texts throughout, as in
-the host's map, because what a person is typing need not be right yet.
+advanced fields. Its label is its `title`, or else its key in words; everything else (help, range, choices) is the
+schema's own. Values are texts throughout, as in the host's map, because what a person is typing need not be right yet.
 """
 
 import re
@@ -182,8 +182,8 @@ def _field(schema: type[ParameterSchema], key: str, spec: Mapping[str, Any]) -> 
     allowed = "" if kind in ("choice", "switch") else f" Allowed: {schema.allowed(key)}."
     return FormField(
         key=key,
-        title=declared.title or key,
-        help=f"{declared.description or ''}{allowed}".strip(),
+        title=declared.title or key.replace("_", " ").capitalize(),
+        help=f"{schema.meaning(key)}{allowed}".strip(),
         kind=kind,
         choices=choices,
         low=spec.get("minimum", -LARGEST_INTEGER),

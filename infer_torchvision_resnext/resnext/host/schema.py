@@ -1,11 +1,12 @@
 """The ground of a parameter schema: strings at the border, typed values inside, one truth for each fact.
 
 The host carries parameters as a map of strings. A subclass of `ParameterSchema` declares each parameter once, as a
-pydantic field with type, default, range and help; parsing, error messages and the README's table derive from it.
+pydantic field with type, default and range, and a docstring that is its help; parsing, error messages and the README's
+table derive from it.
 """
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -23,7 +24,9 @@ class ParameterError(ValueError):
 class ParameterSchema(BaseModel):
     """Immutable, validated parameters of a task."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     @classmethod
     def keys(cls) -> tuple[str, ...]:
@@ -36,7 +39,7 @@ class ParameterSchema(BaseModel):
         Raises:
             ParameterError: with one sentence for every unknown key and every refused value.
         """
-        problems = cls.unknown_key_problems(values)
+        problems = [cls._unknown(key) for key in values if key not in cls.model_fields]
         known = {key: _as_text(value) for key, value in values.items() if key in cls.model_fields}
         try:
             parsed = cls.model_validate(known)
@@ -55,21 +58,14 @@ class ParameterSchema(BaseModel):
         return {key: _as_text(getattr(self, key)) for key in self.keys()}
 
     @classmethod
-    def unknown_key_problems(cls, keys: Iterable[str], also_known: Sequence[str] = ()) -> list[str]:
-        """One sentence for each key that is not a parameter, with the nearest right name."""
-        known = [*cls.keys(), *also_known]
-        problems = []
-        for key in keys:
-            if key not in known:
-                near = difflib.get_close_matches(key, known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"the parameters are {', '.join(cls.keys())}"
-                problems.append(f"{key!r} is not a parameter: {hint}")
-        return problems
+    def meaning(cls, key: str) -> str:
+        """A parameter's help, in one line."""
+        return " ".join((cls.model_fields[key].description or "").split())
 
     @classmethod
     def allowed(cls, key: str) -> str:
         """What a parameter may be, in words: its range, its choices or its own description of them."""
-        spec = _without_null(cls.model_json_schema()["properties"][key])
+        spec = cls.model_json_schema()["properties"][key]
         if "allowed" in spec:
             return str(spec["allowed"])
         if "enum" in spec:
@@ -91,8 +87,14 @@ class ParameterSchema(BaseModel):
         for key, field in cls.model_fields.items():
             default = _as_text(field.default)
             shown = f"`{default}`" if default else "empty"
-            rows.append(f"| `{key}` | {shown} | {cls.allowed(key)} | {field.description} |")
+            rows.append(f"| `{key}` | {shown} | {cls.allowed(key)} | {cls.meaning(key)} |")
         return "\n".join(rows)
+
+    @classmethod
+    def _unknown(cls, key: str) -> str:
+        near = difflib.get_close_matches(key, cls.keys(), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"the parameters are {', '.join(cls.keys())}"
+        return f"{key!r} is not a parameter: {hint}"
 
     @classmethod
     def _problem(cls, detail: Any) -> str:
@@ -103,7 +105,7 @@ class ParameterSchema(BaseModel):
 
     @classmethod
     def _must_be(cls, key: str) -> str:
-        spec = _without_null(cls.model_json_schema()["properties"][key])
+        spec = cls.model_json_schema()["properties"][key]
         one_of = "enum" in spec or spec.get("type") == "boolean"
         return f"one of {cls.allowed(key)}" if one_of else cls.allowed(key)
 
@@ -112,9 +114,3 @@ def _as_text(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
-
-
-def _without_null(spec: dict[str, Any]) -> dict[str, Any]:
-    """A schema property, seen through the `anyOf [X, null]` that an optional field gets."""
-    kinds = [kind for kind in spec.get("anyOf", ()) if kind.get("type") != "null"]
-    return {**spec, **kinds[0]} if kinds else spec

@@ -20,8 +20,7 @@ import requests
 from mlflow.tracking import MlflowClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from train_torchvision_resnext.tracking.local_server import stop_server
-from train_torchvision_resnext.tracking.servers import open_mlflow
+from train_torchvision_resnext.tracking.servers import open_mlflow, stop_server
 from train_torchvision_resnext.tracking.trackers import CLIENT_LIMITS, Tracking
 
 REPOSITORY = Path(__file__).parents[3]
@@ -344,6 +343,24 @@ def test_deleted_experiment_stays_deleted(offline, store, tensorboard):
     assert len(tracking.notes) == 1
     (experiment,) = [found for found in client.search_experiments() if found.name.startswith("train_test")]
     assert len(client.search_runs([experiment.experiment_id])) == 1
+
+
+def test_a_run_killed_while_it_was_logged_costs_the_next_ones_nothing(offline, store, tensorboard, tmp_path):
+    memo = tmp_path / "mlflow_run.txt"
+    with Tracking("train_test", store.as_uri(), store, tensorboard).of_run("killed", memo) as tracking:
+        tracking.log_metrics({"loss": 1.0}, step=0)
+    killed = memo.read_text()
+    (metric,) = store.glob(f"*/{killed}/metrics/loss")
+    metric.write_text("")
+    with offline.of_run("beside", tmp_path / "beside.txt") as tracking:
+        tracking.end_abandoned([memo, tmp_path / "none.txt"])
+        tracking.log_metrics({"loss": 0.5}, step=0)
+    assert [note.partition(":")[0] for note in tracking.notes] == ["No MLflow server at https"]
+    with Tracking("train_test", store.as_uri(), store, tensorboard).of_run("killed", memo) as again:
+        again.log_metrics({"loss": 0.5}, step=1)
+    assert again.notes == []
+    assert memo.read_text() != killed
+    assert [metric.read_text().split()[1] for metric in store.glob(f"*/{memo.read_text()}/metrics/loss")] == ["0.5"]
 
 
 def test_environment_is_as_before(offline, monkeypatch):

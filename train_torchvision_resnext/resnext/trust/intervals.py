@@ -2,9 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,54 +67,3 @@ def macro_f1_interval(
 ) -> Interval:
     """95 % bootstrap interval of `macro_f1`."""
     return bootstrap(lambda drawn: macro_f1(predicted[drawn], targets[drawn], classes), len(targets), seed)
-
-
-@dataclass(frozen=True)
-class PairedTest:
-    """Two models on the same images.
-
-    Attributes:
-        only_first: images that only the first one answers right.
-        only_second: images that only the second one answers right.
-        difference: accuracy of the second minus that of the first, in [-1, 1].
-        interval: of the difference, 95 %, by bootstrap.
-        p_value: of no difference; McNemar's test, exact and two-sided.
-    """
-
-    only_first: int
-    only_second: int
-    difference: float
-    interval: Interval
-    p_value: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {**vars(self), "interval": list(self.interval)}
-
-
-def compare(first: NDArray[np.bool_], second: NDArray[np.bool_], seed: int = 0) -> PairedTest:
-    """Whether two models differ, by which of the same N images each of them answered right.
-
-    McNemar, "Note on the sampling error of the difference between correlated proportions", Psychometrika 1947.
-
-    Raises:
-        ValueError: not as many answers of one as of the other, or none.
-    """
-    if first.shape != second.shape or first.ndim != 1 or not first.size:
-        raise ValueError(f"answers of shapes {first.shape} and {second.shape}: expected N of each for the same images")
-    gains = second.astype(np.int64) - first.astype(np.int64)
-    only_first, only_second = int((gains < 0).sum()), int((gains > 0).sum())
-    return PairedTest(
-        only_first,
-        only_second,
-        float(gains.mean()),
-        bootstrap(lambda drawn: float(gains[drawn].mean()), len(gains), seed),
-        _sign_test(min(only_first, only_second), only_first + only_second),
-    )
-
-
-def _sign_test(fewer: int, count: int) -> float:
-    """Two-sided p-value of `fewer` heads or less in `count` throws of a fair coin."""
-    # By logarithms, for the numbers themselves are beyond floating point.
-    logarithms = (math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1) for k in range(fewer + 1))
-    return min(1.0, 2 * math.fsum(math.exp(each - count * math.log(2)) for each in logarithms))

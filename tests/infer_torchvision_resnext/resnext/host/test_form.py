@@ -32,7 +32,7 @@ class Oven(ParameterSchema):
     output: Annotated[str, Field(title="Output", description="Made."), InForm(picker="new folder")] = ""
     weight: Annotated[float, Field(ge=0, le=5, title="Weight", description="In kg.")] = 1.5
     serial: Annotated[int, Field(ge=0, le=2**40, title="Serial", description="A number.")] = 0
-    note: str = ""
+    free_note: str = ""
 
 
 def read(values):
@@ -58,7 +58,7 @@ def test_fields_say_what_the_schema_says(form):
         "number",
     ]
     assert form.fields["rack"].choices == ("low", "high")
-    assert form.fields["note"].title == "note"
+    assert form.fields["free_note"].title == "Free note"
 
 
 def test_integers_that_toolkits_cannot_count_are_typed(form):
@@ -68,7 +68,7 @@ def test_integers_that_toolkits_cannot_count_are_typed(form):
 def test_first_fields_stand_alone_and_fields_that_say_nothing_come_last(form):
     assert [one.key for one in form.first] == ["heat"]
     groups = {group: [one.key for one in fields] for group, fields in form.advanced.items()}
-    assert groups == {"Air": ["fan", "rack"], REST: ["recipe", "book", "output", "weight", "serial", "note"]}
+    assert groups == {"Air": ["fan", "rack"], REST: ["recipe", "book", "output", "weight", "serial", "free_note"]}
     assert list(groups)[-1] == REST
 
 

@@ -11,7 +11,10 @@ class Oven(ParameterSchema):
     grill: Annotated[bool, Field(description="From above.")] = False
     mode: Annotated[Literal["air", "steam"], Field(description="How.")] = "air"
     salt: Annotated[float, Field(ge=0, description="Grams.")] = 0.5
-    note: Annotated[str, Field(description="Free.")] = ""
+    note: str = ""
+    """Free,
+    on two lines.
+    """
 
 
 def test_strings_survive_the_way_to_the_host_and_back():
@@ -66,5 +69,5 @@ def test_the_table_says_key_default_range_and_meaning():
         "| `grill` | `False` | True, False | From above. |",
         "| `mode` | `air` | air, steam | How. |",
         "| `salt` | `0.5` | a number of at least 0 | Grams. |",
-        "| `note` | empty | text | Free. |",
+        "| `note` | empty | text | Free, on two lines. |",
     ]

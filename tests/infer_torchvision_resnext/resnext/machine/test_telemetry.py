@@ -1,4 +1,4 @@
-"""Nobody is told what is done here."""
+"""No library reports its use."""
 
 import os
 import subprocess

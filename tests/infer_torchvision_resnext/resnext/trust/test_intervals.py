@@ -1,11 +1,9 @@
-import json
-
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 
-from infer_torchvision_resnext.resnext.trust.intervals import bootstrap, compare, macro_f1, macro_f1_interval, wilson
+from infer_torchvision_resnext.resnext.trust.intervals import bootstrap, macro_f1, macro_f1_interval, wilson
 
 
 @pytest.mark.parametrize(("successes", "count"), [(0, 5), (1, 5), (9, 10), (10, 10), (344, 360), (7, 3000)])
@@ -61,31 +59,3 @@ def test_the_interval_of_macro_f1_holds_the_true_one_and_narrows_with_more_image
         widths.append(high - low)
     assert widths[1] == pytest.approx(widths[0] / 5, rel=0.3)
     assert macro_f1_interval(np.array([0, 1]), np.array([0, 1]), 2) == (1, 1)
-
-
-def test_two_models_are_compared_on_the_images_that_they_answer_differently():
-    first = np.array([True] * 70 + [False] * 30)
-    second = first.copy()
-    second[:3], second[70:82] = False, True
-    found = compare(first, second)
-    assert (found.only_first, found.only_second) == (3, 12)
-    assert found.difference == pytest.approx(0.09)
-    assert found.p_value == pytest.approx(binomtest(3, 15).pvalue)
-    assert 0 < found.interval[0] < 0.09 < found.interval[1] < 0.2
-    assert json.loads(json.dumps(found.to_dict()))["interval"] == list(found.interval)
-
-
-def test_equal_models_do_not_differ():
-    right = np.array([True, False, True])
-    assert compare(right, right).p_value == 1
-    assert compare(right, right).interval == (0, 0)
-
-
-def test_answers_too_many_for_floating_point_are_compared():
-    first = np.arange(6000) % 2 == 0
-    assert compare(first, ~first).p_value == 1
-
-
-def test_answers_to_other_images_cannot_be_compared():
-    with pytest.raises(ValueError, match=r"answers of shapes \(2,\) and \(3,\)"):
-        compare(np.array([True, False]), np.array([True, False, True]))
