@@ -156,7 +156,7 @@ def main() -> None:
             ending = end(way, dataset, Path(scratch) / str(number))
             print(f"## {way}\n\nexit code {ending.code}; left: {', '.join(ending.left) or 'nothing'}")
             print(f"model: {', '.join(ending.model) or 'none'}\n")
-            print("\n".join(f"    {line}" for line in ending.said.splitlines()[-8:]), end="\n\n")
+            print("\n".join(f"    {line}" for line in ending.said.splitlines()[-14:]), end="\n\n")
 
 
 if __name__ == "__main__":
