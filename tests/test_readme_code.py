@@ -53,4 +53,5 @@ def test_the_code_of_a_readme_runs(document, shown, place, imagenet_cache):
     if "algo" in shown:
         assert 3 <= len(names["algo"].get_whole_image_results()) <= 5
     if "infer" in shown:
-        assert {label for label, _ in names["infer"].get_whole_image_results()} == {"0", "1", "2"}
+        # A flower is no digit, which a model that learned three of them may say.
+        assert {label for label, _ in names["infer"].get_whole_image_results()} - {"unknown"} == {"0", "1", "2"}

@@ -31,9 +31,10 @@ from .results.outcome import REPORT, write_outcome
 from .run_folder import RunFolder, RunFolderError, open_run
 
 LARGEST_LOSS, LARGEST_LEARNED_LOSS = 10_000.0, 104.0
-"""Nats, of any loss, and of training after its first epoch. With a mean cross-entropy of 104, the true class's
-probability is 0 in fp32, whose least number is e^-103.3. A few hundred can occur on the way: in the first epoch, where
-a random classifier meets large features; in validation, before the statistics of batch normalization settle."""
+"""Nats, of any loss that tells something, and of training after its first epoch. With a mean cross-entropy of 104, the
+true class's probability is 0 in fp32, whose least number is e^-103.3. A few hundred can occur on the way: in the first
+epoch, where a random classifier meets large features; in validation, while the statistics of batch normalization
+settle. After the first epoch, which may be a single step, these can make validation's loss anything."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,9 @@ def _tell(notes: Sequence[str], listener: Listener) -> None:
 def _divergence(fitted: Fitted, parameters: Parameters) -> str:
     """What a training came to whose numbers stayed finite without meaning anything; empty if they do mean something."""
     for row in (*fitted.history[-1:], *fitted.history[fitted.best_epoch - 1 : fitted.best_epoch]):
-        learned = LARGEST_LEARNED_LOSS if row["epoch"] > 1 else LARGEST_LOSS
-        for part, limit in (("train", learned), ("val", LARGEST_LOSS)):
+        first = row["epoch"] == 1
+        limits = {"train": LARGEST_LOSS} if first else {"train": LARGEST_LEARNED_LOSS, "val": LARGEST_LOSS}
+        for part, limit in limits.items():
             if row[f"{part}_loss"] > limit:
                 return (
                     f"{part}_loss of epoch {row['epoch']:.0f} is {row[f'{part}_loss']:.3g}: training has diverged. "
