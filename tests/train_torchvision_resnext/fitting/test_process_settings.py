@@ -55,8 +55,13 @@ def test_a_deterministic_training_has_what_it_needs(before):
 
 @pytest.mark.parametrize(("precision", "tf32"), [("fp32", False), ("bf16", True), ("fp16", True)])
 def test_fp32_is_not_tf32(precision, tf32):
-    with process_settings(CPU, precision, deterministic=False):
-        assert torch.backends.cudnn.allow_tf32 == tf32
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = True
+    try:
+        with process_settings(CPU, precision, deterministic=False):
+            assert torch.backends.cudnn.allow_tf32 == tf32
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 @pytest.mark.gpu
