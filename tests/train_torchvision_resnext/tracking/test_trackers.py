@@ -194,14 +194,20 @@ class _Strange(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_a_healthy_program_that_takes_no_runs(store, tensorboard):
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Strange) as other:
+def note_beside(program, store, tensorboard):
+    """The address of another program, and the note of a training that was logged while it answered there."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), program) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
         uri = f"http://localhost:{other.server_port}"
         with Tracking("train_test", uri, store, tensorboard) as tracking:
             tracking.log_metrics({"loss": 1.0}, step=0)
         other.shutdown()
     (note,) = tracking.notes
+    return uri, note
+
+
+def test_a_healthy_program_that_takes_no_runs(store, tensorboard):
+    uri, note = note_beside(_Strange, store, tensorboard)
     assert note.startswith(f"No MLflow server at {uri}: it takes no run (")
     assert [run.data.metrics for run in runs_at(store.as_uri())] == [{"loss": 1.0}]
 
@@ -216,13 +222,7 @@ class _NotMlflow(http.server.BaseHTTPRequestHandler):
 
 
 def test_port_taken_by_another_program(store, tensorboard):
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _NotMlflow) as other:
-        threading.Thread(target=other.serve_forever, daemon=True).start()
-        uri = f"http://localhost:{other.server_port}"
-        with Tracking("train_test", uri, store, tensorboard) as tracking:
-            tracking.log_metrics({"loss": 1.0}, step=0)
-        other.shutdown()
-    (note,) = tracking.notes
+    uri, note = note_beside(_NotMlflow, store, tensorboard)
     assert note.startswith(
         f"No MLflow server at {uri}: the port is taken by a program that does not answer as it would"
     )
