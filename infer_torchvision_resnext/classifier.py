@@ -20,6 +20,7 @@ from .resnext.images.rgb import AUTO, RGBImage, ValueRange
 from .resnext.network.answering import Outputs
 from .resnext.network.architecture import Architecture
 from .resnext.trust.calibration import Calibration
+from .resnext.trust.costs import Costs
 from .resnext.trust.evidence import Evidence
 from .runtimes.guard import Choice
 from .runtimes.runtime import Crops, CropsItself, Runtime, run_in_parts
@@ -57,6 +58,7 @@ class Classifier:
         self._architecture: Architecture | None = None
         self._own_preprocessing = self._preprocessing = Preprocessing()
         self._calibration: Calibration | None = None
+        self._costs: Costs | None = None
         self._evidence: Evidence | None = None
         self._judge: Judge | None = None
         self._load_ms = 0.0
@@ -81,7 +83,7 @@ class Classifier:
             self.labels = model.labels
             self._source, self._architecture = model.source, model.architecture
             self._own_preprocessing = model.preprocessing
-            self._calibration, self._evidence = model.calibration, model.evidence()
+            self._calibration, self._costs, self._evidence = model.calibration, model.costs, model.evidence()
             self._judge = None
             self._loaded = wanted
             self._lasting_notes = (*model.notes, *self._choice.notes(parameters), *self._cache.notes)
@@ -94,7 +96,7 @@ class Classifier:
             for note in self._lasting_notes:
                 self._tell(note)
         if self._judge is None or parameters != self._parameters:
-            self._judge = Judge(self.labels, parameters, self._calibration, self._evidence)
+            self._judge = Judge(self.labels, parameters, self._calibration, self._evidence, self._costs)
         self._parameters = parameters
         preprocessing = self._own_preprocessing.scaled_to(parameters.input_size)
         given = ValueRange.parse(parameters.value_range)

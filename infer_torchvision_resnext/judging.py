@@ -11,6 +11,7 @@ from .predictions import Doubt, Prediction, top_k
 from .resnext.host.schema import ParameterError
 from .resnext.network.answering import Outputs
 from .resnext.trust.calibration import Calibration, calibrated
+from .resnext.trust.costs import Costs
 from .resnext.trust.evidence import EVIDENCE, Evidence
 from .resnext.trust.open_set import KnownFeatures, threshold
 from .resnext.trust.prediction_sets import PredictionSets, prediction_sets
@@ -24,9 +25,10 @@ class Judge:
         labels: in index order.
         calibration: None = the model brings no temperature.
         evidence: None = the model brings nothing to promise anything by.
+        costs: None = the model does not say what wrong answers cost.
 
     Raises:
-        ParameterError: something is to be promised without evidence.
+        ParameterError: something is to be promised without evidence, or decided by costs that are not known.
     """
 
     def __init__(
@@ -35,18 +37,14 @@ class Judge:
         parameters: Parameters,
         calibration: Calibration | None,
         evidence: Evidence | None,
+        costs: Costs | None = None,
     ) -> None:
-        if evidence is None and (problems := _promised(parameters)):
-            raise ParameterError(
-                [
-                    f"{name} = {value:g}: the model brings no {EVIDENCE}, by which it could be promised; train it with "
-                    "train_torchvision_resnext 2.1 or later, or set it to 0"
-                    for name, value in problems.items()
-                ]
-            )
+        if problems := [*_not_promised(parameters, evidence), *_not_decided(parameters, costs)]:
+            raise ParameterError(problems)
         self._labels = labels
         self._parameters = parameters
         self._calibration = calibration
+        self._costs = None if parameters.decide_by == "probability" else costs
         self._known: KnownFeatures | None = None
         self._least_known = -np.inf
         self._promises: Promises | None = None
@@ -72,7 +70,7 @@ class Judge:
         honest = calibrated(outputs.logits, self._temperature)
         shown = honest if asked.calibrated else calibrated(outputs.logits, 1)
         scores = self._known.scores(outputs.logits, outputs.features) if self._known else None
-        best = top_k(shown, self._labels, asked.top_k)
+        best = top_k(shown, self._labels, asked.top_k, self._costs.expected(honest) if self._costs else None)
         return [self._judged(best[place], honest[place], place, outputs, scores) for place in range(len(best))]
 
     def _judged(
@@ -86,15 +84,15 @@ class Judge:
         """One image's; `honest` are its calibrated probabilities."""
         score = None if scores is None else float(scores[place])
         return prediction.judged(
-            self._doubt(honest, score, prediction.probability),
+            self._doubt(prediction, honest, score),
             score,
             None if self._sets is None else tuple(self._labels[index] for index in self._sets.of(honest)),
             tuple(outputs.features[place].tolist()) if self._parameters.embeddings else None,
         )
 
-    def _doubt(self, honest: NDArray[np.float64], score: float | None, shown: float) -> Doubt | None:
+    def _doubt(self, prediction: Prediction, honest: NDArray[np.float64], score: float | None) -> Doubt | None:
         """Why there is no answer; `honest` are the calibrated probabilities of one image."""
-        asked, best = self._parameters, int(honest.argmax())
+        asked, best = self._parameters, prediction.indices[0]
         if score is not None and score < self._least_known:
             return Doubt(
                 "unlike",
@@ -108,7 +106,7 @@ class Judge:
                 "imprecise",
                 f"below the promised precision of {asked.target_precision:g}: {self._labels[best]} is {given}",
             )
-        if shown < asked.confidence_threshold:
+        if prediction.probability < asked.confidence_threshold:
             return Doubt("unsure", f"below the confidence threshold of {asked.confidence_threshold:g}")
         return None
 
@@ -121,12 +119,32 @@ class Judge:
         return {
             "calibrated": self._parameters.calibrated and self._calibration is not None,
             "temperature": self._temperature,
+            "decided_by": "cost" if self._costs else "probability",
+            "costs": self._costs.digest if self._costs else None,
             "unknown_below": self._least_known if np.isfinite(self._least_known) else None,
             "promises": self._promises.to_dict(self._labels) if self._promises else None,
             "sets": self._sets.to_dict(self._labels) if self._sets else None,
         }
 
 
-def _promised(parameters: Parameters) -> dict[str, float]:
+def _not_promised(parameters: Parameters, evidence: Evidence | None) -> list[str]:
+    """What cannot be promised without evidence, a sentence each."""
     asked = {"target_precision": parameters.target_precision, "coverage": parameters.coverage}
-    return {name: value for name, value in asked.items() if value}
+    return [
+        f"{name} = {value:g}: the model brings no {EVIDENCE}, by which it could be promised; train it with "
+        "train_torchvision_resnext 2.1 or later, or set it to 0"
+        for name, value in asked.items()
+        if value and evidence is None
+    ]
+
+
+def _not_decided(parameters: Parameters, costs: Costs | None) -> list[str]:
+    """Why the answers cannot be decided on as was asked for, a sentence each."""
+    if costs is None and parameters.decide_by == "cost":
+        return ["decide_by = 'cost': the model does not say what wrong answers cost; train it with a cost_matrix"]
+    if costs is not None and parameters.decide_by == "probability" and parameters.target_precision:
+        return [
+            f"target_precision = {parameters.target_precision:g}: the model's promises are of answers of least "
+            "expected cost; set decide_by to auto, or target_precision to 0"
+        ]
+    return []

@@ -11,6 +11,7 @@ from .resnext.host.form import InForm, When
 from .resnext.host.schema import ParameterError, ParameterSchema
 from .resnext.images.rgb import ValueRange
 from .resnext.network.architecture import Architecture
+from .resnext.trust.open_set import SENSITIVITY
 
 PUBLISHED, FOLDER = r"[A-Z0-9_]+", r"(?![A-Z0-9_]+$)(?!.*\.(pth|pt|safetensors)$).+"
 """What `weights` looks like where it names torchvision's weights, or can only be a model folder."""
@@ -85,7 +86,7 @@ class Parameters(ParameterSchema):
     """Probabilities that hold: of the answers given with 80 %, four in five are right. For models that bring a
     temperature.
     """
-    unknown_sensitivity: Annotated[float, Field(ge=0, le=0.5), InForm(group="Trust", minimum_means="off")] = 0.01
+    unknown_sensitivity: Annotated[float, Field(ge=0, le=0.5), InForm(group="Trust", minimum_means="off")] = SENSITIVITY
     """What is less like the training images than this share of the validation images is `unknown`; 0 = off. For
     models that bring evidence.
     """
@@ -95,6 +96,10 @@ class Parameters(ParameterSchema):
     """
     coverage: Annotated[float, Field(ge=0, le=0.9999), InForm(group="Trust", minimum_means="off")] = 0.0
     """Output 4 lists the classes among which the true one is this often; 0 = off."""
+    decide_by: Annotated[Literal["auto", "probability", "cost"], InForm(group="Trust")] = "auto"
+    """Which class is the answer: the most probable (`probability`), or the one of least expected cost (`cost`), by the
+    cost matrix that the model was trained with; `auto` is by cost where the model brings one.
+    """
     embeddings: Annotated[bool, InForm(group="Trust")] = False
     """Output 4 also lists the features that each image or object was classified by, 2048 numbers in the usual
     models: for search and clustering.

@@ -34,12 +34,14 @@ class Prediction:
     Attributes:
         indices: class indices, top-k.
         labels: their labels.
-        probabilities: their softmax probabilities, in [0, 1], descending.
+        probabilities: their softmax probabilities, in [0, 1]; descending, unless there are costs.
         answer: the best label, or `unknown`.
         doubt: why the answer is `unknown`; None otherwise.
         known_score: how much the image is like what was learned; None where the model cannot tell.
         possible: labels that hold the true one as often as was asked for; None where nothing was asked for.
         embedding: features that it was classified by; None where nobody asked for them.
+        costs: what each of the classes is expected to cost as the answer, ascending; None where the most probable
+            class is the best.
     """
 
     indices: tuple[int, ...]
@@ -50,6 +52,7 @@ class Prediction:
     known_score: float | None = None
     possible: tuple[str, ...] | None = None
     embedding: tuple[float, ...] | None = None
+    costs: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.indices) == len(self.labels) == len(self.probabilities):
@@ -59,8 +62,10 @@ class Prediction:
             )
         if not all(0 <= value <= 1 for value in self.probabilities):
             raise ValueError(f"probabilities {self.probabilities}: expected values in [0, 1]")
-        if list(self.probabilities) != sorted(self.probabilities, reverse=True):
+        if self.costs is None and list(self.probabilities) != sorted(self.probabilities, reverse=True):
             raise ValueError(f"probabilities {self.probabilities}: expected the best first")
+        if self.costs is not None and (len(self.costs) != len(self.labels) or [*self.costs] != sorted(self.costs)):
+            raise ValueError(f"costs {self.costs} of {len(self.labels)} labels: expected the least first, one each")
         expected = UNKNOWN if self.doubt else next(iter(self.labels), None)
         if self.answer != expected:
             raise ValueError(f"answer {self.answer!r}: expected {expected!r}")
@@ -109,31 +114,44 @@ class Prediction:
             "set": None if self.possible is None else list(self.possible),
             **({} if self.embedding is None else {"embedding": list(self.embedding)}),
             "top_k": [
-                {"label": label, "index": index, "probability": probability}
-                for label, index, probability in zip(self.labels, self.indices, self.probabilities, strict=True)
+                {"label": label, "index": index, "probability": probability, **more}
+                for label, index, probability, more in zip(
+                    self.labels, self.indices, self.probabilities, self._costs_told(), strict=True
+                )
             ],
         }
 
+    def _costs_told(self) -> list[dict[str, float]]:
+        return [{} for _ in self.labels] if self.costs is None else [{"expected_cost": cost} for cost in self.costs]
 
-def top_k(probabilities: NDArray[np.float64], labels: Sequence[str], k: int) -> list[Prediction]:
-    """The k best classes of each row; equal probabilities keep the order of their indices.
+
+def top_k(
+    probabilities: NDArray[np.float64], labels: Sequence[str], k: int, costs: NDArray[np.float64] | None = None
+) -> list[Prediction]:
+    """The k best classes of each row: the most probable, or those of least expected cost.
+
+    Equal costs are told apart by probability, equal probabilities keep the order of their indices.
 
     Args:
         probabilities: N x C, in [0, 1].
         labels: C labels in index order.
         k: 0 = all classes.
+        costs: N x C, what each class is expected to cost as the answer.
     """
     if probabilities.shape[1] != len(labels):
         raise ValueError(f"{probabilities.shape[1]} probabilities an image, but {len(labels)} labels")
     count = min(k or len(labels), len(labels))
-    return [_best(row, labels, count) for row in probabilities]
+    rows: Sequence[NDArray[np.float64] | None] = [None] * len(probabilities) if costs is None else [*costs]
+    return [_best(row, labels, count, cost) for row, cost in zip(probabilities, rows, strict=True)]
 
 
-def _best(row: NDArray[np.float64], labels: Sequence[str], count: int) -> Prediction:
-    order = np.argsort(-row, kind="stable")[:count]
+def _best(row: NDArray[np.float64], labels: Sequence[str], count: int, costs: NDArray[np.float64] | None) -> Prediction:
+    # Both sorts are stable.
+    order = (np.argsort(-row, kind="stable") if costs is None else np.lexsort((-row, costs)))[:count]
     return Prediction(
         indices=tuple(int(index) for index in order),
         labels=tuple(labels[index] for index in order),
         probabilities=tuple(float(row[index]) for index in order),
         answer=labels[order[0]],
+        costs=None if costs is None else tuple(float(costs[index]) for index in order),
     )

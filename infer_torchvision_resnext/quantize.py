@@ -1,7 +1,7 @@
 """Quantize a model folder to int8: `python -m infer_torchvision_resnext.quantize MODEL_FOLDER IMAGES`.
 
-Calibrates and measures on a folder of the user's own images; see `resnext/quantization.py`. int8 is never chosen by
-`auto`; it must be asked for with `precision = int8`.
+Calibrates and measures on a folder of the user's own images; see `resnext/network/quantization.py`. int8 is never
+chosen by `auto`; it must be asked for with `precision = int8`.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="infer_torchvision_resnext.quantize", description=__doc__)
     parser.add_argument("model_folder", type=Path)
     parser.add_argument("images", type=Path, help="a folder; sub-folders named as the labels give the true classes")
-    parser.add_argument("--max-drop", type=float, default=MAX_DROP, help="accuracy that int8 may cost, as a fraction")
+    parser.add_argument("--max-drop", type=float, default=MAX_DROP, help="how much worse int8 may be, as a fraction")
     given = parser.parse_args(arguments)
     model = load_model(Parameters(weights=str(given.model_folder)), Cache())
     files = sorted(path for path in given.images.rglob("*") if path.suffix.lower() in SUFFIXES)

@@ -42,6 +42,7 @@ from .resnext.network.answering import answering
 from .resnext.network.architecture import Architecture, ArchitectureError, Shaped, class_count
 from .resnext.network.quantization import INT8_FILES
 from .resnext.trust.calibration import Calibration
+from .resnext.trust.costs import Costs
 from .resnext.trust.evidence import EVIDENCE, Evidence, EvidenceError, read_evidence
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Model:
         file: the weights, a `.safetensors` file that fits the architecture and the labels.
         folder: the model folder, where they came in one.
         calibration: the temperature that the folder brings; None where it brings none.
+        costs: of wrong answers, as the folder has them; None where it has none.
         notes: what the user should know of it, a sentence each.
     """
 
@@ -80,6 +82,7 @@ class Model:
     file: Path
     folder: Path | None = None
     calibration: Calibration | None = None
+    costs: Costs | None = None
     notes: tuple[str, ...] = ()
 
     @cached_property
@@ -251,6 +254,7 @@ def _load_folder(given: Path) -> Model:
         path,
         folder,
         config.resnext.calibration,
+        config.costs,
         notes,
     )
 

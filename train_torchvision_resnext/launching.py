@@ -30,6 +30,7 @@ from .fitting.ranks import Ranks, joined
 from .planning import Plan, TrainingError
 from .progress import Listener
 from .resnext.machine.threads import fixed_threads
+from .results.best_epoch import best_epoch
 from .run_folder import RunFolder
 
 LOOPBACK = {"linux": "lo", "darwin": "lo0"}
@@ -60,7 +61,9 @@ def fit_in_processes(plan: Plan, run: RunFolder, listener: Listener) -> Fitted:
         raise OSError(end["errno"], end["failure"], end["file"])
     if not end:
         end = {"failure": f"the processes ended with exit status {process.returncode}"}
-    return Fitted(tuple(read_state(run.last)["history"]), end.get("stopped", False), end.get("failure", ""))
+    history = read_state(run.last)["history"]
+    best = best_epoch(history, plan.parameters.best_epoch_by)
+    return Fitted(tuple(history), best, end.get("stopped", False), end.get("failure", ""))
 
 
 @contextlib.contextmanager

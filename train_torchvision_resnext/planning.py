@@ -19,6 +19,7 @@ from .resnext.images.rgb import ValueRange
 from .resnext.machine.devices import DeviceError, quick_formats, resolve_device, resolve_precision
 from .resnext.network.conversion import ConversionError, require_onnx
 from .resnext.network.quantization import QuantizationError, require_packages
+from .resnext.trust.costs import CostError, Costs, read_costs
 from .run_folder import RunFolderError, room_for, writable
 
 QUICK = ("bf16", "fp16")
@@ -47,6 +48,7 @@ class Plan:
         precision: fp32, bf16 or fp16.
         workers: processes that load images, of all ranks of a machine together.
         processes: that train together, each on a device of its own or on its part of the CPU.
+        costs: of wrong answers; None where nobody said.
         notes: what the user should know.
     """
 
@@ -59,6 +61,12 @@ class Plan:
     output_folder: Path
     notes: tuple[str, ...]
     processes: int = 1
+    costs: Costs | None = None
+
+    @property
+    def costs_digest(self) -> str:
+        """Tells what wrong answers cost from other costs; empty where nobody said."""
+        return self.costs.digest if self.costs else ""
 
     def of_rank(self, local_rank: int, local_count: int) -> "Plan":
         """The same for one of so many processes of a machine."""
@@ -78,7 +86,7 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener, started:
     """
     problems = list(parameters.contradictions())
     device, precision, processes = torch.device("cpu"), "fp32", 1
-    dataset, start = None, None
+    dataset, start, costs = None, None, None
     output_folder = Path(parameters.output_folder).expanduser()
     with _collected(problems):
         device = resolve_device(parameters.device)
@@ -98,6 +106,9 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener, started:
             writable(output_folder)
     with _collected(problems):
         dataset = _look_at(folder, output_folder, parameters, listener)
+    if parameters.cost_matrix:
+        with _collected(problems, f"cost_matrix = {parameters.cost_matrix!r}: "):
+            costs = read_costs(Path(parameters.cost_matrix).expanduser(), dataset.labels if dataset else None)
     with _collected(problems):
         # Without a dataset two labels are enough to try the weights.
         if not parameters.architecture_problems():
@@ -114,7 +125,7 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener, started:
         notes.append(f"{processes} processes share each batch of {parameters.batch_size}")
         if device.type == "cpu" and not parameters.feature_extract:
             notes.append("batch normalization learns from each process's part alone: torch joins them on GPUs only")
-    return Plan(parameters, dataset, start, device, precision, workers, output_folder, tuple(notes), processes)
+    return Plan(parameters, dataset, start, device, precision, workers, output_folder, tuple(notes), processes, costs)
 
 
 def _process_count(parameters: Parameters, device: torch.device, started: int) -> int:
@@ -162,8 +173,12 @@ def _look_at(folder: Path, output_folder: Path, parameters: Parameters, listener
 
 
 @contextmanager
-def _collected(problems: list[str]) -> Iterator[None]:
-    """Turn the errors of one look into sentences, so that the next one is made too."""
+def _collected(problems: list[str], what: str = "") -> Iterator[None]:
+    """Turn the errors of one look into sentences, so that the next one is made too.
+
+    Args:
+        what: they begin with, where the error does not say it.
+    """
     try:
         yield
     except DatasetError as error:
@@ -172,5 +187,5 @@ def _collected(problems: list[str]) -> Iterator[None]:
         problems.append(f"export_onnx = True: {error}; or set export_onnx to False")
     except QuantizationError as error:
         problems.append(f"quantize = True: {error}, or set quantize to False")
-    except (DeviceError, StartError, RunFolderError) as error:
-        problems.append(str(error))
+    except (DeviceError, StartError, RunFolderError, CostError) as error:
+        problems.append(f"{what}{error}")

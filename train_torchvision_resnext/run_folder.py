@@ -33,10 +33,13 @@ ABANDONED_S = 3600
 """A draft this old beside the runs was left by a process that was killed."""
 
 IMAGES_CHANGED = "the images have changed"
+COSTS_CHANGED = "cost_matrix holds other costs"
 
 FREE_TO_CHANGE = {
     "output_folder",
     "resume",
+    # What it holds is compared.
+    "cost_matrix",
     "num_workers",
     "device",
     "devices",
@@ -97,13 +100,16 @@ class RunFolder:
         """The best network so far and its logits."""
         return self.checkpoints / "best.safetensors"
 
-    def describe(self, parameters: Parameters, fingerprint: str, labels: Sequence[str], finished: bool) -> None:
+    def describe(
+        self, parameters: Parameters, fingerprint: str, labels: Sequence[str], finished: bool, costs: str = ""
+    ) -> None:
         """Write `run.json`, whole or not at all."""
         content = {
             "format_version": FORMAT_VERSION,
             "finished": finished,
             "dataset_fingerprint": fingerprint,
             "labels": list(labels),
+            "costs": costs,
             "parameters": parameters.to_strings(),
         }
         with whole_file(self.path / RUN) as draft:
@@ -125,7 +131,7 @@ class RunFolder:
             )
         return dict(content)
 
-    def mismatch(self, parameters: Parameters, fingerprint: str) -> list[str]:
+    def mismatch(self, parameters: Parameters, fingerprint: str, costs: str = "") -> list[str]:
         """Why this run is not one of these parameters on these images; empty if it is."""
         content = self.read()
         theirs = content["parameters"]
@@ -136,6 +142,8 @@ class RunFolder:
         ]
         if content["dataset_fingerprint"] != fingerprint:
             differences.append(IMAGES_CHANGED)
+        if content.get("costs", "") != costs:
+            differences.append(COSTS_CHANGED)
         if content.get("finished"):
             differences.append("it is finished")
         if not self.last.is_file():
@@ -185,7 +193,7 @@ class RunFolder:
 
 
 def open_run(
-    output_folder: Path, parameters: Parameters, fingerprint: str, labels: Sequence[str]
+    output_folder: Path, parameters: Parameters, fingerprint: str, labels: Sequence[str], costs: str = ""
 ) -> tuple[RunFolder, tuple[str, ...]]:
     """The run to resume, or a new one; and what was resumed, or why nothing was, in a sentence each.
 
@@ -194,6 +202,7 @@ def open_run(
 
     Args:
         output_folder: exists.
+        costs: the digest of what wrong answers cost; empty where nobody said.
 
     Raises:
         RunFolderError: the run named by `resume` is another one, or finished.
@@ -201,14 +210,22 @@ def open_run(
     """
     notes: tuple[str, ...] = ()
     if parameters.resume == AUTO:
+        passed_over: list[str] = []
         for run in reversed(_runs_in(output_folder)):
             with suppress(RunFolderError):
-                if not run.is_in_use and not run.mismatch(parameters, fingerprint):
+                if run.is_in_use:
+                    continue
+                if not (differences := run.mismatch(parameters, fingerprint, costs)):
                     return run, (f"resumed the interrupted run {run.path.name}",)
-        notes = (f"resume=auto: no interrupted run of these parameters and images in {output_folder}; started anew",)
+                if run.last.is_file():
+                    passed_over.append(f": of {run.path.name} {'; '.join(differences)}")
+        reason = "".join(passed_over[:1])
+        notes = (
+            f"resume=auto: no interrupted run of these parameters and images in {output_folder}; started anew{reason}",
+        )
     elif parameters.resume:
         run = RunFolder(Path(parameters.resume).expanduser())
-        differences = run.mismatch(parameters, fingerprint)
+        differences = run.mismatch(parameters, fingerprint, costs)
         if differences == [IMAGES_CHANGED] and run.read().get("labels") == list(labels):
             notes = (f"{IMAGES_CHANGED} since this run began: the epochs from here on are of the present ones",)
         elif differences:
@@ -216,7 +233,7 @@ def open_run(
         return run, (*notes, f"resumed the interrupted run {run.path.name}")
     run = RunFolder(_new_place(output_folder))
     run.checkpoints.mkdir(parents=True)
-    run.describe(parameters, fingerprint, labels, finished=False)
+    run.describe(parameters, fingerprint, labels, finished=False, costs=costs)
     return run, notes
 
 

@@ -170,6 +170,7 @@ class TrainResNeXt(ChecksParameters, dataprocess.CDnnTrainTask):
             "model_folder": str(result.model_folder or ""),
             "stopped": result.stopped,
             "best_epoch": result.best_epoch,
+            "best_epoch_by": self.get_param_object().parameters.best_epoch_by,
             "validation": result.evaluation.to_dict() if result.evaluation else {},
             "test": result.test.to_dict() if result.test else {},
             "history": [dict(row) for row in result.history],

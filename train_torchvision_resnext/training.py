@@ -26,6 +26,7 @@ from .progress import Listener, Row, StopRequestedError
 from .resnext.machine.devices import full_fp32
 from .resnext.machine.threads import fixed_threads
 from .results.answers import Answers
+from .results.best_epoch import measured
 from .results.evaluation import Evaluation
 from .results.outcome import REPORT, write_outcome
 from .run_folder import RunFolder, RunFolderError, open_run
@@ -74,7 +75,9 @@ def train(folder: Path, parameters: Parameters, listener: Listener | None = None
     listener = listener or Listener()
     try:
         plan = make_plan(folder, parameters, listener, ranks.count)
-        run, opened = open_run(plan.output_folder, parameters, plan.dataset.fingerprint, plan.dataset.labels)
+        run, opened = open_run(
+            plan.output_folder, parameters, plan.dataset.fingerprint, plan.dataset.labels, plan.costs_digest
+        )
         plan = replace(plan, notes=(*plan.notes, *opened))
         try:
             with run.locked(), kept_memory(plan.device), fixed_threads(), torch_threads(parameters.threads):
@@ -129,7 +132,7 @@ def _train_in(run: RunFolder, plan: Plan, listener: Listener, ranks: Ranks) -> R
     if failure:
         raise TrainingError([f"{failure}. The model of epoch {best} is kept in {run.model}"])
     if not fitted.stopped:
-        run.describe(parameters, dataset.fingerprint, dataset.labels, finished=True)
+        run.describe(parameters, dataset.fingerprint, dataset.labels, finished=True, costs=plan.costs_digest)
     listener.progress(1.0)
     return result
 
@@ -176,7 +179,8 @@ def _write_best(run: RunFolder, plan: Plan, fitted: Fitted, listener: Listener, 
     network = plan.start.architecture.load({key: tensor.cpu() for key, tensor in state.items()})
     validation, told = _validation_answers(network, logits, plan, hurried)
     test, told_of_test = _test_answers(network, plan, hurried)
-    best = f"the model is that of epoch {fitted.best_epoch} of {len(fitted.history)}"
+    by = measured(fitted.history[fitted.best_epoch - 1], plan.parameters.best_epoch_by)
+    best = f"the model is that of epoch {fitted.best_epoch} of {len(fitted.history)}, the best by {by}"
     plan = replace(plan, notes=(*plan.notes, *told, *told_of_test, best))
     outcome = write_outcome(run.model, plan, network.cpu(), fitted.history, validation, test, listener, hurried)
     return Result(
@@ -194,16 +198,16 @@ def _validation_answers(
     network: nn.Module, trained: NDArray[np.float32], plan: Plan, hurried: bool
 ) -> tuple[Answers, list[str]]:
     """The answers to the validation images in fp32, or else those of training; and what is to be said of them."""
-    samples, labels = plan.dataset.val, plan.dataset.labels
+    samples = plan.dataset.val
     lower = f"the figures are those of {plan.precision}, in which it was trained"
     if hurried:
-        return Answers.judge(samples, trained, labels), [lower] if plan.precision != "fp32" else []
+        return _judged(plan, samples, trained), [lower] if plan.precision != "fp32" else []
     if plan.precision == "fp32" and plan.device.type == "cpu" and not plan.parameters.caches_features:
-        return Answers.judge(samples, trained, labels), []
+        return _judged(plan, samples, trained), []
     try:
-        return Answers.judge(samples, _exact_logits(network, plan, samples, "Final evaluation"), labels), []
+        return _judged(plan, samples, _exact_logits(network, plan, samples, "Final evaluation")), []
     except ReadError as error:
-        return Answers.judge(samples, trained, labels), [f"{lower}: {error}"]
+        return _judged(plan, samples, trained), [f"{lower}: {error}"]
 
 
 def _test_answers(network: nn.Module, plan: Plan, hurried: bool) -> tuple[Answers | None, list[str]]:
@@ -214,9 +218,13 @@ def _test_answers(network: nn.Module, plan: Plan, hurried: bool) -> tuple[Answer
     if hurried:
         return None, ["the images of test/ were not judged: training did not come to its end"]
     try:
-        return Answers.judge(samples, _exact_logits(network, plan, samples, "Test"), plan.dataset.labels), []
+        return _judged(plan, samples, _exact_logits(network, plan, samples, "Test")), []
     except ReadError as error:
         return None, [f"the images of test/ were not judged: {error}"]
+
+
+def _judged(plan: Plan, samples: Sequence[Sample], logits: NDArray[np.float32]) -> Answers:
+    return Answers.judge(samples, logits, plan.dataset.labels, plan.costs)
 
 
 def _exact_logits(network: nn.Module, plan: Plan, samples: Sequence[Sample], task: str) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """Classify any number of images on this machine: decoding in processes, the network in this one."""
 
 import hashlib
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -167,6 +168,7 @@ def prepared(request: Request, classifier: Classifier, processes: Processes) -> 
         images=images.digest(),
         model=model,
         labels=hashlib.sha256("\n".join(classifier.labels).encode()).hexdigest(),
+        trust=hashlib.sha256(json.dumps(classifier.describe()["trust"]).encode()).hexdigest(),
         preprocessing=classifier.preprocessing.to_dict(),
         format=request.form,
         reduced_decoding=request.reduced_decoding,

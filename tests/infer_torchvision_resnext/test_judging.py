@@ -7,6 +7,7 @@ from infer_torchvision_resnext.judging import Judge
 from infer_torchvision_resnext.parameters import ParameterError, Parameters
 from infer_torchvision_resnext.resnext.network.answering import Outputs
 from infer_torchvision_resnext.resnext.trust.calibration import Calibration
+from infer_torchvision_resnext.resnext.trust.costs import Costs
 from infer_torchvision_resnext.resnext.trust.evidence import Evidence
 
 LABELS = ("ant", "bee")
@@ -38,8 +39,8 @@ def outputs(*logits, stray=0.0):
     return Outputs(rows, features)
 
 
-def judge(brought=None, calibration=None, **asked):
-    return Judge(LABELS, Parameters(**asked), calibration, brought)
+def judge(brought=None, calibration=None, costs=None, **asked):
+    return Judge(LABELS, Parameters(**asked), calibration, brought, costs)
 
 
 def test_a_model_of_before_answers_as_before():
@@ -104,6 +105,60 @@ def test_the_confidence_threshold_stays():
     unsure, sure = judge(confidence_threshold=0.9).predictions(outputs([1, 0], [9, 0]))
     assert (unsure.doubt.kind, unsure.doubt.reason) == ("unsure", "below the confidence threshold of 0.9")
     assert sure.doubt is None
+
+
+COSTS = Costs(np.array([[0.0, 1], [9, 0]]))
+"""A bee taken for an ant costs nine times what an ant taken for a bee does: p(bee) > 0.1 is a bee."""
+
+
+def test_with_costs_the_answer_is_the_one_of_least_expected_cost():
+    found = judge(costs=COSTS, top_k=2).predictions(outputs([np.log(4), 0], [np.log(19), 0], [0, 3]))
+    assert [prediction.answer for prediction in found] == ["bee", "ant", "bee"]
+    first = found[0]
+    # p(ant) = 0.8: as a bee it costs 0.8 * 1, as an ant 0.2 * 9.
+    assert (first.labels, first.indices, first.index) == (("bee", "ant"), (1, 0), 1)
+    assert first.probability == pytest.approx(0.2)
+    assert first.probabilities == pytest.approx((0.2, 0.8))
+    assert first.costs == pytest.approx((0.8, 1.8))
+    told = json.loads(json.dumps(first.to_dict()))["top_k"]
+    assert [entry["expected_cost"] for entry in told] == pytest.approx([0.8, 1.8])
+    assert judge(costs=COSTS).describe()["decided_by"] == "cost"
+
+
+def test_costs_are_weighed_by_calibrated_probabilities_also_where_others_are_shown():
+    # Calibrated p(bee) = 1 / (1 + e^2) = 0.12, as it is 0.018.
+    (shown,) = judge(calibration=CALIBRATION, costs=COSTS, calibrated=False).predictions(outputs([4, 0]))
+    assert (shown.answer, shown.probability) == ("bee", pytest.approx(1 / (1 + np.exp(4))))
+    (raw,) = judge(costs=COSTS).predictions(outputs([4, 0]))
+    assert raw.answer == "ant"
+
+
+def test_one_class_is_listed_by_its_cost_too():
+    (one,) = judge(costs=COSTS, top_k=1).predictions(outputs([np.log(4), 0]))
+    assert (one.labels, one.answer) == (("bee",), "bee")
+
+
+def test_costs_can_be_left_aside():
+    aside = judge(costs=COSTS, decide_by="probability")
+    (prediction,) = aside.predictions(outputs([np.log(4), 0]))
+    assert (prediction.answer, prediction.costs) == ("ant", None)
+    assert (aside.describe()["decided_by"], aside.describe()["costs"]) == ("probability", None)
+    assert "expected_cost" not in prediction.to_dict()["top_k"][0]
+
+
+def test_with_costs_thresholds_and_promises_are_about_the_class_that_is_answered():
+    (unsure,) = judge(costs=COSTS, confidence_threshold=0.5).predictions(outputs([np.log(4), 0]))
+    assert (unsure.answer, unsure.doubt.kind, unsure.probability) == ("unknown", "unsure", pytest.approx(0.2))
+    asked = judge(evidence(), target_precision=0.9, unknown_sensitivity=0, costs=COSTS)
+    (bee,) = asked.predictions(outputs([np.log(4), 0]))
+    assert "bee is never given" in bee.doubt.reason
+
+
+def test_what_cannot_be_decided_is_refused():
+    with pytest.raises(ParameterError, match="decide_by = 'cost': the model does not say what wrong answers cost"):
+        judge(decide_by="cost")
+    with pytest.raises(ParameterError, match=r"target_precision = 0\.9: the model's promises are of answers of least"):
+        judge(evidence(), costs=COSTS, decide_by="probability", target_precision=0.9)
 
 
 def test_sets_hold_every_class_that_may_be_the_true_one():

@@ -18,7 +18,7 @@ from ..parameters import Parameters
 from ..planning import TRAINED, Plan
 from ..progress import Listener, Row, StopRequestedError
 from ..resnext.machine.devices import is_out_of_memory
-from ..results.best_epoch import best, better
+from ..results.best_epoch import best, best_epoch, better
 from ..results.evaluation import evaluate
 from ..run_folder import RunFolder
 from .checkpoint import Learner, read_state, save_best, save_state
@@ -41,23 +41,15 @@ class Fitted:
 
     Attributes:
         history: a row an epoch, those of before an interruption included.
+        best_epoch: counted from 1; 0 = no epoch was completed.
         stopped: the user ended it.
         failure: a sentence on what else broke it off; empty if nothing did.
     """
 
     history: tuple[Row, ...]
+    best_epoch: int
     stopped: bool = False
     failure: str = ""
-
-    @property
-    def best_epoch(self) -> int:
-        """Counted from 1, the first of equal ones; 0 = no epoch was completed."""
-        return best_epoch(self.history)
-
-
-def best_epoch(history: Sequence[Row]) -> int:
-    """The number of the best epoch, counted from 1; 0 without any."""
-    return int(best(history)["epoch"]) if history else 0
 
 
 def fit(plan: Plan, run: RunFolder, listener: Listener, ranks: Ranks = ALONE) -> Fitted:
@@ -99,21 +91,22 @@ def fit(plan: Plan, run: RunFolder, listener: Listener, ranks: Ranks = ALONE) ->
             failure = f"{ranks}{error}"
         else:
             raise
-    return Fitted(tuple(history), stopped, failure)
+    return Fitted(tuple(history), best_epoch(history, plan.parameters.best_epoch_by), stopped, failure)
 
 
 def is_over(history: Sequence[Row], parameters: Parameters) -> bool:
     """Whether the last epoch is done, or too many in a row were no better."""
-    patience = parameters.early_stopping_patience
-    return len(history) >= parameters.epochs or bool(patience and len(history) - best_epoch(history) >= patience)
+    patience, best = parameters.early_stopping_patience, best_epoch(history, parameters.best_epoch_by)
+    return len(history) >= parameters.epochs or bool(patience and len(history) - best >= patience)
 
 
 def _epoch(loop: "Loop", epoch: int, run: RunFolder, history: Sequence[Row], bar: "tqdm[None]") -> Row:
     """Train and validate once, and keep what came of it. `epoch` is counted from 0."""
-    since = time.perf_counter()
+    since, plan = time.perf_counter(), loop.plan
+    by = plan.parameters.best_epoch_by
     train_loss = loop.train(epoch, bar.update)
     logits, targets = loop.validate(epoch)
-    evaluation = evaluate(logits, targets, loop.plan.dataset.labels)
+    evaluation = evaluate(logits, targets, plan.dataset.labels, plan.costs)
     row: Row = {
         "epoch": epoch + 1,
         "train_loss": train_loss,
@@ -121,11 +114,11 @@ def _epoch(loop: "Loop", epoch: int, run: RunFolder, history: Sequence[Row], bar
         "learning_rate": loop.learning_rate((epoch + 1) * loop.steps_an_epoch),
         "seconds": time.perf_counter() - since,
     }
-    bar.set_postfix({key: row[key] for key in ("epoch", "val_loss", "val_top1")}, refresh=False)
+    bar.set_postfix({key: row[key] for key in ("epoch", "val_loss", "val_top1", f"val_{by}")}, refresh=False)
     if not loop.ranks.is_first:
         return row
     run.note_epoch(epoch + 1, {**row, "validation": evaluation.to_dict()})
-    if better(row, best(history) if history else None):
+    if better(row, best(history, by) if history else None, by):
         save_best(run.best, loop.learner.answering, logits)
     # After the best network, so that the state never tells of one that is not there.
     save_state(run.last, loop.learner, [*history, row])

@@ -7,6 +7,9 @@ from pydantic import Field
 from ..resnext.host.form import InForm, When
 from ..resnext.host.schema import ParameterSchema
 
+Measure = Literal["top1", "macro_f1", "balanced_accuracy", "loss", "expected_cost"]
+"""What tells which epoch is best."""
+
 
 class RecipeParameters(ParameterSchema):
     """The recipe of a training."""
@@ -57,3 +60,15 @@ class RecipeParameters(ParameterSchema):
         int, Field(title="Patience", ge=0, le=100_000), InForm(group="Regularization", minimum_means="off")
     ] = 0
     """Epochs without a better one before it ends; 0 = off."""
+    best_epoch_by: Annotated[Measure, InForm(group="Best epoch")] = "top1"
+    """What tells on the validation images which epoch is kept: top-1 accuracy, macro F1, balanced accuracy (the mean
+    of the classes' recalls), loss, or what the answers cost by `cost_matrix`. Of equal ones, the lower loss.
+    """
+    cost_matrix: Annotated[
+        str,
+        Field(json_schema_extra={"allowed": "the path of a table in CSV"}),
+        InForm(group="Best epoch", picker="file", files="Tables (*.csv);;All files (*)"),
+    ] = ""
+    """What wrong answers cost: the first row names the answers, each further one a true class and the cost of each
+    answer to it, 0 for the right one. Kept in the model folder: inference then gives the answer of least expected cost.
+    """

@@ -73,8 +73,8 @@ class Parameters(RecipeParameters, NetworkParameters):
         Field(title="Largest drop", ge=0, le=1),
         InForm(group="Export", idle=(When("nothing is quantized", quantize="False"),)),
     ] = MAX_DROP
-    """How much lower the accuracy of the int8 network on the validation images may be, as a fraction: 0.01 is one
-    point of a hundred. Beyond it, it is not kept.
+    """How much worse the int8 network may be on the validation images, as a fraction: its accuracy lower, its
+    calibration error or the share of `unknown` higher. 0.01 is one point of a hundred. Beyond it, it is not kept.
     """
     output_folder: Annotated[
         str,
@@ -124,6 +124,8 @@ class Parameters(RecipeParameters, NetworkParameters):
         problems = super().contradictions()
         if self.batch_size == 1 and not self.feature_extract:
             problems.append("batch_size = 1: batch normalization needs at least 2 images to train")
+        if self.best_epoch_by == "expected_cost" and not self.cost_matrix:
+            problems.append("best_epoch_by = 'expected_cost': what answers cost is not known; set cost_matrix")
         return problems
 
 

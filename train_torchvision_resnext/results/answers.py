@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from typing_extensions import Self
 from ..data.dataset import Sample
 from ..resnext.host.shown_text import shown
 from ..resnext.network.inference import softmax
+from ..resnext.trust.calibration import calibrated
+from ..resnext.trust.costs import Costs
 from .evaluation import Evaluation, evaluate
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -27,20 +29,34 @@ class Answers:
         samples: the part's N images.
         logits: N x C, float32, finite.
         evaluation: how good they are.
+        costs: of wrong answers; None where nobody said.
+        temperature: by which inference will divide the logits.
     """
 
     samples: Sequence[Sample]
     logits: NDArray[np.float32]
     evaluation: Evaluation
+    costs: Costs | None = None
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         if len(self.samples) != len(self.logits):
             raise ValueError(f"{len(self.samples)} samples, but logits of {len(self.logits)}: expected as many of each")
 
     @classmethod
-    def judge(cls, samples: Sequence[Sample], logits: NDArray[np.float32], labels: Sequence[str]) -> Self:
+    def judge(
+        cls,
+        samples: Sequence[Sample],
+        logits: NDArray[np.float32],
+        labels: Sequence[str],
+        costs: Costs | None = None,
+    ) -> Self:
         """Evaluate the logits; `labels` in index order. Raises: ValueError: see `evaluate`."""
-        return cls(samples, logits, evaluate(logits, _targets(samples), labels))
+        return cls(samples, logits, evaluate(logits, _targets(samples), labels, costs), costs)
+
+    def at(self, temperature: float) -> Self:
+        """The same, calibrated."""
+        return replace(self, temperature=temperature)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -63,17 +79,28 @@ class Answers:
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
-        """N x C, in [0, 1]."""
-        return softmax(self.logits)
+        """N x C, in [0, 1], calibrated: as inference gives them."""
+        return calibrated(self.logits, self.temperature)
 
     def write_csv(self, file: Path, root: Path) -> None:
         """A row for each image: what it is, and what the network says. Paths relative to `root`. Raises: OSError."""
+        columns = {
+            "file": [cell(sample.path.relative_to(root).as_posix()) for sample in self.samples],
+            "true": self._named(self.targets),
+            "predicted": self._named(self.predicted),
+        }
+        for name, rows in (("probability", softmax(self.logits)), ("calibrated_probability", self.probabilities)):
+            for of, classes in (("", self.predicted), ("_of_true", self.targets)):
+                columns[name + of] = np.take_along_axis(rows, classes[:, None], 1)[:, 0].tolist()
+        if self.costs:
+            columns["answer_of_least_cost"] = self._named(self.costs.decide(self.probabilities))
         with file.open("w", encoding="utf-8", newline="") as stream:
             table = csv.writer(stream)
-            table.writerow(["file", "true", "predicted", "probability", "probability_of_true"])
-            for sample, best, row in zip(self.samples, self.predicted, self.probabilities, strict=True):
-                words = (sample.path.relative_to(root).as_posix(), self.labels[sample.target], self.labels[best])
-                table.writerow([*map(cell, words), row[best], row[sample.target]])
+            table.writerow(columns)
+            table.writerows(zip(*columns.values(), strict=True))
+
+    def _named(self, classes: NDArray[np.int64]) -> list[str]:
+        return [cell(self.labels[index]) for index in classes]
 
 
 def cell(text: str) -> str:

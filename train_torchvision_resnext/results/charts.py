@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..parameters.recipe import Measure
 from ..resnext.host.shown_text import shown
-from .best_epoch import best
+from .best_epoch import best, measured
 from .evaluation import ClassMetrics, Evaluation
 
 if TYPE_CHECKING:
@@ -76,19 +77,21 @@ def label_style() -> dict[str, Any]:
     return {"parse_math": False, "fontfamily": list(_fonts())}
 
 
-def learning_curves(history: Sequence[Mapping[str, float]]) -> "Figure":
-    """Loss, accuracy and learning rate over the epochs.
+def learning_curves(history: Sequence[Mapping[str, float]], by: Measure = "top1") -> "Figure":
+    """Loss, accuracy and learning rate over the epochs; expected cost, where the best epoch was chosen by it.
 
     Args:
         history: at least one row, an epoch each: `epoch`, `val_loss`, `val_top1`, and any of `train_loss`, `val_top5`,
             `val_macro_f1` and `learning_rate`; what a row lacks is a gap.
+        by: what the best epoch was chosen by; each row has it.
     """
     from matplotlib.ticker import FixedLocator, MaxNLocator
 
     figure = new_figure(12, 3.6)
-    loss, accuracy, rate = figure.subplots(1, 3, width_ratios=(5, 5, 3))
+    costs = [("val_expected_cost", "expected cost", RIGHT)] if by == "expected_cost" else []
+    loss, accuracy, rate, *cost = figure.subplots(1, 3 + len(costs), width_ratios=(5, 5, 3, 4)[: 3 + len(costs)])
     epochs = [row["epoch"] for row in history]
-    kept = best(history)
+    kept = best(history, by)
 
     def draw(axes: "Axes", title: str, curves: Sequence[tuple[str, str, str]]) -> None:
         marker = "o" if len(history) <= 30 else ""
@@ -110,12 +113,14 @@ def learning_curves(history: Sequence[Mapping[str, float]]) -> "Figure":
             axes.legend(frameon=False, labelcolor=INK, fontsize=9)
 
     draw(loss, "Loss", LOSSES)
-    draw(accuracy, "Validation accuracy", _told_apart(history))
+    draw(accuracy, "Validation accuracy", _told_apart(history, by))
     draw(rate, "Learning rate", [("learning_rate", "learning rate", MUTED)])
+    for axes in cost:
+        draw(axes, "Expected cost", costs)
     accuracy.yaxis.set_major_formatter("{x:.0%}")
     rate.yaxis.set_major_formatter("{x:g}")
-    top1 = f"epoch {kept['epoch']:g} kept: top-1 {kept['val_top1']:.1%}"
-    accuracy.set_title(top1, loc="right", fontsize=9, color=RIGHT)
+    told = f"epoch {kept['epoch']:g} kept: {measured(kept, by)}"
+    accuracy.set_title(told, loc="right", fontsize=9, color=RIGHT)
     return figure
 
 
@@ -178,10 +183,11 @@ def _images(metrics: ClassMetrics) -> str:
     return "1 image" if metrics.support == 1 else f"{metrics.support} images"
 
 
-def _told_apart(history: Sequence[Mapping[str, float]]) -> list[tuple[str, str, str]]:
+def _told_apart(history: Sequence[Mapping[str, float]], by: Measure) -> list[tuple[str, str, str]]:
     """The accuracies that say something: up to five classes, top-5 is always 100 %."""
     trivial = all(row.get("val_top5", 1.0) == 1 for row in history)
-    return [curve for curve in ACCURACIES if not (trivial and curve[0] == "val_top5")]
+    chosen = [("val_balanced_accuracy", "balanced accuracy", MUTED)] if by == "balanced_accuracy" else []
+    return [*(curve for curve in ACCURACIES if not (trivial and curve[0] == "val_top5")), *chosen]
 
 
 def _most_confused(table: NDArray[np.int64]) -> list[int]:

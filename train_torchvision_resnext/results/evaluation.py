@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..resnext.network.inference import softmax
+from ..resnext.trust.costs import Costs
 from ..resnext.trust.intervals import macro_f1_interval, wilson
 
 TOP = 5
@@ -59,6 +61,8 @@ class Evaluation:
         per_class: in index order.
         confusion: C x C counts, rows true, columns predicted.
         notes: what a reader of the figures must know, one sentence each.
+        expected_cost: mean cost of an answer, where each is the one of least expected cost by the probabilities as
+            they are, without calibration; None without costs.
     """
 
     loss: float
@@ -70,6 +74,7 @@ class Evaluation:
     per_class: tuple[ClassMetrics, ...]
     confusion: tuple[tuple[int, ...], ...]
     notes: tuple[str, ...]
+    expected_cost: float | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -84,6 +89,11 @@ class Evaluation:
     def right(self) -> int:
         """Images whose best class is the true one."""
         return round(self.top1 * self.count)
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean recall of the classes that have images."""
+        return float(np.mean([metrics.recall for metrics in self.per_class if metrics.support]))
 
     @property
     def top1_interval(self) -> tuple[float, float]:
@@ -125,6 +135,8 @@ class Evaluation:
             "macro_precision": self.macro_precision,
             "macro_recall": self.macro_recall,
             "macro_f1": self.macro_f1,
+            "balanced_accuracy": self.balanced_accuracy,
+            **({} if self.expected_cost is None else {"expected_cost": self.expected_cost}),
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -139,13 +151,16 @@ class Evaluation:
         }
 
 
-def evaluate(logits: NDArray[np.float32], targets: NDArray[np.int64], labels: Sequence[str]) -> Evaluation:
+def evaluate(
+    logits: NDArray[np.float32], targets: NDArray[np.int64], labels: Sequence[str], costs: Costs | None = None
+) -> Evaluation:
     """Compare logits with the true classes.
 
     Args:
         logits: N x C, float32.
         targets: N class indices in 0..C-1, int64.
         labels: C labels in index order.
+        costs: of wrong answers.
 
     Raises:
         ValueError: no images, shapes that do not fit, indices outside 0..C-1, logits that are NaN or infinite.
@@ -177,6 +192,7 @@ def evaluate(logits: NDArray[np.float32], targets: NDArray[np.int64], labels: Se
         per_class=metrics,
         confusion=tuple(map(tuple, confusion.tolist())),
         notes=tuple(_notes(metrics)),
+        expected_cost=costs.mean(costs.decide(softmax(logits)), targets) if costs else None,
     )
 
 

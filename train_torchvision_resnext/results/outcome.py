@@ -4,7 +4,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from ..progress import Listener, Row
 from ..resnext.folder.golden import GOLDEN, write_golden
 from ..resnext.folder.model_folder import ModelConfig, write_model_folder
 from ..resnext.folder.weight_files import errors_of_the_disk
+from ..resnext.network.answering import Outputs
 from ..resnext.network.architecture import Architecture
 from ..resnext.network.quantization import Quantized
 from ..resnext.trust.evidence import EVIDENCE, write_evidence
 from .answers import Answers
+from .best_epoch import best_epoch
 from .evaluation import Evaluation
 from .export import export_onnx
 from .golden_set import golden_set
@@ -82,19 +84,25 @@ def write_outcome(  # noqa: PLR0913, PLR0917 (all that a model folder tells of)
     outcome = Outcome(None, ())
     trust, untrusted = _learn(plan, network, validation, hurried)
     calibration = trust.calibration if trust else None
-    config = ModelConfig.of(plan.start.architecture, plan.dataset.labels, plan.start.preprocessing, calibration)
+    if calibration:
+        validation = validation.at(calibration.temperature)
+        test = test.at(calibration.temperature) if test else None
+    config = ModelConfig.of(
+        plan.start.architecture, plan.dataset.labels, plan.start.preprocessing, calibration, plan.costs
+    )
 
     def complete(draft: Path) -> None:
         nonlocal outcome
         notes = [*untrusted, *_write_exports(draft, plan, network, config)]
         if trust and (evidence := trust.evidence):
             notes += _attempt(draft / EVIDENCE, lambda: write_evidence(draft, evidence))
-        int8, told = _quantize(draft, plan, validation, listener, hurried)
+        int8, told = _quantize(draft, plan, trust.outputs if trust else None, listener, hurried)
         notes += told
         report = draft / REPORT
 
         def write_all() -> None:
-            write_report(report, validation, history, _sections(plan, notes, test, int8, trust), trust)
+            by = plan.parameters.best_epoch_by
+            write_report(report, validation, history, _sections(plan, notes, test, int8, trust), trust, by)
             validation.write_csv(report / ANSWERS, plan.dataset.root)
             if test:
                 test.write_csv(report / TEST_ANSWERS, plan.dataset.root)
@@ -170,13 +178,13 @@ def _write_onnx(path: Path, plan: Plan, network: ResNet) -> None:
 
 
 def _quantize(
-    draft: Path, plan: Plan, validation: Answers, listener: Listener, hurried: bool
+    draft: Path, plan: Plan, validation: Outputs | None, listener: Listener, hurried: bool
 ) -> tuple[Quantized | None, list[str]]:
     if not plan.parameters.quantize:
         return None, []
     if hurried:
         return None, [f"stopped, and therefore not quantized; {LATER}"]
-    int8, note = quantize_trained(draft, plan, validation.logits, listener)
+    int8, note = quantize_trained(draft, plan, validation, listener)
     return int8, [note]
 
 
@@ -204,14 +212,20 @@ def _judged(test: Evaluation) -> Section:
 
 
 def _compared(int8: Quantized) -> Section:
-    verdict = "The int8 network is kept" if int8.kept else "The int8 network is not kept"
-    allowed = f"its top-1 accuracy may be lower by {100 * int8.max_drop:.4g} points"
-    figures = {
-        "fp32": f"{100 * int8.fp32_accuracy:.2f} %",
-        "int8": f"{100 * int8.int8_accuracy:.2f} %",
-        "images": f"{int8.images:,}",
+    allowed = f"each figure may be worse by {100 * int8.max_drop:.4g} points"
+    verdict = "; ".join(int8.worse) if int8.worse else allowed
+    pairs = {
+        "accuracy": (int8.fp32_accuracy, int8.int8_accuracy),
+        "calibration error": (int8.fp32_calibration_error, int8.int8_calibration_error),
+        "unknown": (int8.fp32_unknown, int8.int8_unknown),
     }
-    return Section("Accuracy in int8", [f"{verdict}: {allowed}."], figures)
+    figures = {
+        name: f"{100 * exact:.2f} % in fp32, {100 * rounded:.2f} % in int8"
+        for name, (exact, rounded) in pairs.items()
+        if exact is not None and rounded is not None
+    }
+    kept = f"The int8 network is {'kept' if int8.kept else 'not kept'}: {verdict}."
+    return Section("What int8 costs", [kept], {**figures, "images": f"{int8.images:,}"})
 
 
 def _figures(
@@ -224,7 +238,9 @@ def _figures(
         "validation": validation.evaluation.to_dict(),
         "test": test.evaluation.to_dict() if test else None,
         "history": [dict(row) for row in history],
-        "int8": asdict(outcome.int8) if outcome.int8 else None,
+        "best_epoch": best_epoch(history, plan.parameters.best_epoch_by),
+        "best_epoch_by": plan.parameters.best_epoch_by,
+        "int8": outcome.int8.to_dict() if outcome.int8 else None,
         "dataset": {
             "fingerprint": dataset.fingerprint,
             "train": len(dataset.train),

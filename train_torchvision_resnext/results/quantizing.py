@@ -1,4 +1,4 @@
-"""The trained network in int8, calibrated on its training images, kept if that costs little enough accuracy."""
+"""The trained network in int8, calibrated on its training images, kept if it keeps what the model promises."""
 
 import logging
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from ..data.loading import Batch, Images, evaluation_loader
 from ..data.picks import pick
 from ..planning import TRAINED, Plan
 from ..progress import Listener, StopRequestedError
+from ..resnext.network.answering import Outputs
 from ..resnext.network.quantization import CALIBRATION, Quantized, quantize
 
 logger = logging.getLogger(__name__)
@@ -24,12 +25,12 @@ LATER = "python -m infer_torchvision_resnext.quantize, in Ikomia's folder Plugin
 
 
 def quantize_trained(
-    draft: Path, plan: Plan, logits: NDArray[np.float32], listener: Listener
+    draft: Path, plan: Plan, exact: Outputs | None, listener: Listener
 ) -> tuple[Quantized | None, str]:
     """Quantize the draft of the model folder. Nothing that goes wrong here costs the model.
 
     Args:
-        logits: the network's answers in fp32 to the validation images, N x C.
+        exact: the network's answers in fp32 to the validation images; None = not known, and computed here.
         listener: may stop it at every image of the calibration and every batch of the validation.
 
     Returns:
@@ -40,9 +41,7 @@ def quantize_trained(
     validation = _Crops(dataset.val, parameters.batch_size, plan, listener, (CALIBRATED, 1.0))
     targets = [sample.target for sample in dataset.val]
     try:
-        cost = quantize(
-            draft, calibration, validation, targets, parameters.quantize_max_drop, exact=logits.argmax(axis=1)
-        )
+        cost = quantize(draft, calibration, validation, targets, parameters.quantize_max_drop, exact)
     except StopRequestedError:
         return None, f"stopped while quantizing, so that there is no int8 network; {LATER}"
     except Exception as error:

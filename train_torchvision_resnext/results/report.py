@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..parameters.recipe import Measure
 from .answers import Answers
 from .charts import class_bars, confusion_matrix, learning_curves, save
 from .mistakes import grid, ranked
@@ -24,8 +25,8 @@ CAPTIONS = {
     CONFUSION: "Rows are the true classes, columns the predicted ones. Blue is right, orange is wrong.",
     CLASSES: "Precision: of the images said to be of a class, the fraction that is. Recall: of its images, the "
     "fraction found. F1 is low when either is.",
-    MISTAKES: "In color what the model said, and how sure it was. A sure mistake is often a wrong label, a rare "
-    "view, or two classes in one picture.",
+    MISTAKES: "In color what the model said, and how sure it was, as inference says it. A sure mistake is often a "
+    "wrong label, a rare view, or two classes in one picture.",
     RELIABILITY: "Answers gathered by how sure they are, in light blue how many. Below the dashed line they are right "
     "less often than they claim, above it more often.",
 }
@@ -40,12 +41,13 @@ class Section:
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
-def write_report(
+def write_report(  # noqa: PLR0913, PLR0917 (the last two have defaults)
     folder: Path,
     answers: Answers,
     history: Sequence[Mapping[str, float]],
     sections: Sequence[Section],
     trust: Trust | None = None,
+    by: Measure = "top1",
 ) -> list[Path]:
     """Write the report into a folder, which is made when needed.
 
@@ -53,6 +55,7 @@ def write_report(
         answers: to the validation images; one that cannot be read any more is shown as missing.
         history: a row an epoch, see `learning_curves`; without rows there is no such picture.
         trust: how far probabilities hold; None = nothing is said of it.
+        by: what the best epoch was chosen by.
 
     Returns:
         The files written: the pictures, then the page.
@@ -61,7 +64,7 @@ def write_report(
         OSError: the folder cannot be written.
     """
     evaluation, worst = answers.evaluation, ranked(answers)
-    figures = {CURVES: learning_curves(history)} if history else {}
+    figures = {CURVES: learning_curves(history, by)} if history else {}
     figures |= {CONFUSION: confusion_matrix(evaluation), CLASSES: class_bars(evaluation), MISTAKES: grid(worst)}
     if trust:
         figures[RELIABILITY] = reliability_diagram(trust)
@@ -75,6 +78,7 @@ def write_report(
         guessing=math.log(len(answers.labels)),
         support={metrics.label: metrics.support for metrics in evaluation.per_class},
         pictures=pictures,
+        calibrated=answers.temperature != 1,
         mistakes=[answer for answer in worst if not answer.right],
         columns=[column.replace("_", " ") for column in columns],
         epochs=[[f"{row[column]:.5g}" if column in row else "" for column in columns] for row in history],

@@ -18,6 +18,7 @@ from ..planning import Plan
 from ..resnext.machine.devices import full_fp32
 from ..resnext.network.answering import Outputs, answering
 from ..resnext.trust.calibration import Calibration, calibrate, calibrated, reliability
+from ..resnext.trust.costs import Costs, answers_of
 from ..resnext.trust.evidence import Evidence
 from ..resnext.trust.open_set import KnownFeatures
 from ..resnext.trust.prediction_sets import prediction_sets
@@ -40,35 +41,45 @@ class Trust:
     """What is written into the model folder, and what the report shows of it.
 
     Attributes:
-        logits: of the N validation images, N x C.
+        outputs: of the N validation images: N x C logits, N x F features; no features where nobody waited for them.
         targets: their true classes.
         labels: C, in index order.
         evidence: None where nobody waited for it.
+        costs: of wrong answers; None where nobody said.
     """
 
-    logits: NDArray[np.float32]
+    outputs: Outputs
     targets: NDArray[np.int64]
     labels: Sequence[str]
     calibration: Calibration
     evidence: Evidence | None
+    costs: Costs | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For `metrics.json`."""
-        probabilities = calibrated(self.logits, self.calibration.temperature)
-        best, classes = probabilities.argmax(axis=1), len(self.labels)
-        true = np.take_along_axis(probabilities, self.targets[:, None], 1)[:, 0]
-        promises = [
-            promise(probabilities.max(axis=1), best, self.targets, classes, target).to_dict(self.labels)
-            for target in PRECISIONS
-        ]
+        probabilities = calibrated(self.outputs.logits, self.calibration.temperature)
+        answers, classes = answers_of(probabilities, self.costs), len(self.labels)
+        sure, true = _probabilities_of(answers, probabilities), _probabilities_of(self.targets, probabilities)
+        promises = [promise(sure, answers, self.targets, classes, target).to_dict(self.labels) for target in PRECISIONS]
         sets = [prediction_sets(true, self.targets, classes, coverage) for coverage in COVERAGES]
         return {
             "calibration": self.calibration.model_dump(),
+            "costs": self._priced(probabilities),
             "promises": promises,
             "sets": [
                 {**each.to_dict(self.labels), "mean_size": float(np.mean([len(each.of(row)) for row in probabilities]))}
                 for each in sets
             ],
+        }
+
+    def _priced(self, probabilities: NDArray[np.float64]) -> dict[str, Any] | None:
+        """What answers cost, and how often they are right, by what they are decided by; None without costs."""
+        if self.costs is None:
+            return None
+        decided = {"probability": probabilities.argmax(axis=1), "cost": self.costs.decide(probabilities)}
+        return {
+            by: {"mean_cost": self.costs.mean(answers, self.targets), "right": float((answers == self.targets).mean())}
+            for by, answers in decided.items()
         }
 
     def lines(self) -> list[str]:
@@ -83,7 +94,13 @@ class Trust:
                 f"{found.ece_before:.3f} to {found.ece_after:.3f}, judged on images that the temperature was not "
                 "fitted on."
             )
-        return [told, *map(_promised, figures["promises"]), *map(_covered, figures["sets"])]
+        costs = figures["costs"]
+        return [
+            told,
+            *(_spent(costs) if costs else []),
+            *map(_promised, figures["promises"]),
+            *map(_covered, figures["sets"]),
+        ]
 
 
 def learn(plan: Plan, network: ResNet, validation: Answers, hurried: bool) -> Trust:
@@ -100,12 +117,14 @@ def learn(plan: Plan, network: ResNet, validation: Answers, hurried: bool) -> Tr
     labels, targets = plan.dataset.labels, validation.targets
     if hurried:
         calibration = calibrate(validation.logits, targets)
-        return Trust(validation.logits, targets, labels, calibration, None)
+        unseen = np.empty((len(targets), 0), np.float32)
+        return Trust(Outputs(validation.logits, unseen), targets, labels, calibration, None, plan.costs)
     told = answering(plan.start.architecture.load(network.state_dict()))
     typical = _outputs(told, plan, pick(plan.dataset.train, STANDING_FOR_ALL, plan.parameters.seed))
     outputs = _outputs(told, plan, plan.dataset.val)
     calibration = calibrate(outputs.logits, targets)
-    return Trust(outputs.logits, targets, labels, calibration, _evidence(outputs, targets, typical, calibration))
+    evidence = _evidence(outputs, targets, typical, calibration, plan.costs)
+    return Trust(outputs, targets, labels, calibration, evidence, plan.costs)
 
 
 def _outputs(network: ResNet, plan: Plan, samples: Sequence[Sample]) -> Outputs:
@@ -117,13 +136,16 @@ def _outputs(network: ResNet, plan: Plan, samples: Sequence[Sample]) -> Outputs:
     return Outputs.of(rows.numpy(), len(plan.dataset.labels))
 
 
-def _evidence(outputs: Outputs, targets: NDArray[np.int64], typical: Outputs, calibration: Calibration) -> Evidence:
+def _evidence(
+    outputs: Outputs, targets: NDArray[np.int64], typical: Outputs, calibration: Calibration, costs: Costs | None
+) -> Evidence:
     known = KnownFeatures.of(typical.logits, typical.features)
     probabilities = calibrated(outputs.logits, calibration.temperature)
+    answers = answers_of(probabilities, costs)
     return Evidence(
-        probability=probabilities.max(axis=1).astype(np.float32),
-        true_probability=np.take_along_axis(probabilities, targets[:, None], 1)[:, 0].astype(np.float32),
-        predicted=probabilities.argmax(axis=1).astype(np.int32),
+        probability=_probabilities_of(answers, probabilities).astype(np.float32),
+        true_probability=_probabilities_of(targets, probabilities).astype(np.float32),
+        predicted=answers.astype(np.int32),
         target=targets.astype(np.int32),
         known_score=known.scores(outputs.logits, outputs.features).astype(np.float32),
         feature_mean=known.mean,
@@ -132,12 +154,17 @@ def _evidence(outputs: Outputs, targets: NDArray[np.int64], typical: Outputs, ca
     )
 
 
+def _probabilities_of(classes: NDArray[np.int64], probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """N, of one class of each of N rows."""
+    return np.asarray(np.take_along_axis(probabilities, classes[:, None], 1)[:, 0])
+
+
 def reliability_diagram(trust: Trust) -> "Figure":
     """How often answers are right, by how sure they are, before and after calibration."""
     figure = new_figure(12, 4.2)
     temperatures = {"before calibration": 1.0, "after calibration": trust.calibration.temperature}
     for axes, (name, temperature) in zip(figure.subplots(1, 2), temperatures.items(), strict=True):
-        bins = reliability(calibrated(trust.logits, temperature), trust.targets)
+        bins = reliability(calibrated(trust.outputs.logits, temperature), trust.targets)
         most = max(each.images for each in bins)
         axes.bar(
             [each.confidence for each in bins],
@@ -162,6 +189,15 @@ def reliability_diagram(trust: Trust) -> "Figure":
         axes.legend(frameon=False, fontsize=9, loc="upper left")
     set_heading(figure, "Do the probabilities hold?")
     return figure
+
+
+def _spent(costs: dict[str, Any]) -> list[str]:
+    by, least = costs["probability"], costs["cost"]
+    return [
+        f"Answers of least expected cost, which inference gives, cost {least['mean_cost']:.4g} on average and are "
+        f"right in {least['right']:.1%}; the most probable ones, which the figures above are of, cost "
+        f"{by['mean_cost']:.4g} and are right in {by['right']:.1%}."
+    ]
 
 
 def _promised(figures: dict[str, Any]) -> str:

@@ -3,19 +3,23 @@
 from collections.abc import Mapping
 
 from ..parameters import Parameters
+from ..results.best_epoch import measured
 
 
 def epoch_line(row: Mapping[str, float], parameters: Parameters) -> str:
-    """Epoch, losses, accuracy and the time left, as if each epoch took as long as this one.
+    """Epoch, losses, accuracy, what the best epoch is chosen by, and the time left, as if all took as long as this one.
 
     Args:
         row: `epoch` counted from 1, `train_loss`, `val_loss`, `val_top1` in [0, 1] and `seconds`, of this epoch.
     """
+    by = parameters.best_epoch_by
     epoch = int(row["epoch"])
     line = (
         f"epoch {epoch} of {parameters.epochs}: loss {row['train_loss']:.4g}, "
         f"validation loss {row['val_loss']:.4g}, top-1 {100 * row['val_top1']:.1f} %"
     )
+    if by not in ("top1", "loss"):
+        line += f", {measured(row, by)}"
     left = (parameters.epochs - epoch) * row["seconds"]
     if not left:
         return line

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from typing_extensions import Self
 
@@ -18,6 +19,7 @@ from ..images.preprocessing import Preprocessing
 from ..images.rgb import ValueRange
 from ..network.architecture import Architecture, Stem, class_count
 from ..trust.calibration import Calibration
+from ..trust.costs import CostError, Costs
 from .whole import errors_of_the_disk, whole_folder
 
 if TYPE_CHECKING:
@@ -74,6 +76,8 @@ class _ResNeXtConfig(BaseModel):
     value_range: str = "auto"
     # Of the validation images; folders of before have none.
     calibration: Calibration | None = None
+    # Of wrong answers, rows of true classes, columns of answers, in index order: see `trust/costs.py`.
+    costs: tuple[tuple[float, ...], ...] | None = None
 
 
 class ModelConfig(BaseModel):
@@ -106,6 +110,7 @@ class ModelConfig(BaseModel):
         labels: tuple[str, ...],
         preprocessing: Preprocessing,
         calibration: Calibration | None = None,
+        costs: Costs | None = None,
     ) -> Self:
         """The configuration of a model; `labels` in index order."""
         timm_name, model_args = _timm_model(architecture)
@@ -130,6 +135,7 @@ class ModelConfig(BaseModel):
                 crop_size=preprocessing.crop_size,
                 value_range=str(preprocessing.value_range),
                 calibration=calibration,
+                costs=tuple(map(tuple, costs.table.tolist())) if costs else None,
             ),
         )
 
@@ -139,6 +145,7 @@ class ModelConfig(BaseModel):
         return {
             "label_names": list(self.label_names),
             "temperature": calibration.temperature if calibration else None,
+            "costs": self.costs.digest if self.costs else None,
             **self.preprocessing.to_dict(),
         }
 
@@ -146,6 +153,19 @@ class ModelConfig(BaseModel):
     def network(self) -> Architecture:
         ours = self.resnext
         return Architecture(ours.layers, ours.cardinality, ours.bottleneck_width, ours.stem)
+
+    @property
+    def costs(self) -> Costs | None:
+        """What wrong answers cost; None where the folder does not say. Raises: CostError."""
+        table = self.resnext.costs
+        if table is None:
+            return None
+        rows = {len(row) for row in table}
+        if rows != {self.num_classes} or len(table) != self.num_classes:
+            raise CostError(
+                [f"resnext.costs has {len(table)} rows of {sorted(rows)}, expected {self.num_classes} of each"]
+            )
+        return Costs(np.array(table))
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -181,8 +201,8 @@ def read_config(folder: Path) -> ModelConfig:
         )
     try:
         config = ModelConfig.model_validate(content)
-        # Both refuse what cannot be built.
-        _ = config.network, config.preprocessing
+        # All of them refuse what cannot be built.
+        _ = config.network, config.preprocessing, config.costs
     except ValidationError as error:
         details = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors())
         raise ModelFolderError(f"{path}: {details}") from error

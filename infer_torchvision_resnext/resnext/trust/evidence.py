@@ -3,7 +3,8 @@
 `trust.safetensors` in a model folder; thresholds for any precision, share or coverage follow from it. It holds numbers
 for each image and no image, nor can one be made from it:
 
-- `probability`, float32 N: of the class predicted, calibrated.
+- `probability`, float32 N: of the class predicted, calibrated. The class predicted is the most probable one, or the one
+  of least expected cost where the folder says what wrong answers cost.
 - `true_probability`, float32 N: of the true class, calibrated.
 - `predicted`, `target`: int32 N, class indices.
 - `known_score`, float32 N: how much the image is like what was learned, by `open_set.KnownFeatures`.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -147,6 +148,38 @@ def test_another_job_is_refused_with_what_differs(tmp_path, cache_folder, digits
     assert len(refused.value.problems) == 2
     with pytest.raises(InputError, match="holds no images"):
         classify(tmp_path / "table", tmp_path / "new", cache_folder)
+
+
+def test_the_answers_of_least_cost_are_the_tasks_and_other_costs_are_another_job(tmp_path, cache_folder, workflow):
+    source, folder = write_digits(tmp_path / "digits", 40), shutil.copytree(DIGITS, tmp_path / "model")
+    # Whose facts speak of no costs.
+    (folder / "golden.safetensors").unlink()
+    config = json.loads((folder / "config.json").read_text())
+    # To miss a 3 costs a million times what other mistakes do.
+    config["resnext"]["costs"] = [
+        [0 if true == answer else 1e6 ** (true == 3) for answer in range(10)] for true in range(10)
+    ]
+    (folder / "config.json").write_text(json.dumps(config))
+    settings = {"weights": str(folder), "unknown_sensitivity": 0}
+    classify(source, tmp_path / "table", cache_folder, settings, form="csv")
+    rows = rows_of(tmp_path / "table")
+    wf, task = workflow
+    task.set_parameters({**SETTINGS, **settings})
+    for row in rows[:10]:
+        wf.run_on(path=str(source / row["path"]))
+        data = result(task)
+        (expected,) = data["predictions"]
+        assert data["trust"]["decided_by"] == "cost"
+        assert row["labels"] == [each["label"] for each in expected["top_k"]]
+        assert row["answer"] == expected["answer"] == row["labels"][0] == task.get_whole_image_results()[0][0]
+    # Where the first is not the most probable one, it is because of its cost.
+    moved = [row["answer"] for row in rows if row["probabilities"][0] < row["probabilities"][1]]
+    assert moved
+    assert set(moved) == {"3"}
+    config["resnext"]["costs"] = None
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(PlanError, match="trust is "):
+        classify(source, tmp_path / "table", cache_folder, settings, form="csv")
 
 
 def test_large_photos_are_decoded_smaller_where_the_answers_stay(tmp_path, cache_folder):

@@ -1,5 +1,7 @@
 """Which epoch is kept, and when training ends early: of a classifier alone that tells black images from white ones."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -76,6 +78,28 @@ def test_of_equal_accuracy_a_higher_loss_is_no_better(start, tmp_path):
     assert set(column(result, "val_top1")) == {0}
     assert losses == sorted(losses)
     assert (result.best_epoch, len(result.history)) == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "costs"),
+    [
+        ({"best_epoch_by": "loss"}, None),
+        # All are called white from the first epoch on, or black to the last: each epoch costs the same.
+        ({"best_epoch_by": "expected_cost"}, (1, 1000)),
+        ({"best_epoch_by": "expected_cost"}, (1000, 1)),
+    ],
+)
+def test_patience_counts_from_the_epoch_that_is_best_by_the_measure_chosen(recipe, costs, start, tmp_path):
+    # As in the next test, where accuracy grows while the loss does.
+    if costs:
+        recipe["cost_matrix"] = str(tmp_path / "costs.csv")
+        Path(recipe["cost_matrix"]).write_text(f",black,white\nblack,0,{costs[0]}\nwhite,{costs[1]},0\n")
+    recipe |= {"learning_rate": 0.003, "early_stopping_patience": 5, "epochs": 12}
+    result = fit(start, tmp_path, {"white": [7, 8, 9, 10, 240]}, **recipe)
+    assert (result.best_epoch, len(result.history)) == (1, 6)
+    if costs:
+        assert set(column(result, "val_expected_cost")) == {0 if costs[1] > 1 else 1}
+    assert any(note.startswith("the model is that of epoch 1 of 6, the best by ") for note in result.notes)
 
 
 def test_a_higher_accuracy_is_better_whatever_the_loss(start, tmp_path):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from train_torchvision_resnext.resnext.trust.costs import Costs
 from train_torchvision_resnext.results.evaluation import Confusion, evaluate
 
 
@@ -37,6 +38,26 @@ def test_by_hand():
     assert evaluation.macro_f1 == pytest.approx((3 / 4 + 2 / 5) / 3)
     assert evaluation.count == 7
     assert evaluation.notes == ("1 class (c) was never predicted: precision, recall and F1 are 0.",)
+
+
+def test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_have_images():
+    targets = np.array([0, 0, 0, 0, 1, 1])
+    evaluation = evaluate(logits_for([0, 0, 0, 1, 1, 2], 3), targets, ("a", "b", "c"))
+    assert evaluation.balanced_accuracy == pytest.approx((3 / 4 + 1 / 2) / 2)
+    assert evaluation.balanced_accuracy == sk.balanced_accuracy_score(targets, [0, 0, 0, 1, 1, 2])
+    # c is predicted, too, and counts with 0 there.
+    assert evaluation.macro_recall == pytest.approx((3 / 4 + 1 / 2) / 3)
+    assert evaluation.scalars()["balanced_accuracy"] == evaluation.balanced_accuracy
+
+
+def test_expected_cost_by_hand():
+    # p(b) is 1/5, 1/2 and 4/5. A b taken for an a costs 3: from p(b) > 1/4 on b is the answer.
+    logits = np.log(np.array([[4, 1], [1, 1], [1, 4]], np.float32))
+    costs = Costs(np.array([[0.0, 1], [3, 0]]))
+    evaluation = evaluate(logits, np.array([1, 0, 1]), ("a", "b"), costs)
+    assert evaluation.expected_cost == pytest.approx((3 + 1 + 0) / 3)
+    assert evaluation.scalars()["expected_cost"] == evaluation.to_dict()["expected_cost"] == evaluation.expected_cost
+    assert "expected_cost" not in evaluate(logits, np.array([1, 0, 1]), ("a", "b")).scalars()
 
 
 def test_confusions_come_most_frequent_first():

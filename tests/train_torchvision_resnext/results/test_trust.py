@@ -1,16 +1,14 @@
 import json
-import shutil
 
 import numpy as np
 import pytest
 
-from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters as InferenceParameters
-from infer_torchvision_resnext.weights import WeightsError, load_model
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.progress import Listener
+from train_torchvision_resnext.resnext.folder.golden import contradictions
 from train_torchvision_resnext.resnext.folder.model_folder import read_config
 from train_torchvision_resnext.resnext.trust.evidence import read_evidence
 from train_torchvision_resnext.training import train
@@ -68,35 +66,11 @@ def test_the_report_shows_whether_probabilities_hold(trained):
     assert "target_precision = 0.95 answers" in page
 
 
-def changed(folder, place, change):
-    """A copy of the model folder whose configuration was changed."""
-    copy = shutil.copytree(folder, place / "model")
-    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
-    change(config)
-    (copy / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    return copy
-
-
-def rotated_labels(config):
-    config["label_names"] = [*config["label_names"][1:], config["label_names"][0]]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (rotated_labels, r"label_names is \['1', '2', '3', '4', '0'\] .* but was \['0', '1', '2', '3', '4'\]"),
-        (lambda config: config["resnext"].update(resize_size=25), "resize_size is 25 .* but was 18"),
-        (lambda config: config["pretrained_cfg"].update(mean=[0.5] * 3), r"mean is \[0.5, 0.5, 0.5\]"),
-        (lambda config: config["pretrained_cfg"].update(std=[0.5] * 3), r"std is \[0.5, 0.5, 0.5\]"),
-        (lambda config: config["resnext"]["calibration"].update(temperature=3.0), "temperature is 3.0"),
-        (lambda config: config["resnext"].pop("calibration"), "temperature is None"),
-        (lambda config: config["resnext"].update(value_range="0,4095"), "value_range is '0,4095'"),
-    ],
-)
-def test_a_configuration_that_was_changed_is_refused_at_load_with_the_cause(trained, tmp_path, change, message):
-    copy = changed(trained.model_folder, tmp_path, change)
-    with pytest.raises(WeightsError, match=rf"{message}.*; put it back, or train the model again"):
-        load_model(InferenceParameters(weights=str(copy)), Cache())
+def test_the_golden_set_knows_what_the_configuration_says(trained):
+    told = contradictions(trained.model_folder, {"costs": "of another"})
+    named = ["label_names", "temperature", "costs", "resize_size", "crop_size", "mean", "std", "value_range"]
+    assert [each.partition(" is ")[0] for each in told] == named
+    assert not contradictions(trained.model_folder, read_config(trained.model_folder).facts())
 
 
 def test_inference_keeps_what_training_promised(trained, tmp_path):

@@ -20,6 +20,19 @@ def test_after_the_last_epoch_no_time_is_left():
 
 
 @pytest.mark.parametrize(
+    ("by", "value", "said"),
+    [
+        ("loss", 1.5, "top-1 91.2 %"),
+        ("macro_f1", 0.875, "top-1 91.2 %, macro F1 87.5 %"),
+        ("expected_cost", 0.25, "top-1 91.2 %, expected cost 0.25"),
+    ],
+)
+def test_what_the_best_epoch_is_chosen_by_is_told(by, value, said):
+    told = epoch_line({**ROW, f"val_{by}": value}, Parameters(epochs=3, best_epoch_by=by))
+    assert told == f"epoch 3 of 3: loss 0.4123, validation loss 1.5, {said}"
+
+
+@pytest.mark.parametrize(
     ("seconds", "said"),
     [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (89 * 60, "89 min"), (90 * 60, "1 h 30 min"), (11100, "3 h 05 min")],
 )

@@ -1,7 +1,8 @@
-"""Post-training quantization: a model folder gains `openvino/int8.xml`, if that costs little enough accuracy.
+"""Post-training quantization: a model folder gains `openvino/int8.xml`, if that keeps what the model promises.
 
-NNCF is needed for this only, not for running the result. Of the model folder only the weights and `config.json` are
-read, so that the draft of one will do.
+Accuracy, calibration and `unknown` are measured in fp32 and in int8, on the same images. NNCF is needed for this only,
+not for running the result. Of the model folder only the weights, `config.json` and `trust.safetensors` are read, so
+that the draft of one will do.
 """
 
 import json
@@ -14,10 +15,15 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Self
 
 from ..folder.model_folder import WEIGHTS, read_config
 from ..folder.weight_files import read_state, sha256_of
 from ..machine.telemetry import without_telemetry
+from ..trust.calibration import calibrated, expected_calibration_error
+from ..trust.evidence import Evidence, read_evidence
+from ..trust.open_set import SENSITIVITY, threshold
+from .answering import Outputs
 
 FOLDER, GRAPH, REPORT = "openvino", "int8.xml", "int8.json"
 INT8_GRAPH, INT8_REPORT = f"{FOLDER}/{GRAPH}", f"{FOLDER}/{REPORT}"
@@ -28,6 +34,7 @@ CALIBRATION = 300
 """Images that ranges of activations are taken from; more change nothing."""
 
 MAX_DROP = 0.01
+"""How much worse each of the three may be."""
 
 
 class Batches(Protocol):
@@ -49,24 +56,79 @@ class Quantized:
     Attributes:
         fp32_accuracy: share of right answers in fp32; 1 where the true classes are unknown, and fp32's count as such.
         int8_accuracy: share of right answers in int8, on the same images.
+        fp32_calibration_error: expected, in fp32, with the model folder's temperature.
+        int8_calibration_error: the same in int8.
+        fp32_unknown: share of the images that are `unknown` in fp32 for being unlike what was learned, at the default
+            sensitivity; None where the model folder brings no evidence.
+        int8_unknown: the same in int8.
         images: how many these were.
-        max_drop: how much lower accuracy in int8 was allowed to be, as a fraction.
-        kept: whether it was not lower than that, and the model folder now holds the quantized model.
+        max_drop: how much worse each of the three was allowed to be, as a fraction.
+        worse: those that are worse by more, a sentence each.
         weights_sha256: of the weights that were quantized.
         graph_sha256: of each file of the quantized network.
     """
 
     fp32_accuracy: float
     int8_accuracy: float
+    fp32_calibration_error: float
+    int8_calibration_error: float
+    fp32_unknown: float | None
+    int8_unknown: float | None
     images: int
     max_drop: float
-    kept: bool
+    worse: tuple[str, ...]
     weights_sha256: str
     graph_sha256: dict[str, str]
 
+    @property
+    def kept(self) -> bool:
+        """Whether the model folder now holds the quantized model."""
+        return not self.worse
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {**asdict(self), "worse": list(self.worse), "kept": self.kept}
+
     def __str__(self) -> str:
-        verdict = "kept" if self.kept else f"not kept, the drop allowed is {self.max_drop:.2%}"
+        verdict = "; ".join(["not kept", *self.worse]) if self.worse else "kept"
         return f"fp32 {self.fp32_accuracy:.2%}, int8 {self.int8_accuracy:.2%} right on {self.images} images: {verdict}"
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """What one of the networks promises, and how well; see `Quantized`."""
+
+    accuracy: float
+    calibration_error: float
+    unknown: float | None
+
+    @classmethod
+    def of(cls, outputs: Outputs, truth: NDArray[np.int64], temperature: float, evidence: Evidence | None) -> Self:
+        return cls(
+            float((outputs.logits.argmax(axis=1) == truth).mean()),
+            expected_calibration_error(calibrated(outputs.logits, temperature), truth),
+            _unknown(outputs, evidence) if evidence else None,
+        )
+
+
+def _unknown(outputs: Outputs, evidence: Evidence) -> float:
+    least = threshold(evidence.known_score, 1 - SENSITIVITY)
+    return float((evidence.known_features.scores(outputs.logits, outputs.features) < least).mean())
+
+
+def _worse(exact: _Figures, rounded: _Figures, max_drop: float, truth_is_known: bool) -> Iterator[str]:
+    """What int8 does worse by more than is allowed, a sentence each."""
+    error = rounded.calibration_error - exact.calibration_error
+    # By answers of its own a network is never wrong, so that a smaller error means surer answers, not better ones.
+    error = error if truth_is_known else abs(error)
+    unknown = (exact.unknown, rounded.unknown)
+    for name, change, before, after in (
+        ("accuracy", exact.accuracy - rounded.accuracy, exact.accuracy, rounded.accuracy),
+        ("calibration error", error, exact.calibration_error, rounded.calibration_error),
+        ("share of unknown", (unknown[1] or 0) - (unknown[0] or 0), *unknown),
+    ):
+        if change > max_drop:
+            yield f"its {name} is {after:.2%} and in fp32 {before:.2%}, a change of {max_drop:.2%} is allowed"
 
 
 def require_packages() -> Any:
@@ -88,22 +150,22 @@ def quantize(  # noqa: PLR0913, PLR0917 (the last three have defaults)
     validation: Batches,
     targets: Sequence[int] | None = None,
     max_drop: float = MAX_DROP,
-    exact: NDArray[np.int64] | None = None,
+    exact: Outputs | None = None,
 ) -> Quantized:
-    """Quantize a model folder to int8, and keep the result within the accuracy drop.
+    """Quantize a model folder to int8, and keep the result if accuracy, calibration and `unknown` hold.
 
     Args:
         folder: a model folder; gains or replaces `openvino/`, and is left as it was by whatever is raised.
         calibration: to take ranges from; batches of one image each.
-        validation: others, to measure accuracy on.
+        validation: others, to measure on.
         targets: their true classes; None = what the network says in fp32.
-        max_drop: how much lower accuracy in int8 may be, as a fraction.
+        max_drop: how much worse each of the three may be in int8, as a fraction.
         exact: what the network says of them in fp32, where that is known; None = it is computed here.
 
     Raises:
         QuantizationError: NNCF or OpenVINO is not installed, or there are no images.
         ConversionError: the network cannot be converted.
-        ModelFolderError, WeightFileError: the folder cannot be read.
+        ModelFolderError, WeightFileError, EvidenceError: the folder cannot be read.
         Exception: of NNCF's own, or what iterating over the images raises.
     """
     if not len(calibration) or not len(validation):
@@ -117,7 +179,7 @@ def quantize(  # noqa: PLR0913, PLR0917 (the last three have defaults)
     from .conversion import to_openvino
     from .openvino_network import OpenVINONetwork, save
 
-    config, weights = read_config(folder), folder / WEIGHTS
+    config, evidence, weights = read_config(folder), read_evidence(folder), folder / WEIGHTS
     network = config.network.load(read_state(weights, config.network)).float()
     graph = to_openvino(answering(network, apart=True), config.preprocessing)
     draft = folder / f".{FOLDER}-{uuid.uuid4().hex}"
@@ -133,15 +195,23 @@ def quantize(  # noqa: PLR0913, PLR0917 (the last three have defaults)
         )
         save(quantized, draft / GRAPH)
         if exact is None:
-            exact = _answers(OpenVINONetwork(graph, "fp32"), validation, config.num_classes)
-        rounded = _answers(OpenVINONetwork(draft / GRAPH, "int8"), validation, config.num_classes)
-        truth = exact if targets is None else np.asarray(targets)
-        before, after = float((exact == truth).mean()), float((rounded == truth).mean())
-        kept = after >= before - max_drop
-        parts = {file.name: sha256_of(file) for file in (draft / GRAPH, (draft / GRAPH).with_suffix(".bin"))}
-        report = Quantized(before, after, len(truth), max_drop, kept, sha256_of(weights), parts)
-        (draft / REPORT).write_text(json.dumps(asdict(report), indent=2), encoding="utf-8")
-        if kept:
+            exact = _outputs(OpenVINONetwork(graph, "fp32"), validation, config.num_classes)
+        rounded = _outputs(OpenVINONetwork(draft / GRAPH, "int8"), validation, config.num_classes)
+        truth = exact.logits.argmax(axis=1) if targets is None else np.asarray(targets)
+        temperature = config.resnext.calibration.temperature if config.resnext.calibration else 1.0
+        before, after = (_Figures.of(each, truth, temperature, evidence) for each in (exact, rounded))
+        report = Quantized(
+            *(before.accuracy, after.accuracy),
+            *(before.calibration_error, after.calibration_error),
+            *(before.unknown, after.unknown),
+            len(truth),
+            max_drop,
+            tuple(_worse(before, after, max_drop, targets is not None)),
+            sha256_of(weights),
+            {file.name: sha256_of(file) for file in (draft / GRAPH, (draft / GRAPH).with_suffix(".bin"))},
+        )
+        (draft / REPORT).write_text(json.dumps(report.to_dict(), indent=2), encoding="utf-8")
+        if report.kept:
             shutil.rmtree(folder / FOLDER, ignore_errors=True)
             draft.rename(folder / FOLDER)
     finally:
@@ -149,6 +219,6 @@ def quantize(  # noqa: PLR0913, PLR0917 (the last three have defaults)
     return report
 
 
-def _answers(network: Any, batches: Batches, classes: int) -> NDArray[np.int64]:
-    """The best class of every image."""
-    return np.concatenate([network.run(crops)[:, :classes].argmax(axis=1) for crops in batches])
+def _outputs(network: Any, batches: Batches, classes: int) -> Outputs:
+    """Of every image."""
+    return Outputs.of(np.concatenate([network.run(crops) for crops in batches]), classes)

@@ -15,6 +15,9 @@ from typing_extensions import Self
 SPREAD = 0.99
 """Share of the features' variance that the subspace holds."""
 
+SENSITIVITY = 0.01
+"""Share of the validation images that may be `unknown`, unless told otherwise."""
+
 Floats = NDArray[Any]
 
 
