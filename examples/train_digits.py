@@ -15,6 +15,7 @@ import numpy as np
 
 from examples.digits import Digits, training_and_held_out, write_class_folders
 from examples.ikomia_home import DEMO, use_own_home
+from infer_torchvision_resnext.predictions import UNKNOWN
 
 use_own_home()
 
@@ -89,9 +90,12 @@ def main(keep: Path | None = None) -> Path:
     for image in held_out.images:
         workflow.set_image_input(array=image, index=PHOTO)
         workflow.run()
-        answers.append(int(infer.get_whole_image_results()[0][0]))
-    right, seconds = int((np.array(answers) == held_out.digits).sum()), time.perf_counter() - start
-    print(f"   {right} of {len(answers)} held-out digits right: {right / len(answers):.1%}, in {seconds:.1f} s")
+        answers.append(infer.get_whole_image_results()[0][0])
+    right, seconds = int((np.array(answers) == held_out.digits.astype(str)).sum()), time.perf_counter() - start
+    print(
+        f"   {right} of {len(answers)} held-out digits right: {right / len(answers):.1%}, {answers.count(UNKNOWN)} "
+        f"answered {UNKNOWN}, in {seconds:.1f} s"
+    )
     folder = Path(outcome["model_folder"])
     print(f"   model folder: {folder}")
     if keep:
