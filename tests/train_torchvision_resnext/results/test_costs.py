@@ -148,7 +148,7 @@ def test_without_a_table_no_epoch_is_best_by_its_cost(tmp_path):
 
 
 @pytest.fixture
-def stopped(digits, table, tmp_path):
+def stopped(digits, table, tmp_path, no_report):
     """The folder of a run that was stopped in its second epoch."""
     rows = []
     listener = Listener(epoch=rows.append, stop_requested=lambda: bool(rows))
