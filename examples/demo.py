@@ -20,6 +20,7 @@ from PIL import Image
 from examples import train_digits
 from examples.digits import Digits, digit_at, sheet_of, training_and_held_out
 from examples.ikomia_home import DEMO, REPOSITORY, use_own_home
+from infer_torchvision_resnext.predictions import UNKNOWN
 
 use_own_home()
 
@@ -62,12 +63,13 @@ def classify_digits(held_out: Digits) -> None:
     start = time.perf_counter()
     for image in held_out.images:
         workflow.run_on(array=image)
-        answers.append(int(task.get_whole_image_results()[0][0]))
+        answers.append(task.get_whole_image_results()[0][0])
         if len(pictures) < 10:
             pictures.append(task.get_image_with_graphics())
     seconds = time.perf_counter() - start
-    right = int((np.array(answers) == held_out.digits).sum())
-    print(f"   {right} of {len(answers)} right: {right / len(answers):.1%}, in {seconds:.1f} s")
+    right = int((np.array(answers) == held_out.digits.astype(str)).sum())
+    unknown = answers.count(UNKNOWN)
+    print(f"   {right} of {len(answers)} right: {right / len(answers):.1%}, {unknown} {UNKNOWN}, in {seconds:.1f} s")
     save(np.vstack([np.hstack(pictures[:5]), np.hstack(pictures[5:])]), "digits.png")
 
 
