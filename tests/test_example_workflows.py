@@ -56,6 +56,8 @@ def test_what_is_detected_is_classified():
     workflow, tasks = opened("detect_then_classify.json")
     workflow.set_exposed_parameter("weights", DIGITS)
     workflow.set_exposed_parameter("object_margin", "0.1")
+    # Enlarged and cut out, some are unlike the small files that the model learned from.
+    tasks[INFER].set_parameters({"unknown_sensitivity": "0"})
     workflow.run_on(array=sheet)
     found = tasks[INFER].get_output(4).data["predictions"]
     assert len(found) == 6

@@ -1,5 +1,7 @@
 import base64
+import csv
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from PIL import Image
 
 from tools.package import files_of
 from train_torchvision_resnext.data.dataset import Sample
+from train_torchvision_resnext.resnext.trust.costs import Costs
 from train_torchvision_resnext.results.answers import Answers
 from train_torchvision_resnext.results.charts import class_bars, confusion_matrix, learning_curves, short
 from train_torchvision_resnext.results.evaluation import evaluate
@@ -229,9 +232,46 @@ def test_curves_have_gaps_and_mark_the_epoch_kept():
         {"epoch": 5, "train_loss": 0.5, "val_loss": 0.5, "val_top1": 0.75, "val_top5": 0.95},
     ]
     texts = texts_of(learning_curves(history))
-    assert "epoch 5 kept: top-1 75.0%" in texts
+    assert "epoch 5 kept: top-1 75.0 %" in texts
     assert {"training", "validation", "top-1", "top-5"} <= set(texts)
     assert "macro F1" not in texts
+
+
+def test_curves_show_what_the_best_epoch_was_chosen_by():
+    more = [{"val_balanced_accuracy": 0.25, "val_expected_cost": 0.5}, {"val_balanced_accuracy": 0.2}]
+    history = [{**row, "val_expected_cost": 2.0, **others} for row, others in zip(HISTORY, more, strict=True)]
+    costs, balanced = (texts_of(learning_curves(history, by)) for by in ("expected_cost", "balanced_accuracy"))
+    assert {"epoch 1 kept: expected cost 0.5", "Expected cost"} <= set(costs)
+    assert {"epoch 1 kept: balanced accuracy 25.0 %", "balanced accuracy"} <= set(balanced)
+    assert not {"Expected cost", "balanced accuracy"} & set(texts_of(learning_curves(history)))
+
+
+def test_the_mistakes_are_told_with_the_probabilities_that_inference_gives(tmp_path, images):
+    # The second image: p = 1 / (1 + e^-2) with a temperature of 2, and e^-4 in the place of e^-2 without.
+    for temperature, header, probability in (
+        (1.0, "P(predicted)", "98.2 %"),
+        (2.0, "P(predicted), calibrated", "88.1 %"),
+    ):
+        folder = tmp_path / str(temperature)
+        page = write_report(folder, answers(images).at(temperature), HISTORY, ())[-1].read_text(encoding="utf-8")
+        assert {header, probability} <= set(_Page(page).texts)
+
+
+def test_tables_hold_both_probabilities_and_say_which_is_calibrated(tmp_path, images):
+    costs = Costs(np.array([[0.0, 1], [99, 0]]))
+    file = tmp_path / "answers.csv"
+    replace(answers(images), costs=costs).at(2.0).write_csv(file, tmp_path / "data")
+    with file.open(encoding="utf-8", newline="") as stream:
+        first, second, *_ = csv.DictReader(stream)
+    assert [*first] == [
+        *("file", "true", "predicted", "probability", "probability_of_true"),
+        *("calibrated_probability", "calibrated_probability_of_true", "answer_of_least_cost"),
+    ]
+    assert float(second["probability"]) == pytest.approx(1 / (1 + np.exp(-4)))
+    assert float(second["calibrated_probability"]) == pytest.approx(1 / (1 + np.exp(-2)))
+    assert float(second["calibrated_probability_of_true"]) == pytest.approx(1 / (1 + np.exp(2)))
+    # Calibrated, the other class has e^-1.5 / (1 + e^-1.5) = 18 %, and costs 99 times as much to miss.
+    assert (first["predicted"], first["answer_of_least_cost"]) == ("ants", "bees")
 
 
 def test_pyplot_is_left_alone(tmp_path, images):
