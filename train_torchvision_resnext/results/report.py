@@ -28,7 +28,7 @@ CAPTIONS = {
     MISTAKES: "In color what the model said, and how sure it was, as inference says it. A sure mistake is often a "
     "wrong label, a rare view, or two classes in one picture.",
     RELIABILITY: "Answers gathered by how sure they are, in light blue how many. Below the dashed line they are right "
-    "less often than they claim, above it more often.",
+    "less often than they claim, above it more often; few answers tell little, as the thin lines show.",
 }
 
 

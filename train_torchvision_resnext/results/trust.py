@@ -20,11 +20,13 @@ from ..resnext.network.answering import Outputs, answering
 from ..resnext.trust.calibration import Calibration, calibrate, calibrated, reliability
 from ..resnext.trust.costs import Costs, answers_of
 from ..resnext.trust.evidence import Evidence
+from ..resnext.trust.intervals import wilson
 from ..resnext.trust.open_set import KnownFeatures
 from ..resnext.trust.prediction_sets import prediction_sets
 from ..resnext.trust.promises import promise
 from .answers import Answers
-from .charts import GRID, MUTED, RIGHT, SOFT, new_figure, set_heading, style_axes
+from .charts import GRID, INK, MUTED, RIGHT, SOFT, new_figure, set_heading, style_axes
+from .page import percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,6 +36,10 @@ STANDING_FOR_ALL = 2000
 
 PRECISIONS, COVERAGES = (0.9, 0.95, 0.99), (0.9, 0.95)
 """Of which report and metrics tell what they would cost."""
+
+
+MOST_IMAGES = 0.3
+"""Height of the highest bar in the reliability diagram, so that it hides nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,33 +166,33 @@ def _probabilities_of(classes: NDArray[np.int64], probabilities: NDArray[np.floa
 
 
 def reliability_diagram(trust: Trust) -> "Figure":
-    """How often answers are right, by how sure they are, before and after calibration."""
-    figure = new_figure(12, 4.2)
-    temperatures = {"before calibration": 1.0, "after calibration": trust.calibration.temperature}
-    for axes, (name, temperature) in zip(figure.subplots(1, 2), temperatures.items(), strict=True):
-        bins = reliability(calibrated(trust.outputs.logits, temperature), trust.targets)
+    """How often answers are right, by how sure they are: before and after calibration, or once where there is none."""
+    temperature = trust.calibration.temperature
+    parts = (
+        {"without calibration": 1.0}
+        if temperature == 1
+        else {"before calibration": 1.0, "after calibration": temperature}
+    )
+    figure = new_figure(6 * len(parts), 4.2)
+    for axes, (name, divisor) in zip(np.ravel(figure.subplots(1, len(parts))), parts.items(), strict=True):
+        bins = reliability(calibrated(trust.outputs.logits, divisor), trust.targets)
+        sure, right = [each.confidence for each in bins], [each.accuracy for each in bins]
         most = max(each.images for each in bins)
-        axes.bar(
-            [each.confidence for each in bins],
-            [each.images / most for each in bins],
-            width=0.02,
-            color=SOFT,
-            label="images",
-        )
+        heights = [MOST_IMAGES * each.images / most for each in bins]
+        axes.bar(sure, heights, width=0.02, color=SOFT, label="images")
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (2, 2)), label="as promised")
-        axes.plot(
-            [each.confidence for each in bins],
-            [each.accuracy for each in bins],
-            color=RIGHT,
-            linewidth=2,
-            marker="o",
-            markersize=4,
-            label="found",
-        )
+        ends = [wilson(round(each.accuracy * each.images), each.images) for each in bins]
+        axes.vlines(sure, *zip(*ends, strict=True), color=RIGHT, linewidth=1, alpha=0.5, label="95 % interval")
+        axes.plot(sure, right, color=RIGHT, linewidth=2, marker="o", markersize=4, label="found")
         style_axes(axes, name)
         axes.grid(color=GRID)
-        axes.set(xlim=(0, 1.02), ylim=(0, 1.04), xlabel="how sure the answer is", ylabel="share of right answers")
-        axes.legend(frameon=False, fontsize=9, loc="upper left")
+        axes.set_axisbelow(True)
+        axes.set(xlim=(0, 1.02), ylim=(0, 1.04))
+        axes.set_xlabel("how sure the answer is", color=MUTED)
+        axes.set_ylabel("share of right answers", color=MUTED)
+        axes.xaxis.set_major_formatter("{x:.0%}")
+        axes.yaxis.set_major_formatter("{x:.0%}")
+        axes.legend(frameon=False, labelcolor=INK, fontsize=9, loc="upper left")
     set_heading(figure, "Do the probabilities hold?")
     return figure
 
@@ -195,14 +201,15 @@ def _spent(costs: dict[str, Any]) -> list[str]:
     by, least = costs["probability"], costs["cost"]
     return [
         f"Answers of least expected cost, which inference gives, cost {least['mean_cost']:.4g} on average and are "
-        f"right in {least['right']:.1%}; the most probable ones, which the figures above are of, cost "
-        f"{by['mean_cost']:.4g} and are right in {by['right']:.1%}."
+        f"right in {percent(least['right'])}; the most probable ones, which the figures above are of, cost "
+        f"{by['mean_cost']:.4g} and are right in {percent(by['right'])}."
     ]
 
 
 def _promised(figures: dict[str, Any]) -> str:
     told = (
-        f"target_precision = {figures['target_precision']:g} answers {figures['answered']:.1%} of the validation images"
+        f"target_precision = {figures['target_precision']:g} answers {percent(figures['answered'])} of the validation "
+        "images"
     )
     never = figures["never_answered"]
     return f"{told}; never answered: {_named(never)}." if never else f"{told}."
