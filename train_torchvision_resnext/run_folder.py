@@ -218,10 +218,10 @@ def open_run(
                 if not (differences := run.mismatch(parameters, fingerprint, costs)):
                     return run, (f"resumed the interrupted run {run.path.name}",)
                 if run.last.is_file():
-                    passed_over.append(f": of {run.path.name} {'; '.join(differences)}")
-        reason = "".join(passed_over[:1])
+                    passed_over.append(f"; {run.path.name} was passed over: {', '.join(differences)}")
+        newest = "".join(passed_over[:1])
         notes = (
-            f"resume=auto: no interrupted run of these parameters and images in {output_folder}; started anew{reason}",
+            f"resume=auto: no interrupted run of these parameters and images in {output_folder}; started anew{newest}",
         )
     elif parameters.resume:
         run = RunFolder(Path(parameters.resume).expanduser())

@@ -172,4 +172,4 @@ def test_a_run_goes_on_with_its_own_measure_and_costs_only(stopped, digits, tabl
 def test_auto_says_why_it_passed_over_an_interrupted_run(stopped, digits, table, tmp_path):
     again = train(digits, settings(tmp_path / "runs", cost_matrix=table, resume="auto", epochs=3))
     (note,) = (note for note in again.notes if note.startswith("resume=auto"))
-    assert note.endswith(f"started anew: of {stopped.name} best_epoch_by was 'expected_cost', now it is 'top1'")
+    assert note.endswith(f"; {stopped.name} was passed over: best_epoch_by was 'expected_cost', now it is 'top1'")
