@@ -78,7 +78,7 @@ def label_style() -> dict[str, Any]:
 
 
 def learning_curves(history: Sequence[Mapping[str, float]], by: Measure = "top1") -> "Figure":
-    """Loss, accuracy and learning rate over the epochs; expected cost, where the best epoch was chosen by it.
+    """Loss, accuracy and learning rate over the epochs, or expected cost where the best epoch was chosen by it.
 
     Args:
         history: at least one row, an epoch each: `epoch`, `val_loss`, `val_top1`, and any of `train_loss`, `val_top5`,
@@ -88,8 +88,7 @@ def learning_curves(history: Sequence[Mapping[str, float]], by: Measure = "top1"
     from matplotlib.ticker import FixedLocator, MaxNLocator
 
     figure = new_figure(12, 3.6)
-    costs = [("val_expected_cost", "expected cost", RIGHT)] if by == "expected_cost" else []
-    loss, accuracy, rate, *cost = figure.subplots(1, 3 + len(costs), width_ratios=(5, 5, 3, 4)[: 3 + len(costs)])
+    loss, accuracy, last = figure.subplots(1, 3, width_ratios=(5, 5, 3))
     epochs = [row["epoch"] for row in history]
     kept = best(history, by)
 
@@ -113,12 +112,13 @@ def learning_curves(history: Sequence[Mapping[str, float]], by: Measure = "top1"
             axes.legend(frameon=False, labelcolor=INK, fontsize=9)
 
     draw(loss, "Loss", LOSSES)
-    draw(accuracy, "Validation accuracy", _told_apart(history, by))
-    draw(rate, "Learning rate", [("learning_rate", "learning rate", MUTED)])
-    for axes in cost:
-        draw(axes, "Expected cost", costs)
+    draw(accuracy, "Accuracy", _told_apart(history, by))
+    if by == "expected_cost":
+        draw(last, "Expected cost", [("val_expected_cost", "expected cost", RIGHT)])
+    else:
+        draw(last, "Learning rate", [("learning_rate", "learning rate", MUTED)])
     accuracy.yaxis.set_major_formatter("{x:.0%}")
-    rate.yaxis.set_major_formatter("{x:g}")
+    last.yaxis.set_major_formatter("{x:g}")
     told = f"epoch {kept['epoch']:g} kept: {measured(kept, by)}"
     accuracy.set_title(told, loc="right", fontsize=9, color=RIGHT)
     return figure

@@ -21,7 +21,8 @@ CLASSES = "per_class.png"
 MISTAKES = "worst_mistakes.png"
 RELIABILITY = "reliability.png"
 CAPTIONS = {
-    CURVES: "As measured during the training, in its precision; the dashed line is the epoch that was kept.",
+    CURVES: "As measured during the training, in its precision; accuracies are of the validation images. The dashed "
+    "line is the epoch that was kept.",
     CONFUSION: "Rows are the true classes, columns the predicted ones. Blue is right, orange is wrong.",
     CLASSES: "Precision: of the images said to be of a class, the fraction that is. Recall: of its images, the "
     "fraction found. F1 is low when either is.",

@@ -168,11 +168,7 @@ def _probabilities_of(classes: NDArray[np.int64], probabilities: NDArray[np.floa
 def reliability_diagram(trust: Trust) -> "Figure":
     """How often answers are right, by how sure they are: before and after calibration, or once where there is none."""
     temperature = trust.calibration.temperature
-    parts = (
-        {"without calibration": 1.0}
-        if temperature == 1
-        else {"before calibration": 1.0, "after calibration": temperature}
-    )
+    parts = {"": 1.0} if temperature == 1 else {"before calibration": 1.0, "after calibration": temperature}
     figure = new_figure(6 * len(parts), 4.2)
     for axes, (name, divisor) in zip(np.ravel(figure.subplots(1, len(parts))), parts.items(), strict=True):
         bins = reliability(calibrated(trust.outputs.logits, divisor), trust.targets)
@@ -193,7 +189,7 @@ def reliability_diagram(trust: Trust) -> "Figure":
         axes.xaxis.set_major_formatter("{x:.0%}")
         axes.yaxis.set_major_formatter("{x:.0%}")
         axes.legend(frameon=False, labelcolor=INK, fontsize=9, loc="upper left")
-    set_heading(figure, "Do the probabilities hold?")
+    set_heading(figure, f"Do the probabilities hold{', without calibration' if temperature == 1 else ''}?")
     return figure
 
 

@@ -242,6 +242,7 @@ def test_curves_show_what_the_best_epoch_was_chosen_by():
     history = [{**row, "val_expected_cost": 2.0, **others} for row, others in zip(HISTORY, more, strict=True)]
     costs, balanced = (texts_of(learning_curves(history, by)) for by in ("expected_cost", "balanced_accuracy"))
     assert {"epoch 1 kept: expected cost 0.5", "Expected cost"} <= set(costs)
+    assert "Learning rate" not in costs
     assert {"epoch 1 kept: balanced accuracy 25.0 %", "balanced accuracy"} <= set(balanced)
     assert not {"Expected cost", "balanced accuracy"} & set(texts_of(learning_curves(history)))
 

@@ -96,14 +96,19 @@ def test_inference_keeps_what_training_promised(trained, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("images", "panes"), [(400, ["before calibration", "after calibration"]), (20, ["without calibration"])]
+    ("images", "heading", "panes"),
+    [
+        (400, "Do the probabilities hold?", ["before calibration", "after calibration"]),
+        (20, "Do the probabilities hold, without calibration?", [""]),
+    ],
 )
-def test_the_diagram_shows_shares_with_their_intervals_once_where_nothing_was_calibrated(images, panes):
+def test_the_diagram_shows_shares_with_their_intervals_once_where_nothing_was_calibrated(images, heading, panes):
     # Three in four are right, each claimed with 95 % or so.
     targets = np.tile([0, 0, 0, 1], images // 4)
     logits = np.tile(np.array([[3, 0]], np.float32), (images, 1))
     found = Trust(Outputs(logits, np.empty((images, 0), np.float32)), targets, "ab", calibrate(logits, targets), None)
     figure = reliability_diagram(found)
+    assert figure.get_suptitle() == heading
     assert [axes.get_title(loc="left") for axes in figure.axes] == panes
     sure = 1 / (1 + np.exp(-3))
     (line,) = (line for line in figure.axes[0].lines if line.get_label() == "found")
