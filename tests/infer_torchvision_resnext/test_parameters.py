@@ -16,6 +16,7 @@ def test_the_defaults_are_the_documented_ones():
         "unknown_sensitivity": "0.01",
         "target_precision": "0",
         "coverage": "0",
+        "decide_by": "auto",
         "embeddings": "False",
         "region": "auto",
         "value_range": "auto",
