@@ -13,7 +13,7 @@ from ..data.loading import Batch, Images, evaluation_loader
 from ..data.picks import pick
 from ..planning import TRAINED, Plan
 from ..progress import Listener, StopRequestedError
-from ..resnext.network.answering import Outputs
+from ..resnext.network.inference import Outputs
 from ..resnext.network.quantization import CALIBRATION, Quantized, quantize
 
 logger = logging.getLogger(__name__)

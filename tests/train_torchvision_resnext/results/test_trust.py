@@ -8,9 +8,9 @@ from infer_torchvision_resnext.parameters import Parameters as InferenceParamete
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.progress import Listener
-from train_torchvision_resnext.resnext.folder.golden import contradictions
+from train_torchvision_resnext.resnext.folder.golden import read_golden
 from train_torchvision_resnext.resnext.folder.model_folder import read_config
-from train_torchvision_resnext.resnext.network.answering import Outputs
+from train_torchvision_resnext.resnext.network.inference import Outputs
 from train_torchvision_resnext.resnext.trust.calibration import calibrate
 from train_torchvision_resnext.resnext.trust.evidence import read_evidence
 from train_torchvision_resnext.resnext.trust.intervals import wilson
@@ -73,10 +73,11 @@ def test_the_report_shows_whether_probabilities_hold(trained):
 
 
 def test_the_golden_set_knows_what_the_configuration_says(trained):
-    told = contradictions(trained.model_folder, {"costs": "of another"})
+    golden = read_golden(trained.model_folder)
+    told = golden.contradictions({"costs": "of another"})
     named = ["label_names", "temperature", "costs", "resize_size", "crop_size", "mean", "std", "value_range"]
     assert [each.partition(" is ")[0] for each in told] == named
-    assert not contradictions(trained.model_folder, read_config(trained.model_folder).facts())
+    assert not golden.contradictions(read_config(trained.model_folder).facts())
 
 
 def test_inference_keeps_what_training_promised(trained, tmp_path):

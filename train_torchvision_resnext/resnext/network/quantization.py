@@ -23,7 +23,7 @@ from ..machine.telemetry import without_telemetry
 from ..trust.calibration import calibrated, expected_calibration_error
 from ..trust.evidence import Evidence, read_evidence
 from ..trust.open_set import SENSITIVITY, threshold
-from .answering import Outputs
+from .inference import Outputs
 
 FOLDER, GRAPH, REPORT = "openvino", "int8.xml", "int8.json"
 INT8_GRAPH, INT8_REPORT = f"{FOLDER}/{GRAPH}", f"{FOLDER}/{REPORT}"

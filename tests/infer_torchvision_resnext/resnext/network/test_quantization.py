@@ -16,7 +16,7 @@ from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.resnext.images.rgb import to_rgb
 from infer_torchvision_resnext.resnext.machine.devices import X86, DeviceError
-from infer_torchvision_resnext.resnext.network.answering import Outputs
+from infer_torchvision_resnext.resnext.network.inference import Outputs
 from infer_torchvision_resnext.resnext.network.openvino_network import OpenVINONetwork
 from infer_torchvision_resnext.resnext.network.quantization import QuantizationError, quantize
 from infer_torchvision_resnext.resnext.trust.evidence import EVIDENCE, Evidence, write_evidence
