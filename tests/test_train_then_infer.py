@@ -77,6 +77,7 @@ def test_one_graph_trains_and_infers_without_a_path_being_typed(digits, tmp_path
     results = train.get_output(RESULTS).data
     assert (results["model_folder"], results["stopped"]) == (folder, False)
     assert len(results["history"]) == 4
+    assert results["best_epoch_by"] == "top1"
 
 
 def test_inference_gives_the_probabilities_of_the_trainings_own_evaluation(digits, tmp_path):
