@@ -96,8 +96,8 @@ def test_inference_gives_the_probabilities_of_the_trainings_own_evaluation(digit
         entries = infer.get_output(ANSWER).data["predictions"][0]["top_k"]
         probabilities = {entry["label"]: entry["probability"] for entry in entries}
         assert row["predicted"] == entries[0]["label"]
-        assert probabilities[row["predicted"]] == pytest.approx(float(row["probability"]), abs=1e-5)
-        assert probabilities[row["true"]] == pytest.approx(float(row["probability_of_true"]), abs=1e-5)
+        assert probabilities[row["predicted"]] == pytest.approx(float(row["calibrated_probability"]), abs=1e-5)
+        assert probabilities[row["true"]] == pytest.approx(float(row["calibrated_probability_of_true"]), abs=1e-5)
         confusion[int(row["true"]), entries[0]["index"]] += 1
     assert confusion.tolist() == results["validation"]["confusion"]
 
