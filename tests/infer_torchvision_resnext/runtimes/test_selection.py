@@ -235,7 +235,7 @@ def test_a_folder_whose_golden_logits_cannot_be_reproduced_is_refused(folder, ca
 def test_a_runtime_that_is_not_installed_is_named_with_the_remedy(folder, cache, monkeypatch):
     monkeypatch.setattr("infer_torchvision_resnext.runtimes.packages.find_spec", lambda name: None)
     # This alone, and not as a reason among others.
-    with pytest.raises(DeviceError, match="^runtime = 'openvino': the package openvino is not installed; run pip inst"):
+    with pytest.raises(DeviceError, match=r"^runtime = 'openvino': the package openvino is not installed; run"):
         chosen(folder, cache, runtime="openvino")
 
 
