@@ -5,9 +5,6 @@ Calibrates and measures on a folder of the user's own images; see `resnext/quant
 """
 
 import argparse
-import contextlib
-import importlib
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +16,7 @@ from .cache import Cache
 from .model import Model
 from .parameters import Parameters
 from .resnext.images.files import SUFFIXES, read_image
+from .resnext.images.opencv import import_ikomia
 from .resnext.images.rgb import ImageError, RGBImage, ValueRange
 from .resnext.network.quantization import CALIBRATION, MAX_DROP, quantize
 from .weights import load_model
@@ -64,8 +62,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # Ikomia brings the OpenCV that images are read with; without Ikomia another one serves.
-    os.environ.setdefault("IKOMIA_AUTO_COMPLETION", "False")
-    with contextlib.suppress(ImportError):
-        importlib.import_module("ikomia")
+    import_ikomia()
     sys.exit(main())

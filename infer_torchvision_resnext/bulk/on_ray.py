@@ -23,7 +23,7 @@ from .decoding import Decoded, decoded
 from .inputs import InputError, require_package
 from .job import Job, Request, Summary, paths_of, prepared, progress, rows_before
 from .parts import part_file, write_part
-from .processes import Processes, import_hosts_opencv
+from .processes import Processes, import_opencv_for_one
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class PartWorker:
     """One classifier, in a process of Ray's. Raises: WeightsError, where this machine's weights are others."""
 
     def __init__(self, request: Request, job: Job, threads: int) -> None:
-        import_hosts_opencv()
+        import_opencv_for_one()
         self._request, self._job = request, job
         self._classifier = Classifier(request.cache_folder)
         self._classifier.prepare(request.parameters.updated({"threads": threads}))

@@ -1,7 +1,6 @@
 """Processes that decode beside the network, and are replaced when they die."""
 
 import contextlib
-import importlib
 import os
 import signal
 import threading
@@ -14,6 +13,8 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from typing_extensions import Self
+
+from ..resnext.images.opencv import import_ikomia, opencv
 
 T = TypeVar("T")
 Task = tuple[Any, ...]
@@ -98,16 +99,14 @@ def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Without this, processes of a killed parent would wait for tasks for ever.
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    import_hosts_opencv()
+    import_opencv_for_one()
 
 
-def import_hosts_opencv() -> None:
-    """Let Ikomia, where it is installed, bring the OpenCV that decodes; without Ikomia another one serves."""
-    os.environ["IKOMIA_AUTO_COMPLETION"] = "False"
+def import_opencv_for_one() -> None:
+    """Import the OpenCV that decodes, and let it take one thread: there is a process for each core."""
+    import_ikomia()
     with contextlib.suppress(ImportError):
-        importlib.import_module("ikomia")
-    with contextlib.suppress(ImportError):
-        importlib.import_module("cv2").setNumThreads(1)
+        opencv().setNumThreads(1)
 
 
 def _end_with_parent() -> None:

@@ -4,7 +4,7 @@ import time
 from functools import lru_cache
 from pathlib import Path
 
-from ..resnext.images.resize import opencv
+from ..resnext.images.opencv import opencv
 from ..resnext.images.rgb import ImageError
 from .decoding import Decoded, Decoding
 

@@ -17,8 +17,8 @@ from filelock import FileLock, Timeout
 
 from ..resnext.folder.whole import whole_file
 from ..resnext.images.files import read_image
+from ..resnext.images.opencv import opencv
 from ..resnext.images.preprocessing import Preprocessing
-from ..resnext.images.resize import opencv
 from ..resnext.images.rgb import RGBImage
 from .augmentation import ASPECT, SCALE
 from .dataset import Sample

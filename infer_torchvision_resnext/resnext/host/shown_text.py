@@ -1,5 +1,8 @@
 """Text of others, such as a label or a file's name, made harmless for terminals, logs and tables."""
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a cell begins with that a spreadsheet computes."""
+
 JOINERS = "\u200c\u200d"
 """Invisible, but a part of emoji and of Persian words."""
 

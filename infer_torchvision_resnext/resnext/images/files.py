@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .resize import opencv
+from .opencv import opencv
 from .rgb import AUTO, ImageError, RGBImage, ValueRange, to_rgb
 
 _COMMON = (".bmp", ".dib", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")

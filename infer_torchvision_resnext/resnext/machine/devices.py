@@ -101,7 +101,7 @@ def why_no_gpu(amd: Path = AMD) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What happened; CUDA's errors go on for lines."""
+    """What happened; CUDA's errors go on for lines, MLflow's for pages."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
