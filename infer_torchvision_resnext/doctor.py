@@ -53,7 +53,7 @@ class Outcome:
         change: of any probability of any picture, at most, against torch in fp32 on the CPU.
         milliseconds: for one picture, the fastest of some.
         problem: what is wrong; empty if nothing is.
-        absent: why it cannot be had on this machine.
+        absent: why it is not available on this machine.
     """
 
     configuration: Configuration

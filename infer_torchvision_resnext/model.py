@@ -68,7 +68,7 @@ class Int8:
     Attributes:
         graph: in OpenVINO's own format; its weights lie beside it.
         weights_sha256: of the weights that it was made of, as its report says; empty where that cannot be read.
-        measured: file names → SHA-256 of what was measured; folders of before 2.1 know none.
+        measured: file names → SHA-256 of what was measured; empty in folders made before 2.1.
         found: file names → SHA-256 of what is there.
     """
 

@@ -133,7 +133,7 @@ def _torchvisions_facts(architecture: str, weights_name: str, cache: Cache) -> d
 
 
 def _as_safetensors(path: Path, architecture: Architecture, cache: Cache) -> KnownFile:
-    """The file itself, or its conversion in the cache; one that changed since is converted anew."""
+    """The file itself, or its conversion in the cache; one that changed since is converted again."""
     given = KnownFile.of(path, cache)
     if path.suffix == ".safetensors":
         return given
@@ -159,7 +159,9 @@ def _shapes_of(file: KnownFile, architecture: Architecture) -> Mapping[str, Shap
 def _load_folder(given: Path, cache: Cache) -> Model:
     folder = model_folder_of(given)
     notes = (
-        () if folder == given else (f"weights = {str(given)!r} is the folder of a run: taken is its {folder.name}/",)
+        ()
+        if folder == given
+        else (f"weights = {str(given)!r} is the folder of a training run: its {folder.name}/ is used",)
     )
     config = read_config(folder)
     found = {
@@ -195,7 +197,7 @@ def _load_folder(given: Path, cache: Cache) -> Model:
 
 
 def _int8(folder: Path, digests: Mapping[str, str]) -> Int8 | None:
-    """The int8 network, if there is one. Of a report that cannot be read nothing is known, of older ones less."""
+    """The int8 network, if there is one. Empty where its report cannot be read or is an older one."""
     if INT8_GRAPH not in digests:
         return None
     try:
@@ -230,7 +232,7 @@ def _load_file(path: Path, parameters: Parameters, cache: Cache) -> Model:
         logger.warning("%s: no class_file, and 1000 classes: taken to be ImageNet's", path)
     else:
         raise WeightsError(
-            f"class_file is empty, but {path} tells {class_count(shapes)} classes apart: set class_file to a text file "
+            f"class_file is empty, but {path} has {class_count(shapes)} classes: set class_file to a text file "
             f"with {class_count(shapes)} lines, or put it beside the weights as {CLASSES}"
         )
     _named(path, shapes, labels, origin)

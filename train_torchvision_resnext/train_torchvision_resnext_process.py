@@ -49,7 +49,7 @@ class ModelFolder(dataprocess.CPathIO):
         dataprocess.CPathIO.__init__(self, core.IODataType.FOLDER_PATH)
 
     def clear_data(self):
-        """Nothing: the host clears all outputs before every run; ours forgets its path when it trains anew."""
+        """Nothing: the host clears all outputs before every run; ours forgets its path when it trains again."""
 
 
 class TrainResNeXt(ChecksParameters, dataprocess.CDnnTrainTask):

@@ -24,7 +24,7 @@ AHEAD = 2
 
 
 class Processes:
-    """`count` processes, started anew rather than forked: threads and locks of this one stay here."""
+    """`count` processes, spawned rather than forked: threads and locks of this one stay here."""
 
     def __init__(self, count: int) -> None:
         self._count = count

@@ -69,12 +69,11 @@ class OpenVINORuntime(Runtime):
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise DeviceError(
-                f"precision = 'int8': {int8.graph} is damaged ({reason}); make it anew {REMEDY}"
+                f"precision = 'int8': {int8.graph} is damaged ({reason}); make it again {REMEDY}"
             ) from error
         if not network.tells_features:
             raise DeviceError(
-                f"precision = 'int8': {int8.graph} is of before 2.1 and has no features among its outputs; make it "
-                f"anew {REMEDY}"
+                f"precision = 'int8': {int8.graph} was made before 2.1 and gives no features; make it again {REMEDY}"
             )
         return cls(network)
 
@@ -103,12 +102,12 @@ def _measured(model: Model) -> Int8:
         )
     if int8.weights_sha256 != model.weights.digest:
         raise DeviceError(
-            f"precision = 'int8': {int8.graph} was made of other weights than {model.weights.path}; make it anew "
+            f"precision = 'int8': {int8.graph} was made of other weights than {model.weights.path}; make it again "
             f"{REMEDY}"
         )
     for name, digest in int8.measured.items():
         if int8.found.get(name) != digest:
             raise DeviceError(
-                f"precision = 'int8': {int8.graph.with_name(name)} is not what was measured; make it anew {REMEDY}"
+                f"precision = 'int8': {int8.graph.with_name(name)} is not what was measured; make it again {REMEDY}"
             )
     return int8

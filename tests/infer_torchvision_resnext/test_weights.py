@@ -304,7 +304,7 @@ def test_the_folder_of_a_run_is_known_as_such(tiny_folder, tmp_path, cache):
     parameters = Parameters(weights=str(tmp_path / "run"))
     model = load_model(parameters, cache)
     assert model.weights.path == tmp_path / "run" / "model" / "model.safetensors"
-    assert model.notes == (f"weights = '{tmp_path / 'run'}' is the folder of a run: taken is its model/",)
+    assert model.notes == (f"weights = '{tmp_path / 'run'}' is the folder of a training run: its model/ is used",)
     before = fingerprint(parameters)
     (tmp_path / "run" / "model" / "golden.safetensors").write_bytes(b"")
     assert fingerprint(parameters) != before

@@ -57,7 +57,7 @@ def process_settings(device: torch.device, precision: str, deterministic: bool) 
 def kept_memory(device: torch.device) -> Iterator[None]:
     """Let glibc keep freed memory while training on a CPU, and give it back afterwards.
 
-    By default it returns each large block to the system at once, and every step pays for its page faults anew.
+    By default it returns each large block to the system at once, and every step pays for its page faults again.
     """
     libc = ctypes.CDLL(None) if device.type == "cpu" and sys.platform == "linux" else None
     if libc is None or not hasattr(libc, "mallopt"):

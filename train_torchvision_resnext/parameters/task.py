@@ -80,7 +80,7 @@ class Parameters(RecipeParameters, NetworkParameters):
         InForm(group="Reproducing", suggestions=("", "auto"), picker="folder"),
     ] = ""
     """Go on with an interrupted run: the newest one in the output folder that has these parameters and images
-    (`auto`), or a certain one. Empty = start anew.
+    (`auto`), or a certain one. Empty = start a new run.
     """
     devices: Annotated[
         str,

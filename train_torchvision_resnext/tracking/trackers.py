@@ -189,7 +189,7 @@ class _Mlflow(_Tracker):
         self.run_id = known
         if known:
             try:
-                # MLflow refuses to be told a parameter anew.
+                # MLflow refuses to be told a parameter again.
                 self._logged = set(self._client.get_run(known).data.params)
                 self._client.update_run(known, status="RUNNING")
             except (MlflowException, ValueError) as error:

@@ -66,13 +66,13 @@ class _ResNeXtConfig(BaseModel):
     layers: tuple[int, ...]
     cardinality: int
     bottleneck_width: int
-    # Folders of before there was another have none.
+    # Older folders have none.
     stem: Stem = "imagenet"
     resize_size: int
     crop_size: int
-    # As `ValueRange` reads it; folders of before have none.
+    # As `ValueRange` reads it; older folders have none.
     value_range: str = "auto"
-    # Of the validation images; folders of before have none.
+    # Of the validation images; older folders have none.
     calibration: Calibration | None = None
 
 

@@ -159,7 +159,7 @@ def test_missing_and_empty_classes_are_named(tmp_path):
     dataset = load(root)
     assert dataset.labels == ("0", "1", "2")
     assert any("without validation images" in note and note.endswith(": 1") for note in dataset.notes)
-    assert "no class, for want of readable training images: 0a" in dataset.notes
+    assert "not a class, because no training image is readable: 0a" in dataset.notes
 
 
 def test_hidden_folders_and_stray_files_are_named_and_left_out(tmp_path):

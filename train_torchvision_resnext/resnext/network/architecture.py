@@ -224,7 +224,7 @@ class Architecture:
 
 
 def class_count(state: Mapping[str, Shaped]) -> int:
-    """The number of classes that a state dict's classifier tells apart. Raises: ArchitectureError."""
+    """The number of classes that a state dict's classifier has. Raises: ArchitectureError."""
     weight = state.get("fc.weight")
     if weight is None or weight.ndim != 2:
         raise ArchitectureError("these are no weights of a ResNeXt classifier: there is no fc.weight")

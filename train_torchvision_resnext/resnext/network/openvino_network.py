@@ -48,7 +48,7 @@ class OpenVINONetwork:
         self.precision = _precision_of(compiled)
         """What it really computes in: `bf16` is a wish that a processor without it does not fulfill."""
         self.tells_features = len(compiled.outputs) > 1
-        """Whether it answers with features, too; int8 networks of before 2.1 do not."""
+        """Whether it answers with features, too; int8 networks made before 2.1 do not."""
         self._request = compiled.create_infer_request()
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
