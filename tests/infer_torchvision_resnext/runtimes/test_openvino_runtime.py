@@ -3,14 +3,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from benchmarks.random_weights import decided_network
 from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from infer_torchvision_resnext.resnext.machine.devices import DeviceError
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
-from tests.runtime_inputs import crops, model_of
+from tests.runtime_inputs import crops, model_of, random_model
 
 pytest.importorskip("openvino")
 
@@ -32,11 +31,7 @@ from infer_torchvision_resnext.runtimes.openvino_runtime import OpenVINORuntime
     ids=str,
 )
 def test_any_architecture_gives_torchs_logits(architecture, tmp_path, cache):
-    torch.manual_seed(2)
-    state = decided_network(architecture.build(5)).state_dict()
-    preprocessing = Preprocessing(40, 36, (0.1, 0.5, 0.9), (0.2, 0.3, 0.4))
-    write_model_folder(tmp_path / "m", ModelConfig.of(architecture, tuple("abcde"), preprocessing), state)
-    model = model_of(tmp_path / "m", cache)
+    model = random_model(architecture, tmp_path / "m", cache)
     expected = TorchRuntime.load(model, "cpu", "fp32", 0)
     found = OpenVINORuntime.load(model, "fp32", 0, cache)
     for side in (36, 65):
