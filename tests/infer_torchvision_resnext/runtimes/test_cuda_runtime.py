@@ -191,9 +191,9 @@ def test_after_a_failure_the_next_run_decides_anew(on_the_device, monkeypatch, p
     with pytest.raises(RuntimeError, match="unspecified launch failure"):
         on_the_device.classify(photos)
     monkeypatch.setattr(CudaRuntime, "run", run)
-    failed_runtime = on_the_device._runtime
+    failed_runtime = on_the_device._loaded.runtime
     on_the_device.prepare(asked)
-    assert on_the_device._runtime is not failed_runtime
+    assert on_the_device._loaded.runtime is not failed_runtime
     assert [each.answer for each in on_the_device.classify(photos)] == [each.answer for each in expected]
 
 
