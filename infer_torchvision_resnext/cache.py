@@ -157,10 +157,8 @@ class Cache:
         except RuntimeError as error:
             if self._is_whole(place):
                 raise
-            logger.warning("%s in the cache cannot be used, it is made again: %s", kind, error)
-        for damaged in ((kind, key), *derived):
-            self.forget(*damaged)
-        return open_entry(self.entry(kind, key, fill))
+            logger.warning("%s in the cache cannot be used: %s", kind, error)
+        return open_entry(self.entry(kind, key, fill, derived))
 
     def forget(self, kind: str, key: str) -> None:
         """Remove an entry that turned out to be damaged."""

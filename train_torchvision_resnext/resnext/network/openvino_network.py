@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..folder.weight_files import errors_of_the_disk
+from ..folder.whole import errors_of_the_disk
 from ..machine.telemetry import without_telemetry
 from .inference import chunks
 
