@@ -50,7 +50,7 @@ class KnownFile:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the content. Read a file first that may be anything: its size is no matter here."""
+        """SHA-256 of the content. Read a file first that may be anything: its size is not checked here."""
         return self.read(self.digest_of)
 
     def read(self, reader: Callable[[Path], T]) -> T:

@@ -231,7 +231,7 @@ def _label_files(parameters: Parameters) -> list[Path]:
 def read_labels(path: Path) -> tuple[str, ...]:
     """One label a line; Windows line ends, a byte-order mark and empty lines are fine. Raises: WeightsError."""
     if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise WeightsError(f"class_file = {str(path)!r} is no list of labels: it has {path.stat().st_size:,} bytes")
+        raise WeightsError(f"class_file = {str(path)!r} is not a list of labels: it has {path.stat().st_size:,} bytes")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -117,7 +117,7 @@ class RunFolder:
             version = content["format_version"]
             complete = isinstance(content["parameters"], dict) and isinstance(content["dataset_fingerprint"], str)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunFolderError(f"resume: {self.path} is no run folder: {path.name}: {error!r}") from error
+            raise RunFolderError(f"resume: {self.path} is not a run folder: {path.name}: {error!r}") from error
         if version != FORMAT_VERSION or not complete:
             raise RunFolderError(
                 f"resume: {path} has format_version {version!r}, expected {FORMAT_VERSION}: another version of this "

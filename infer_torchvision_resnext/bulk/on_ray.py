@@ -79,7 +79,7 @@ class PartWorker:
         self._classifier = Classifier(job.request.cache_folder)
         self._classifier.prepare(asked.updated({"threads": threads}))
         if self._classifier.weights_sha256 != job.model:
-            raise WeightsError(f"weights = {asked.weights!r} are others here than where the job began")
+            raise WeightsError(f"weights = {asked.weights!r} differ here from those that the job began with")
         self._batch = batch_of(self._classifier, asked.batch_size)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:

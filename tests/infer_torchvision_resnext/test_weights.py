@@ -143,7 +143,7 @@ def test_wrong_companions_are_refused_with_both_numbers(files, tmp_path, imagene
         ),
         ((files / "gone.pth", ""), r"there is no such file or folder \(looked for .*gone\.pth\)"),
         ((files / "labels.txt", ""), r"a \.txt file; expected one of \.safetensors, \.pth, \.pt"),
-        ((files, ""), r"is no model folder: it has no config\.json"),
+        ((files, ""), r"is not a model folder: it has no config\.json"),
     ]
     for arguments, message in cases:
         with pytest.raises(WeightsError, match=message):
@@ -272,7 +272,10 @@ def test_a_hostile_configuration_is_refused_before_it_costs_anything(change, mes
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: (folder / "config.json").write_text("[" * 100_000), "is no configuration of a ResNeXt model"),
+        (
+            lambda folder: (folder / "config.json").write_text("[" * 100_000),
+            "is not the configuration of a ResNeXt model",
+        ),
         (lambda folder: os.truncate(folder / "config.json", 2**40), "at most 67,108,864 may be"),
         (lambda folder: os.truncate(folder / "golden.safetensors", 2**40), "at most 1,073,741,824 may be"),
     ],

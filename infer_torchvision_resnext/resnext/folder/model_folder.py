@@ -167,14 +167,14 @@ def read_config(folder: Path) -> ModelConfig:
     """Read and check `config.json`. Raises: ModelFolderError."""
     path = folder / CONFIG
     if not path.is_file():
-        raise ModelFolderError(f"{folder} is no model folder: it has no {CONFIG}")
+        raise ModelFolderError(f"{folder} is not a model folder: it has no {CONFIG}")
     if path.stat().st_size > MAX_CONFIG_BYTES:
         raise ModelFolderError(f"{path} has {path.stat().st_size:,} bytes, at most {MAX_CONFIG_BYTES:,} may be")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["resnext"]["format_version"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelFolderError(f"{path} is no configuration of a ResNeXt model folder: {error!r}") from error
+        raise ModelFolderError(f"{path} is not the configuration of a ResNeXt model folder: {error!r}") from error
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise ModelFolderError(
             f"{path} has format_version {version}, this plugin reads up to {FORMAT_VERSION}: update the plugin"

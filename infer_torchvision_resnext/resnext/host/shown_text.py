@@ -8,7 +8,7 @@ JOINERS = "\u200c\u200d"
 
 
 def shown(text: object) -> str:
-    """The text with everything invisible written out: escape sequences, line breaks, bytes that are no UTF-8.
+    """The text with everything invisible written out: escape sequences, line breaks, bytes that are not UTF-8.
 
     A terminal obeys escape sequences, and turns text around at marks of direction; what is written in UTF-8 must not
     hold the surrogates by which Python keeps file names that are none.

@@ -146,5 +146,5 @@ def test_another_file_called_config_is_refused(tmp_path, content):
 
 
 def test_a_folder_without_configuration_is_refused(tmp_path):
-    with pytest.raises(ModelFolderError, match=r"is no model folder: it has no config\.json"):
+    with pytest.raises(ModelFolderError, match=r"is not a model folder: it has no config\.json"):
         read_config(tmp_path)

@@ -60,7 +60,7 @@ def test_what_the_name_does_not_say_is_said_beside_it(architecture, text):
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet", "resnext50_", "resnext51_32x4d", "resnext50_32x", ""])
 def test_other_names_are_refused(name):
-    with pytest.raises(ArchitectureError, match=r"names no member of the family: expected resnext<depth>_<card"):
+    with pytest.raises(ArchitectureError, match=r"is not a member of the family: expected resnext<depth>_<card"):
         Architecture.from_name(name)
 
 
