@@ -135,7 +135,7 @@ def test_wrong_companions_are_refused_with_both_numbers(files, tmp_path, imagene
     (files / "three.txt").write_text("a\nb\nc\n")
     cases = [
         ((files / "model.pth", files / "three.txt"), r"model\.pth has 2 classes, but .*three\.txt has 3 labels"),
-        ((files / "model.pth", ""), r"class_file is empty, but .*model\.pth tells 2 classes apart"),
+        ((files / "model.pth", ""), r"class_file is empty, but .*model\.pth has 2 classes"),
         ((files / "model.pth", files / "gone.txt"), r"class_file = .*gone\.txt.*there is no such file"),
         (
             (files / "model.pth", files / "labels.txt", "resnext101"),
