@@ -270,11 +270,6 @@ def test_int8_without_openvino_says_what_it_needs(folder, cache, monkeypatch):
         chosen(folder, cache, precision="int8")
 
 
-def test_what_a_gpu_cannot_run_is_refused_with_its_own_words(folder, cache):
-    with pytest.raises(DeviceError, match="^runtime = 'openvino': runs on the CPU only"):
-        chosen(folder, cache, runtime="openvino", device="cuda:0")
-
-
 def test_openvino_is_for_the_cpu():
     with pytest.raises(DeviceError, match="runtime = 'openvino': runs on the CPU only, but device = 'cuda:0'"):
         candidates("openvino", "auto", "cuda:0")
