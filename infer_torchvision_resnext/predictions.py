@@ -155,3 +155,11 @@ def _best(row: NDArray[np.float64], labels: Sequence[str], count: int, costs: ND
         answer=labels[order[0]],
         costs=None if costs is None else tuple(float(costs[index]) for index in order),
     )
+
+
+def by_class(predictions: Sequence[Prediction]) -> NDArray[np.float64]:
+    """Probabilities of predictions that list all C classes: N x C, in index order."""
+    table = np.zeros((len(predictions), len(predictions[0].indices)))
+    for row, prediction in zip(table, predictions, strict=True):
+        row[list(prediction.indices)] = prediction.probabilities
+    return table

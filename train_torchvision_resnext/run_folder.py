@@ -123,11 +123,11 @@ class RunFolder:
             version = content["format_version"]
             complete = isinstance(content["parameters"], dict) and isinstance(content["dataset_fingerprint"], str)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunFolderError(f"resume: {self.path} is no run folder: {path.name}: {error!r}") from error
+            raise RunFolderError(f"resume: {self.path} is not a run folder: {path.name}: {error!r}") from error
         if version != FORMAT_VERSION or not complete:
             raise RunFolderError(
                 f"resume: {path} has format_version {version!r}, expected {FORMAT_VERSION}: another version of this "
-                "plugin began the run. Finish it with that one, or start anew, with resume empty"
+                "plugin began the run. Finish it with that one, or start over, with resume empty"
             )
         return dict(content)
 
@@ -219,10 +219,8 @@ def open_run(
                     return run, (f"resumed the interrupted run {run.path.name}",)
                 if run.last.is_file():
                     passed_over.append(f"; {run.path.name} was passed over: {', '.join(differences)}")
-        newest = "".join(passed_over[:1])
-        notes = (
-            f"resume=auto: no interrupted run of these parameters and images in {output_folder}; started anew{newest}",
-        )
+        none = f"resume=auto: no interrupted run of these parameters and images in {output_folder}; started a new run"
+        notes = ("".join([none, *passed_over[:1]]),)
     elif parameters.resume:
         run = RunFolder(Path(parameters.resume).expanduser())
         differences = run.mismatch(parameters, fingerprint, costs)

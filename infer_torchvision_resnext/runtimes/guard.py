@@ -214,6 +214,6 @@ def _check(model: Model, logits: NDArray[np.float32], golden: NDArray[np.float32
     if not agreement.within(GOLDEN_TOLERANCE):
         raise WeightsError(
             f"{model.source} does not give in fp32 what training saw: {agreement}, allowed is {GOLDEN_TOLERANCE:g}. "
-            "The weights are not those of the training, or, in a folder of before 2.1, mean or std: train the model "
-            "again, or fetch the folder anew"
+            "The weights are not those of the training, or, in a folder older than 2.1, mean or std: train the model "
+            "again, or fetch the folder again"
         )

@@ -40,7 +40,7 @@ class Fitted:
     """What came of the loop.
 
     Attributes:
-        history: a row an epoch, those of before an interruption included.
+        history: a row an epoch, those before an interruption included.
         best_epoch: counted from 1; 0 = no epoch was completed.
         stopped: the user ended it.
         failure: a sentence on what else broke it off; empty if nothing did.
