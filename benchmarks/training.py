@@ -22,6 +22,7 @@ from examples.ikomia_home import REPOSITORY
 
 BATCH_SIZE = 32
 WAYS = ("plain loop", "this task")
+COMPILED = "this task, compiled"
 
 
 def main(photos: Path | None = None) -> list[dict[str, Any]]:
@@ -50,11 +51,16 @@ def write_digits(folder: Path) -> Path:
     return folder
 
 
-def compare(name: str, dataset: Path, input_size: int, epochs: int, frozen: bool = False) -> list[dict[str, Any]]:
-    """Train both ways by turns. The speed is that of the last epoch, after everything has been set up."""
+def compare(  # noqa: PLR0913, PLR0917
+    name: str, dataset: Path, input_size: int, epochs: int, frozen: bool = False, others: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
+    """Train both ways, and others that are asked for, by turns.
+
+    The speed is that of the last epoch, after everything has been set up.
+    """
     work = {"dataset": str(dataset), "input_size": input_size, "epochs": epochs, "frozen": frozen}
-    ways = [_Child(way, work) for way in WAYS]
-    history: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    ways = [_Child(way, work) for way in (*WAYS, *others)]
+    history: dict[str, list[dict[str, float]]] = {child.way: [] for child in ways}
     for _ in range(epochs):
         for child in ways:
             history[child.way].append(child.next_epoch())
@@ -72,7 +78,7 @@ def compare(name: str, dataset: Path, input_size: int, epochs: int, frozen: bool
             "by processor seconds": f"{plain['processor'] / history[way][-1]['processor']:.1f}",
             "top-1": f"{history[way][-1]['top1']:.1%}",
         }
-        for way in WAYS
+        for way in history
     ]
 
 
@@ -128,7 +134,7 @@ def _child(way: str, work: dict[str, Any]) -> None:
     if way == WAYS[0]:
         _plain(work)
     else:
-        _ours(work)
+        _ours(work, way == COMPILED)
 
 
 def _plain(work: dict[str, Any]) -> None:
@@ -141,7 +147,7 @@ def _plain(work: dict[str, Any]) -> None:
         turn.over(row)
 
 
-def _ours(work: dict[str, Any]) -> None:
+def _ours(work: dict[str, Any], compiled: bool) -> None:
     # Its OpenCV decodes the images.
     import ikomia  # noqa: F401
 
@@ -160,6 +166,7 @@ def _ours(work: dict[str, Any]) -> None:
             "batch_size": BATCH_SIZE,
             "output_folder": scratch,
             "export_pth": False,
+            "torch_compile": compiled,
         }
         if work["frozen"]:
             values |= {"weights": _random_weights(Path(scratch)), "feature_extract": True, "augmentation": "none"}

@@ -50,6 +50,8 @@ class Parameters(RecipeParameters, NetworkParameters):
     """Number format of the forward and backward pass; weights stay fp32. `auto` is bf16 where the device computes in
     it, else fp16 on a GPU with tensor cores, else fp32. fp16 needs a GPU.
     """
+    torch_compile: Annotated[bool, Field(title="Compile"), InForm(group="Device")] = False
+    """Steps by PyTorch's compiler, which takes a minute or more to start. On a CPU it needs a C++ compiler."""
     num_workers: Annotated[
         int, Field(title="Workers", ge=-1, le=256), InForm(group="Device", minimum_means="as the device needs")
     ] = -1
