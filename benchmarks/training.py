@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.bulk import write_photos
 from benchmarks.table import markdown
 from examples.digits import training_and_held_out, write_class_folders
 from examples.ikomia_home import REPOSITORY
@@ -23,6 +24,8 @@ from examples.ikomia_home import REPOSITORY
 BATCH_SIZE = 32
 WAYS = ("plain loop", "this task")
 COMPILED = "this task, compiled"
+WITHOUT_COPIES = "this task, without image_cache"
+LARGE_PHOTOS = 60
 
 
 def main(photos: Path | None = None) -> list[dict[str, Any]]:
@@ -42,6 +45,12 @@ def main(photos: Path | None = None) -> list[dict[str, Any]]:
         if photos:
             rows += compare(f"{photos.name}, 224 px", photos, 224, epochs=2)
             rows += compare(f"{photos.name}, 224 px, frozen", photos, 224, epochs=3, frozen=True)
+        large = Path(scratch) / "large"
+        shares = {"train/one": 0.4, "train/other": 0.4, "val/one": 0.1, "val/other": 0.1}
+        for seed, (place, share) in enumerate(shares.items()):
+            write_photos(large / place, round(share * LARGE_PHOTOS), (4000, 3000), seed)
+        others = (WITHOUT_COPIES,)
+        rows += compare(f"{LARGE_PHOTOS} photos of 12 megapixels, 64 px", large, 64, epochs=2, others=others)
     return rows
 
 
@@ -134,7 +143,7 @@ def _child(way: str, work: dict[str, Any]) -> None:
     if way == WAYS[0]:
         _plain(work)
     else:
-        _ours(work, way == COMPILED)
+        _ours(work, torch_compile=way == COMPILED, image_cache=way != WITHOUT_COPIES)
 
 
 def _plain(work: dict[str, Any]) -> None:
@@ -147,7 +156,7 @@ def _plain(work: dict[str, Any]) -> None:
         turn.over(row)
 
 
-def _ours(work: dict[str, Any], compiled: bool) -> None:
+def _ours(work: dict[str, Any], **options: bool) -> None:
     # Its OpenCV decodes the images.
     import ikomia  # noqa: F401
 
@@ -166,7 +175,7 @@ def _ours(work: dict[str, Any], compiled: bool) -> None:
             "batch_size": BATCH_SIZE,
             "output_folder": scratch,
             "export_pth": False,
-            "torch_compile": compiled,
+            **options,
         }
         if work["frozen"]:
             values |= {"weights": _random_weights(Path(scratch)), "feature_extract": True, "augmentation": "none"}

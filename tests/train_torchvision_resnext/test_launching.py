@@ -113,7 +113,7 @@ def test_a_lost_image_is_named_with_the_rank_that_missed_it(digits, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_ends_all_and_names_whose_images_gave_it(digits, tmp_path):
-    # Decay alone multiplies the weights by -499 a step, so that they leave fp32's range in the middle of the third epoch.
+    # Decay alone multiplies weights by -499 a step: they leave fp32's range in the middle of the third epoch.
     values = {
         **ENDLESS,
         "optimizer": "adamw",
@@ -163,6 +163,35 @@ def test_a_disk_that_the_first_cannot_write_to_ends_all_and_the_run_can_go_on(di
     stop = Listener(epoch=rows.append, stop_requested=lambda: bool(rows))
     resumed = train(digits, settings(tmp_path / "runs", **ENDLESS, resume="auto", devices=1), stop)
     assert [row["epoch"] for row in resumed.history] == [1, 2]
+
+
+def test_processes_whose_parent_was_killed_end(digits, tmp_path):
+    arguments = pairs(settings(tmp_path / "runs", **ENDLESS))
+    parent = psutil.Popen(
+        [sys.executable, "-m", "train_torchvision_resnext", str(digits), "--set", *arguments], cwd=REPOSITORY
+    )
+    end = time.monotonic() + LIMIT_S
+    while not list((tmp_path / "runs").glob("*/checkpoints/last.ckpt")):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    ranks = ranks_of(parent)
+    assert ranks.keys() == {0, 1}
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    assert all_end(ranks.values())
+
+
+def test_the_command_under_torchrun_trains_with_all_of_its_processes(digits, tmp_path):
+    arguments = pairs(settings(tmp_path / "runs", devices=1))
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "train_torchvision_resnext"]
+    ended = subprocess.run(
+        [sys.executable, "-m", *torchrun, str(digits), "--set", *arguments],
+        cwd=REPOSITORY, env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"}, stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    assert "2 processes share each batch of 8" in ended.stdout
+    (run,) = (tmp_path / "runs").glob("*/run.json")
+    assert (run.parent / "model" / "model.safetensors").is_file()
+    assert [path.name for path in sorted((run.parent / "epochs").iterdir())] == ["0001.json", "0002.json", "0003.json"]
 
 
 @pytest.mark.parametrize(

@@ -30,12 +30,9 @@ class Parameters(RecipeParameters, NetworkParameters):
     model folder has it that training starts from), the smallest and largest of each image (`minmax`), or two of your
     own. Kept in the model folder.
     """
-    image_cache: Annotated[
-        bool,
-        InForm(group="Dataset", idle=(When("nothing is augmented", augmentation="none"),)),
-    ] = True
-    """Large photos are trained on in a smaller size, of which copies are kept in the output folder (`.images`, at
-    most 20 GiB, may be deleted); crops change by less than a level of 255 on average.
+    image_cache: Annotated[bool, InForm(group="Dataset")] = True
+    """Of large photos copies are kept in the output folder (`.images`, at most 20 GiB, may be deleted): what validation
+    sees, as it is; and for augmentation a smaller photo, of which crops differ by less than a level of 255 on average.
     """
     device: Annotated[
         str,
