@@ -49,6 +49,7 @@ class Copies:
     preprocessing: Preprocessing
     max_bytes: int = MAX_BYTES
     since: float = field(default_factory=time.time)
+    _room: list[int] = field(default_factory=lambda: [0], repr=False, compare=False)
 
     def factor(self, sample: Sample) -> int:
         """By which a photo's sides are divided; 1 = it is small, and trained on as it is."""
@@ -88,21 +89,29 @@ class Copies:
         return made
 
     def _keep(self, copy: Path, content: bytes) -> None:
-        """Write a copy, if there is room when those that no training has used since this one began are removed."""
+        """Write a copy, if there is room for it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / ".lock", timeout=LOCK_TIMEOUT_S):
-            found = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in self.folder.glob("*.png"))
-            used = sum(size for _, size, _ in found)
-            # Half of the disk's room is left to the models.
-            bound = min(self.max_bytes, (used + shutil.disk_usage(self.folder).free) // 2)
-            for used_at, size, path in found:
-                if used + len(content) <= bound or used_at >= self.since:
-                    break
-                path.unlink(missing_ok=True)
-                used -= size
-            if used + len(content) <= bound:
-                with whole_file(copy) as draft:
-                    draft.write_bytes(content)
+        if len(content) > self._room[0]:
+            with FileLock(self.folder / ".lock", timeout=LOCK_TIMEOUT_S):
+                self._room[0] = self._make_room(len(content))
+        if len(content) <= self._room[0]:
+            self._room[0] -= len(content)
+            with whole_file(copy) as draft:
+                draft.write_bytes(content)
+
+    def _make_room(self, needed: int) -> int:
+        """Bytes that may be written, when copies that no training has used since this one began are removed."""
+        found = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in self.folder.glob("*.png"))
+        used = sum(size for _, size, _ in found)
+        # Half of the disk's room is left to the models.
+        bound = min(self.max_bytes, (used + shutil.disk_usage(self.folder).free) // 2)
+        for used_at, size, path in found:
+            if used + needed <= bound or used_at >= self.since:
+                break
+            path.unlink(missing_ok=True)
+            used -= size
+        # Some at once, for looking through thousands of files takes longer than decoding one.
+        return max(needed, min(bound - used, bound // 64)) if used + needed <= bound else 0
 
 
 def _divided(image: RGBImage, factor: int) -> RGBImage:
