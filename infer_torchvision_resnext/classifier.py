@@ -14,6 +14,7 @@ from .cache import Cache
 from .judging import Judge
 from .parameters import Parameters
 from .predictions import Prediction
+from .regions import Region
 from .resnext.host.shown_text import shown
 from .resnext.images.preprocessing import Preprocessing
 from .resnext.images.rgb import AUTO, RGBImage, ValueRange
@@ -24,6 +25,7 @@ from .resnext.trust.evidence import Evidence
 from .runtimes.guard import Choice
 from .runtimes.runtime import Crops, CropsItself, Runtime, run_in_parts
 from .runtimes.selection import choose
+from .tracks import Moment, Tracks
 from .weights import fingerprint, load_model
 
 logger = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ class Classifier:
         self._calibration: Calibration | None = None
         self._evidence: Evidence | None = None
         self._judge: Judge | None = None
+        self._tracks: Tracks | None = None
         self._load_ms = 0.0
         self._lasting_notes: tuple[str, ...] = ()
 
@@ -82,7 +85,7 @@ class Classifier:
             self._source, self._architecture = model.source, model.architecture
             self._own_preprocessing = model.preprocessing
             self._calibration, self._evidence = model.calibration, model.evidence()
-            self._judge = None
+            self._judge = self._tracks = None
             self._loaded = wanted
             self._lasting_notes = (*model.notes, *self._choice.notes(parameters), *self._cache.notes)
             self._load_ms = _since(start)
@@ -93,6 +96,8 @@ class Classifier:
             )
             for note in self._lasting_notes:
                 self._tell(note)
+        if self._tracks is None or parameters.track != self._parameters.track:
+            self._tracks = Tracks(parameters.track) if parameters.track else None
         if self._judge is None or parameters != self._parameters:
             self._judge = Judge(self.labels, parameters, self._calibration, self._evidence)
         self._parameters = parameters
@@ -141,7 +146,23 @@ class Classifier:
                 raise
             predictions += judge.predictions(outputs)
             batch_done()
+        for note in judge.watch(predictions):
+            self._note(note)
         return predictions
+
+    def follow(self, moment: Moment, regions: Sequence[Region], predictions: Sequence[Prediction]) -> list[Prediction]:
+        """One answer for each object over its frames, with `track`; without it, that of the frame.
+
+        Args:
+            predictions: what this frame alone says, one for each region.
+        """
+        if self._tracks is None:
+            return list(predictions)
+        judge = self._judging()
+        pooled = self._tracks.follow(moment, regions, predictions, judge.decide)
+        for note in self._tracks.notes:
+            self._note(note)
+        return [judge.pooled(over, alone) if over else alone for over, alone in zip(pooled, predictions, strict=True)]
 
     def classify_crops(self, crops: NDArray[np.uint8]) -> list[Prediction]:
         """Answer for each of a batch of crops, N x S x S x 3, made by `preprocessing`. Raises: as `classify`."""

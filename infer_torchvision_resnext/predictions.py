@@ -1,7 +1,7 @@
 """Validated results: what a network said of one image."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -40,6 +40,9 @@ class Prediction:
         known_score: how much the image is like what was learned; None where the model cannot tell.
         possible: labels that hold the true one as often as was asked for; None where nothing was asked for.
         embedding: features that it was classified by; None where nobody asked for them.
+        distribution: calibrated probabilities of all classes, in index order; None where nobody asked for them.
+        held: the answer is that of earlier frames and stands first, though another class is ahead, by too little.
+        track: whose answer it is, if it is that of an object over its frames.
     """
 
     indices: tuple[int, ...]
@@ -50,6 +53,9 @@ class Prediction:
     known_score: float | None = None
     possible: tuple[str, ...] | None = None
     embedding: tuple[float, ...] | None = None
+    distribution: NDArray[np.float64] | None = field(default=None, compare=False)
+    held: bool = False
+    track: "Track | None" = None
 
     def __post_init__(self) -> None:
         if not len(self.indices) == len(self.labels) == len(self.probabilities):
@@ -59,7 +65,8 @@ class Prediction:
             )
         if not all(0 <= value <= 1 for value in self.probabilities):
             raise ValueError(f"probabilities {self.probabilities}: expected values in [0, 1]")
-        if list(self.probabilities) != sorted(self.probabilities, reverse=True):
+        ordered = self.probabilities[1 if self.held else 0 :]
+        if list(ordered) != sorted(ordered, reverse=True):
             raise ValueError(f"probabilities {self.probabilities}: expected the best first")
         expected = UNKNOWN if self.doubt else next(iter(self.labels), None)
         if self.answer != expected:
@@ -85,7 +92,7 @@ class Prediction:
 
     @property
     def probability(self) -> float:
-        """Of the best class, whether or not it became the answer; 0 where the network was not asked."""
+        """Of the first class, whether or not it became the answer; 0 where the network was not asked."""
         return self.probabilities[0] if self.probabilities else 0.0
 
     @property
@@ -108,6 +115,7 @@ class Prediction:
             "known_score": self.known_score,
             "set": None if self.possible is None else list(self.possible),
             **({} if self.embedding is None else {"embedding": list(self.embedding)}),
+            **({} if self.track is None else {"track": {"held": self.held, **self.track.to_dict()}}),
             "top_k": [
                 {"label": label, "index": index, "probability": probability}
                 for label, index, probability in zip(self.labels, self.indices, self.probabilities, strict=True)
@@ -115,25 +123,51 @@ class Prediction:
         }
 
 
-def top_k(probabilities: NDArray[np.float64], labels: Sequence[str], k: int) -> list[Prediction]:
+@dataclass(frozen=True)
+class Track:
+    """An object that was followed.
+
+    Attributes:
+        frames: in which it could be read.
+        this_frame: what the present one says alone.
+    """
+
+    frames: int
+    this_frame: Prediction
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        alone = self.this_frame.to_dict()
+        return {"frames": self.frames, "this_frame": {key: alone[key] for key in ("answer", "probability", "doubt")}}
+
+
+def top_k(
+    probabilities: NDArray[np.float64], labels: Sequence[str], k: int, answer: int | None = None
+) -> list[Prediction]:
     """The k best classes of each row; equal probabilities keep the order of their indices.
 
     Args:
         probabilities: N x C, in [0, 1].
         labels: C labels in index order.
         k: 0 = all classes.
+        answer: class index that stands first, also where another is more probable; None = the best.
     """
     if probabilities.shape[1] != len(labels):
         raise ValueError(f"{probabilities.shape[1]} probabilities an image, but {len(labels)} labels")
     count = min(k or len(labels), len(labels))
-    return [_best(row, labels, count) for row in probabilities]
+    return [_best(row, labels, count, answer) for row in probabilities]
 
 
-def _best(row: NDArray[np.float64], labels: Sequence[str], count: int) -> Prediction:
-    order = np.argsort(-row, kind="stable")[:count]
+def _best(row: NDArray[np.float64], labels: Sequence[str], count: int, answer: int | None) -> Prediction:
+    order = np.argsort(-row, kind="stable")
+    held = answer is not None and bool(row[answer] < row[order[0]])
+    if held:
+        order = np.concatenate([[answer], order[order != answer]])
+    order = order[:count]
     return Prediction(
         indices=tuple(int(index) for index in order),
         labels=tuple(labels[index] for index in order),
         probabilities=tuple(float(row[index]) for index in order),
         answer=labels[order[0]],
+        held=held,
     )
