@@ -82,14 +82,15 @@ class Judge:
         honest = calibrated(outputs.logits, self._temperature)
         shown = honest if asked.calibrated else calibrated(outputs.logits, 1)
         scores = self._known.scores(outputs.logits, outputs.features) if self._known else None
+        best = top_k(shown, self._labels, asked.top_k)
         return [
             self._judged(
-                shown[place],
+                best[place],
                 honest[place],
                 None if scores is None else float(scores[place]),
                 tuple(outputs.features[place].tolist()) if asked.embeddings else None,
             )
-            for place in range(len(honest))
+            for place in range(len(best))
         ]
 
     @staticmethod
@@ -104,7 +105,9 @@ class Judge:
             logits = pooled.log_probabilities[None].astype(np.float32)
             honest = calibrated(logits, 1)
             shown = honest if self._parameters.calibrated else calibrated(logits, 1 / self._temperature)
-            judged = self._judged(shown[0], honest[0], pooled.known_score, this_frame.embedding, pooled.answer)
+            (best,) = top_k(shown, self._labels, 0)
+            held = best.held_at(pooled.answer, self._parameters.top_k)
+            judged = self._judged(held, honest[0], pooled.known_score, this_frame.embedding)
         return replace(judged, track=Track(pooled.frames, this_frame))
 
     def watch(self, predictions: Sequence[Prediction]) -> list[str]:
@@ -118,29 +121,24 @@ class Judge:
 
     def _judged(
         self,
-        shown: NDArray[np.float64],
+        prediction: Prediction,
         honest: NDArray[np.float64],
         score: float | None,
         embedding: tuple[float, ...] | None,
-        answer: int | None = None,
     ) -> Prediction:
-        """One image's, by its probabilities of all classes; `honest` are calibrated, and the best is the answer."""
-        asked = self._parameters
-        best = int(honest.argmax()) if answer is None else answer
-        (prediction,) = top_k(shown[None], self._labels, asked.top_k, answer)
-        sets = None if self._sets is None else dict.fromkeys((best, *self._sets.of(honest)))
-        return replace(
-            prediction.judged(
-                self._doubt(best, float(honest[best]), score, prediction.probability),
-                score,
-                None if sets is None else tuple(self._labels[index] for index in sets),
-                embedding,
-            ),
-            distribution=honest if asked.track else None,
+        """One image's; `honest` are its calibrated probabilities."""
+        best = prediction.indices[0]
+        possible = None if self._sets is None else dict.fromkeys((best, *self._sets.of(honest)))
+        judged = prediction.judged(
+            self._doubt(best, float(honest[best]), score, prediction.probability),
+            score,
+            None if possible is None else tuple(self._labels[index] for index in possible),
+            embedding,
         )
+        return replace(judged, distribution=honest if self._parameters.track else None)
 
     def _doubt(self, best: int, honest: float, score: float | None, shown: float) -> Doubt | None:
-        """Why there is no answer; `honest` is the best class's calibrated probability."""
+        """Why there is no answer; `honest` is the calibrated probability of the class that stands first, `best`."""
         asked = self._parameters
         if score is not None and score < self._least_known:
             return Doubt(

@@ -65,7 +65,7 @@ class Prediction:
             )
         if not all(0 <= value <= 1 for value in self.probabilities):
             raise ValueError(f"probabilities {self.probabilities}: expected values in [0, 1]")
-        ordered = self.probabilities[1 if self.held else 0 :]
+        ordered = self.probabilities[1:] if self.held else self.probabilities
         if list(ordered) != sorted(ordered, reverse=True):
             raise ValueError(f"probabilities {self.probabilities}: expected the best first")
         expected = UNKNOWN if self.doubt else next(iter(self.labels), None)
@@ -88,6 +88,19 @@ class Prediction:
         answer = UNKNOWN if doubt else self.labels[0]
         return replace(
             self, answer=answer, doubt=doubt, known_score=known_score, possible=possible, embedding=embedding
+        )
+
+    def held_at(self, index: int, k: int) -> "Prediction":
+        """The k classes (0 = all) that it consists of when the class `index` stands first."""
+        place = self.indices.index(index)
+        order = [place, *(other for other in range(len(self.indices)) if other != place)][: k or None]
+        return replace(
+            self,
+            indices=tuple(self.indices[each] for each in order),
+            labels=tuple(self.labels[each] for each in order),
+            probabilities=tuple(self.probabilities[each] for each in order),
+            answer=self.labels[place],
+            held=place > 0,
         )
 
     @property
@@ -141,33 +154,25 @@ class Track:
         return {"frames": self.frames, "this_frame": {key: alone[key] for key in ("answer", "probability", "doubt")}}
 
 
-def top_k(
-    probabilities: NDArray[np.float64], labels: Sequence[str], k: int, answer: int | None = None
-) -> list[Prediction]:
+def top_k(probabilities: NDArray[np.float64], labels: Sequence[str], k: int) -> list[Prediction]:
     """The k best classes of each row; equal probabilities keep the order of their indices.
 
     Args:
         probabilities: N x C, in [0, 1].
         labels: C labels in index order.
         k: 0 = all classes.
-        answer: class index that stands first, also where another is more probable; None = the best.
     """
     if probabilities.shape[1] != len(labels):
         raise ValueError(f"{probabilities.shape[1]} probabilities an image, but {len(labels)} labels")
     count = min(k or len(labels), len(labels))
-    return [_best(row, labels, count, answer) for row in probabilities]
+    return [_best(row, labels, count) for row in probabilities]
 
 
-def _best(row: NDArray[np.float64], labels: Sequence[str], count: int, answer: int | None) -> Prediction:
-    order = np.argsort(-row, kind="stable")
-    held = answer is not None and bool(row[answer] < row[order[0]])
-    if held:
-        order = np.concatenate([[answer], order[order != answer]])
-    order = order[:count]
+def _best(row: NDArray[np.float64], labels: Sequence[str], count: int) -> Prediction:
+    order = np.argsort(-row, kind="stable")[:count]
     return Prediction(
         indices=tuple(int(index) for index in order),
         labels=tuple(labels[index] for index in order),
         probabilities=tuple(float(row[index]) for index in order),
         answer=labels[order[0]],
-        held=held,
     )
