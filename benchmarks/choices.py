@@ -17,13 +17,14 @@ from benchmarks.speed_models import model_folder
 from examples.ikomia_home import DEMO, use_own_home
 from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.classifier import Classifier
+from infer_torchvision_resnext.model import Model
 from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.predictions import Prediction, top_k
 from infer_torchvision_resnext.resnext.network.conversion import crops_to_onnx
 from infer_torchvision_resnext.resnext.network.inference import softmax
 from infer_torchvision_resnext.runtimes.folding import fold_batch_norms
 from infer_torchvision_resnext.runtimes.runtime import Crops, Runtime, core_count
-from infer_torchvision_resnext.weights import Model, load_model
+from infer_torchvision_resnext.weights import load_model
 
 ROUNDS = 15
 

@@ -25,7 +25,8 @@ from examples.digits import Digits, write_class_folders
 from examples.ikomia_home import use_own_home
 from infer_torchvision_resnext.resnext.folder.model_folder import WEIGHTS, read_config
 from infer_torchvision_resnext.resnext.folder.weight_files import read_state
-from infer_torchvision_resnext.resnext.network.answering import Outputs, answering
+from infer_torchvision_resnext.resnext.network.answering import answering
+from infer_torchvision_resnext.resnext.network.inference import Outputs
 from infer_torchvision_resnext.resnext.trust.calibration import calibrate, calibrated, expected_calibration_error
 from infer_torchvision_resnext.resnext.trust.intervals import wilson
 from infer_torchvision_resnext.resnext.trust.open_set import KnownFeatures, threshold

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .cache import Cache
+from .model import Model
 from .parameters import Parameters
 from .resnext.images.files import SUFFIXES, read_image
 from .resnext.images.rgb import ImageError, RGBImage, ValueRange
 from .resnext.network.quantization import CALIBRATION, MAX_DROP, quantize
-from .weights import Model, load_model
+from .weights import load_model
 
 
 def crops_of(model: Model, files: Sequence[Path]) -> NDArray[np.uint8]:

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infer_torchvision_resnext.cache import Cache
+from infer_torchvision_resnext.model import Model
 from infer_torchvision_resnext.parameters import Parameters
-from infer_torchvision_resnext.weights import Model, load_model
+from infer_torchvision_resnext.weights import load_model
 
 
 def model_of(folder: Path, cache: Cache) -> Model:

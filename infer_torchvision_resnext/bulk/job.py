@@ -11,13 +11,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..cache import Cache
 from ..classifier import Classifier
 from ..parameters import Parameters, read_host_map
 from ..resnext.host.schema import ParameterError
 from ..resnext.network.inference import CHUNK
 from ..runtimes.runtime import core_count
-from ..weights import load_model
 from .answering import Row, batch_of, rows_of
 from .decoding import Decoded, Decoding, decoded, decoded_all
 from .inputs import VIDEOS, Images, InputError, read_input
@@ -158,8 +156,7 @@ def prepared(request: Request, classifier: Classifier, processes: Processes) -> 
     """List the images, load the model, and agree with what OUTPUT holds. Raises: as `classify_all`."""
     images = read_input(request.source, request.column)
     classifier.prepare(request.parameters)
-    cache = Cache(request.cache_folder)
-    model = cache.digest(load_model(request.parameters, cache).file)
+    model = classifier.weights_sha256
     how = Decoding(images.base, images.confined, classifier.preprocessing)
     rows = None if images.video else len(images.paths)
     identity = identity_of(

@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from ..cache import Cache
 from ..classifier import Classifier
+from ..model import WeightsError
 from ..resnext.host.schema import ParameterError
-from ..weights import WeightsError, load_model
 from .answering import batch_of, rows_of
 from .decoding import Decoded, decoded
 from .inputs import InputError, require_package
@@ -78,8 +77,7 @@ class PartWorker:
         self._request, self._job = request, job
         self._classifier = Classifier(request.cache_folder)
         self._classifier.prepare(request.parameters.updated({"threads": threads}))
-        cache = Cache(request.cache_folder)
-        if cache.digest(load_model(request.parameters, cache).file) != job.model:
+        if self._classifier.weights_sha256 != job.model:
             raise WeightsError(f"weights = {request.parameters.weights!r} are others here than where the job began")
         self._batch = batch_of(self._classifier, request.parameters.batch_size)
         self._threads = threads

@@ -7,6 +7,8 @@ that TensorRT makes of it.
 import ctypes
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,10 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..cache import Cache, key_of
-from ..resnext.machine.devices import DeviceError, gpu_index
+from ..model import Model
+from ..resnext.machine.devices import DeviceError, OutOfMemoryError, gpu_index, memory_watched
 from ..resnext.network.inference import CHUNK, chunks
-from ..weights import Model
-from .runtime import core_count
+from .runtime import Runtime, core_count
 
 GRAPH = "model.onnx"
 
@@ -31,15 +33,13 @@ GPU_CHUNK = 32
 Provider = tuple[str, dict[str, str]]
 """A provider's name and options."""
 
-OUT_OF_MEMORY = ("out of memory", "Failed to allocate memory", "is smaller than requested bytes", "STATUS_ALLOC_FAILED")
-
 TENSORRTS_LIBRARIES = re.compile(rb"libnv(?:infer|onnxparser)\.so\.\d+|nv(?:infer|onnxparser)_\d+\.dll")
 """Their names, in the file of the provider that is linked with them."""
 
 logger = logging.getLogger(__name__)
 
 
-class OnnxRuntime:
+class OnnxRuntime(Runtime):
     """A network in ONNX Runtime, on `cpu`, `cuda` or `cuda:N`."""
 
     def __init__(self, session: onnxruntime.InferenceSession, device: str, precision: str) -> None:
@@ -63,7 +63,7 @@ class OnnxRuntime:
         facts = (
             __version__,
             "rows",
-            cache.digest(model.file),
+            model.weights.digest,
             model.preprocessing.mean,
             model.preprocessing.std,
             precision,
@@ -96,12 +96,8 @@ class OnnxRuntime:
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """N x S x S x 3 uint8, any N and S → N x (C + F), logits and features, in float32. Raises: RuntimeError."""
         parts = chunks(len(crops), CHUNK if self.device == "cpu" else GPU_CHUNK)
-        try:
-            answers = [self._rows(crops[part]) for part in parts]
-        except Exception as error:
-            # ONNX Runtime's errors have no base class of their own.
-            raise RuntimeError(f"ONNX Runtime: {error}") from error
-        return np.concatenate(answers)
+        with _own_errors("ONNX Runtime"):
+            return np.concatenate([self._rows(crops[part]) for part in parts])
 
     def _rows(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.concatenate(self._session.run(None, {"crops": np.ascontiguousarray(crops)}), axis=1)
@@ -115,13 +111,6 @@ class OnnxRuntime:
             "device_name": names.get(self.provider, self.provider),
             "precision": self.precision,
         }
-
-    def is_out_of_memory(self, error: BaseException) -> bool:
-        """On a GPU, by its words. On the CPU batches are small already."""
-        return self.device != "cpu" and _tells_of_memory(error)
-
-    def release_memory(self) -> None:
-        """What ONNX Runtime keeps cannot be given back."""
 
 
 def converted(model: Model, precision: str) -> bytes:
@@ -200,14 +189,10 @@ def _session_on_gpu(  # noqa: PLR0913, PLR0917 (what the runtime was asked for, 
         return _session(file, [(TENSORRT, options), cuda], threads)
     except RuntimeError as error:
         logger.warning("TensorRT does not start, CUDA takes its place: %s", error)
-        if not _tells_of_memory(error):
+        if not isinstance(error, OutOfMemoryError):
             # What it cannot start from may be a damaged engine.
             cache.forget("tensorrt", engines)
     return _session(file, [cuda], threads)
-
-
-def _tells_of_memory(error: BaseException) -> bool:
-    return any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 def _session(file: Path, providers: list[Provider], threads: int) -> onnxruntime.InferenceSession:
@@ -216,9 +201,16 @@ def _session(file: Path, providers: list[Provider], threads: int) -> onnxruntime
     options.intra_op_num_threads = core_count(threads)
     # Threads that wait for the next run by spinning slow down whatever runs beside, and save next to nothing.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
+    with _own_errors(str(file)):
         # Its own fallback would start anew without the options, on another GPU and in another format.
         return onnxruntime.InferenceSession(file, options, providers, enable_fallback=0)
-    except Exception as error:
-        # ONNX Runtime's errors have no base class of their own.
-        raise RuntimeError(f"{file}: {error}") from error
+
+
+@contextmanager
+def _own_errors(what: str) -> Iterator[None]:
+    """ONNX Runtime's errors have no base class of their own. Raises: RuntimeError, that begins with `what`."""
+    with memory_watched():
+        try:
+            yield
+        except Exception as error:
+            raise RuntimeError(f"{what}: {error}") from error

@@ -5,7 +5,6 @@ precisions. A later process maps it into memory and needs neither torch nor the 
 was slower to load than this, and would be one for each precision and version.)
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,11 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..cache import Cache, key_of
-from ..resnext.machine.devices import DeviceError
+from ..model import Int8, Model
+from ..resnext.machine.devices import DeviceError, memory_watched
 from ..resnext.network.openvino_network import HINTS, OpenVINONetwork, save
-from ..resnext.network.quantization import INT8_GRAPH, INT8_REPORT
-from ..weights import Model
+from ..resnext.network.quantization import INT8_GRAPH
+from .runtime import Runtime
 
 REMEDY = (
     "in Ikomia's folder Plugins/Python with python -m infer_torchvision_resnext.quantize MODEL_FOLDER IMAGES, or set "
@@ -25,7 +25,7 @@ REMEDY = (
 )
 
 
-class OpenVINORuntime:
+class OpenVINORuntime(Runtime):
     """A network in OpenVINO."""
 
     def __init__(self, network: OpenVINONetwork) -> None:
@@ -48,10 +48,8 @@ class OpenVINORuntime:
                 "runtime to torch"
             )
         if precision == "int8":
-            return cls._quantized(model, threads, cache)
-        key = key_of(
-            __version__, "features", cache.digest(model.file), model.preprocessing.mean, model.preprocessing.std
-        )
+            return cls._quantized(model, threads)
+        key = key_of(__version__, "features", model.weights.digest, model.preprocessing.mean, model.preprocessing.std)
 
         def fill(folder: Path) -> None:
             from ..resnext.network.conversion import to_openvino
@@ -64,16 +62,19 @@ class OpenVINORuntime:
         return cache.opened("openvino", key, fill, open_graph)
 
     @classmethod
-    def _quantized(cls, model: Model, threads: int, cache: Cache) -> "OpenVINORuntime":
-        file = _int8_file(model, cache)
+    def _quantized(cls, model: Model, threads: int) -> "OpenVINORuntime":
+        int8 = _measured(model)
         try:
-            network = OpenVINONetwork(file, "int8", threads)
+            network = OpenVINONetwork(int8.graph, "int8", threads)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
-            raise DeviceError(f"precision = 'int8': {file} is damaged ({reason}); make it anew {REMEDY}") from error
+            raise DeviceError(
+                f"precision = 'int8': {int8.graph} is damaged ({reason}); make it anew {REMEDY}"
+            ) from error
         if not network.tells_features:
             raise DeviceError(
-                f"precision = 'int8': {file} is of before 2.1 and tells no features; make it anew {REMEDY}"
+                f"precision = 'int8': {int8.graph} is of before 2.1 and has no features among its outputs; make it "
+                f"anew {REMEDY}"
             )
         return cls(network)
 
@@ -84,44 +85,30 @@ class OpenVINORuntime:
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """N x S x S x 3 uint8, any N and S → N x (C + F), logits and features, in float32."""
-        return self._network.run(crops)
+        with memory_watched():
+            return self._network.run(crops)
 
     def describe(self) -> dict[str, Any]:
         """For output and logs."""
         return {"name": "openvino", "device": "cpu", "device_name": "CPU", "precision": self.precision}
 
-    def is_out_of_memory(self, error: BaseException) -> bool:
-        """Never worth another attempt: batches are small already."""
-        return False
 
-    def release_memory(self) -> None:
-        """Nothing is kept that could be given back."""
-
-
-def _int8_file(model: Model, cache: Cache) -> Path:
-    file = model.folder / INT8_GRAPH if model.folder else None
-    if model.folder is None or file is None or not file.is_file():
+def _measured(model: Model) -> Int8:
+    """The model's int8 network, if it is what was measured on these weights. Raises: DeviceError."""
+    int8 = model.int8
+    if int8 is None:
         raise DeviceError(
             f"precision = 'int8': {model.source} holds no calibrated model ({INT8_GRAPH} of a model folder); make one "
             f"{REMEDY}"
         )
-    report = _report(model.folder / INT8_REPORT)
-    if report.get("weights_sha256") != cache.digest(model.file):
+    if int8.weights_sha256 != model.weights.digest:
         raise DeviceError(
-            f"precision = 'int8': {file} was made of other weights than {model.file}; make it anew {REMEDY}"
+            f"precision = 'int8': {int8.graph} was made of other weights than {model.weights.path}; make it anew "
+            f"{REMEDY}"
         )
-    for part, digest in (report.get("graph_sha256") or {}).items():
-        of_graph = file.with_name(Path(part).name)
-        if not of_graph.is_file() or cache.digest(of_graph) != digest:
-            raise DeviceError(f"precision = 'int8': {of_graph} is not what was measured; make it anew {REMEDY}")
-    return file
-
-
-def _report(path: Path) -> dict[str, Any]:
-    """What is known of the int8 network; empty where the file cannot be read. Folders of before know less."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    known = content if isinstance(content, dict) else {}
-    return known if isinstance(known.get("graph_sha256", {}), dict) else {}
+    for name, digest in int8.measured.items():
+        if int8.found.get(name) != digest:
+            raise DeviceError(
+                f"precision = 'int8': {int8.graph.with_name(name)} is not what was measured; make it anew {REMEDY}"
+            )
+    return int8

@@ -18,7 +18,7 @@ from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
-from infer_torchvision_resnext.resnext.machine.devices import X86, DeviceError, cpu_computes_bf16
+from infer_torchvision_resnext.resnext.machine.devices import X86, DeviceError, OutOfMemoryError, cpu_computes_bf16
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
 
@@ -82,7 +82,7 @@ def test_only_what_a_change_invalidates_is_reloaded(ready, tiny_folder, tiny_sta
     classifier = ready()
     classifier.classify(photos)
     assert classifier.timings_ms["load"] > 0
-    runtime = classifier._runtime
+    runtime = classifier._loaded.runtime
     for change in (
         {"top_k": 1},
         {"confidence_threshold": 0.9},
@@ -91,11 +91,11 @@ def test_only_what_a_change_invalidates_is_reloaded(ready, tiny_folder, tiny_sta
         {"region": "image"},
     ):
         ready(classifier, **change)
-        assert classifier._runtime is runtime
+        assert classifier._loaded.runtime is runtime
         classifier.classify(photos)
         assert classifier.timings_ms["load"] == 0
     ready(classifier, precision="bf16")
-    assert classifier._runtime is not runtime
+    assert classifier._loaded.runtime is not runtime
     assert classifier.describe()["runtime"]["precision"] == ("bf16" if cpu_computes_bf16() else "fp32")
 
 
@@ -211,7 +211,8 @@ def test_a_forked_process_waits_for_no_thread_of_its_parent(ready, photos):
     large = np.tile(photos[0], (8, 8, 1))[:2100, :2200]
     views = [large, photos[1]]
     expected = classifier.classify(views)
-    child = multiprocessing.get_context("fork").Process(target=classifier._crops, args=(classifier._runtime, views))
+    crop = functools.partial(classifier._crops, classifier._loaded.runtime, views)
+    child = multiprocessing.get_context("fork").Process(target=crop)
     child.start()
     child.join(timeout=60)
     alive = child.is_alive()
@@ -238,10 +239,10 @@ class SmallMemory(TorchRuntime):
 
     room = 3
 
-    def run(self, crops):
+    def _rows(self, crops):
         if len(crops) > self.room:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return super().run(crops)
+        return super()._rows(crops)
 
 
 @pytest.fixture
@@ -265,7 +266,7 @@ def test_out_of_memory_halves_the_batch_and_says_so(small_memory, ready, photos)
 
 def test_memory_that_does_not_hold_one_image_is_an_error(small_memory, monkeypatch, photos):
     monkeypatch.setattr(SmallMemory, "room", 0)
-    with pytest.raises(torch.cuda.OutOfMemoryError):
+    with pytest.raises(OutOfMemoryError):
         small_memory().classify(photos)
 
 

@@ -7,7 +7,7 @@ from infer_torchvision_resnext.judging import Judge
 from infer_torchvision_resnext.parameters import ParameterError, Parameters
 from infer_torchvision_resnext.predictions import Prediction
 from infer_torchvision_resnext.regions import Region
-from infer_torchvision_resnext.resnext.network.answering import Outputs
+from infer_torchvision_resnext.resnext.network.inference import Outputs
 from infer_torchvision_resnext.resnext.trust.calibration import Calibration
 from infer_torchvision_resnext.resnext.trust.evidence import Evidence
 from infer_torchvision_resnext.resnext.trust.intervals import wilson

@@ -16,7 +16,8 @@ from ..fitting.features import outputs_of
 from ..fitting.subject import Normalize, images_of, on_device
 from ..planning import Plan
 from ..resnext.machine.devices import full_fp32
-from ..resnext.network.answering import Outputs, answering
+from ..resnext.network.answering import answering
+from ..resnext.network.inference import Outputs
 from ..resnext.trust.calibration import Calibration, calibrate, calibrated, reliability
 from ..resnext.trust.evidence import Evidence
 from ..resnext.trust.open_set import KnownFeatures

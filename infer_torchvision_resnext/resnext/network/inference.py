@@ -1,10 +1,31 @@
-"""What the runtimes' forward passes share: batches cut into few sizes, and logits turned into probabilities."""
+"""What the runtimes' forward passes share: batches cut into few sizes, rows taken apart, logits → probabilities."""
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Self
 
 CHUNK = 8
 """Images per inference on a CPU. More are no faster there."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a network says of N images.
+
+    Attributes:
+        logits: float32, N x C.
+        features: float32, N x F; the pooled ones that the logits were computed from.
+    """
+
+    logits: NDArray[np.float32]
+    features: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, rows: NDArray[np.float32], classes: int) -> Self:
+        """Take apart the rows that `answering` lets a network give."""
+        return cls(rows[:, :classes], rows[:, classes:])
 
 
 def chunks(count: int, largest: int = CHUNK) -> list[slice]:

@@ -86,7 +86,7 @@ class Evidence:
             )
         if len(self.feature_mean) != features:
             raise EvidenceError(
-                f"feature_mean has {len(self.feature_mean)} values, but the network {features} features"
+                f"feature_mean has {len(self.feature_mean)} values, but the network has {features} features"
             )
 
 

@@ -30,12 +30,18 @@ MAJOR, MINOR = 75, 76
 
 NO_MEMORY = (
     "DefaultCPUAllocator: can't allocate",
-    "CUDA out of memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
+    "out of memory",
+    "_STATUS_ALLOC_FAILED",
+    "Failed to allocate memory",
+    "is smaller than requested bytes",
+    "bad_alloc",
 )
-"""Words of errors after which a smaller batch may succeed. Only the second has a class of its own in torch."""
+"""Words of errors after which a smaller batch may succeed: of torch, of CUDA and its libraries, of ONNX Runtime (the
+next two) and of C++. Only `torch.cuda.OutOfMemoryError` has a class of its own."""
+
+
+class OutOfMemoryError(RuntimeError):
+    """The memory of the device does not suffice; a smaller batch may succeed."""
 
 
 class DeviceError(ValueError):
@@ -184,9 +190,15 @@ def cpu_computes_bf16() -> bool:
     )
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch ran out of memory, on a GPU or on the CPU."""
-    return any(words in str(error) for words in NO_MEMORY)
+@contextmanager
+def memory_watched() -> Iterator[None]:
+    """Within, a library that runs out of memory, on a GPU or on the CPU, raises OutOfMemoryError."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
+            raise OutOfMemoryError(first_line(error)) from error
+        raise
 
 
 @contextmanager
