@@ -66,7 +66,7 @@ class Paired:
         """
         count = self.only_first + self.only_second
         as_few = sum(math.comb(count, fewer) for fewer in range(min(self.only_first, self.only_second) + 1))
-        return min(1.0, 2 * as_few / 2**count)
+        return min(1.0, 2 * as_few / (1 << count))
 
 
 def paired(first: Mapping[str, bool], second: Mapping[str, bool]) -> Paired:
