@@ -77,12 +77,12 @@ class Answers:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Images to learn from, in `train/` and `val/`, how, and kinds of strangers."""
+    """Images to learn from, in `train/` and `val/`, how, and kinds of unknown images."""
 
     name: str
     dataset: Path
     recipe: dict[str, Any]
-    strangers: dict[str, Sequence[Path]]
+    unknown: dict[str, Sequence[Path]]
 
 
 def main(photos: Path | None = None) -> list[dict[str, Any]]:
@@ -139,7 +139,7 @@ def judge(experiment: Experiment, smoothing: float, seed: int) -> dict[str, Any]
     scores = features.scores(judged.logits, judged.features)
     least = threshold(features.scores(validation.logits, validation.features), PASSING)
     row["known that pass"] = f"{(scores >= least).mean():.1%}"
-    for kind, files in experiment.strangers.items():
+    for kind, files in experiment.unknown.items():
         if files:
             strange = ask(files)
             strange_scores = features.scores(strange.logits, strange.features)

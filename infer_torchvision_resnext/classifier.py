@@ -160,7 +160,7 @@ class Classifier:
             try:
                 outputs = self._outputs(loaded.runtime, images[done : done + self._parameters.batch_size])
             except RuntimeError:
-                # The next run decides anew: a GPU that has failed leaves the work to the CPU, where that may be.
+                # The next run decides again: a GPU that has failed leaves the work to the CPU, where that may be.
                 self._wanted = ()
                 raise
             predictions += judge.predictions(outputs)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .resnext.trust.intervals import Interval, wilson
 
 CONFIDENCE = 0.99
-"""Of the intervals; higher than elsewhere, for a window is looked at in each frame anew."""
+"""Of the intervals; higher than elsewhere, for the window is looked at again in each frame."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A trained model, read once: what all rooms are handed that run it, judge by it or describe it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -50,7 +50,7 @@ class KnownFile:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the content. Read a file first that may be anything: its size is no matter here."""
+        """SHA-256 of the content. Read a file first that may be anything: its size is not checked here."""
         return self.read(self.digest_of)
 
     def read(self, reader: Callable[[Path], T]) -> T:
@@ -62,23 +62,6 @@ class KnownFile:
 
 
 @dataclass(frozen=True)
-class Int8:
-    """The int8 network of a model folder.
-
-    Attributes:
-        graph: in OpenVINO's own format; its weights lie beside it.
-        weights_sha256: of the weights that it was made of, as its report says; empty where that cannot be read.
-        measured: file names → SHA-256 of what was measured; folders of before 2.1 know none.
-        found: file names → SHA-256 of what is there.
-    """
-
-    graph: Path
-    weights_sha256: str
-    measured: Mapping[str, str]
-    found: Mapping[str, str]
-
-
-@dataclass(frozen=True)
 class Model:
     """A trained model, but for the place it runs in.
 
@@ -86,8 +69,8 @@ class Model:
         source: what the user asked for: a torchvision name, resolved (`IMAGENET1K_V2`), or a path.
         labels: in index order.
         weights: a `.safetensors` file that fits the architecture and the labels.
-        digests: of all files that can change what answers, or what is decided about it.
-        golden, evidence, int8, calibration: what a model folder brings; None where it brings none.
+        files: by name, those of the model folder that decide what answers: the golden set, the int8 network.
+        golden, evidence, calibration: what a model folder brings; None where it brings none.
         notes: what the user should know of it, a sentence each.
     """
 
@@ -96,12 +79,16 @@ class Model:
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     weights: KnownFile
-    digests: tuple[str, ...] = ()
+    files: Mapping[str, KnownFile] = field(default_factory=dict)
     golden: Golden | None = None
     evidence: Evidence | None = None
-    int8: Int8 | None = None
     calibration: Calibration | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Change with whatever decides what answers."""
+        return (self.weights.digest, *(f"{name}: {file.digest}" for name, file in sorted(self.files.items())))
 
     @cached_property
     def state(self) -> "State":

@@ -33,8 +33,8 @@ NO_ID = (
     "between the detector and this task"
 )
 JUMPED = (
-    "track: an object has moved by more than its size in a frame, so that its answer begins anew; ids must be those of "
-    "a tracker, for a detector numbers its objects in each frame anew"
+    "track: an object has moved by more than its size in a frame, so that its answer starts again; ids must be a "
+    "tracker's, for a detector numbers its objects again in each frame"
 )
 
 
@@ -51,7 +51,7 @@ class Moment:
     size: tuple[int, int]
 
     def follows(self, before: "Moment") -> bool:
-        """Whether it can be of the same film. A file that begins anew is another."""
+        """Whether it can be of the same film. A file that starts again is another."""
         return (self.file, self.size) == (before.file, before.size) and self.frame >= before.frame
 
 

@@ -8,7 +8,6 @@ is converted into the cache once, so that later nothing needs torch to read it; 
 is remembered there as well.
 """
 
-import json
 import logging
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .cache import Cache, key_of, stamp_of
-from .model import Int8, KnownFile, Model, WeightsError
+from .model import KnownFile, Model, WeightsError
 from .parameters import Parameters
 from .resnext.folder.golden import GOLDEN, REMEDY, GoldenError, read_golden
 from .resnext.folder.model_folder import (
@@ -32,14 +31,14 @@ from .resnext.folder.weight_files import (
     PUBLISHED_WEIGHTS,
     WeightFileError,
     cached_file,
-    errors_of_the_disk,
     published_for,
     read_shapes,
     read_state,
 )
+from .resnext.folder.whole import errors_of_the_disk
 from .resnext.images.preprocessing import Preprocessing
 from .resnext.network.architecture import Architecture, ArchitectureError, Shaped, class_count
-from .resnext.network.quantization import INT8_FILES, INT8_GRAPH, INT8_REPORT
+from .resnext.network.quantization import INT8_FILES
 from .resnext.trust.evidence import EVIDENCE, EvidenceError, read_evidence
 
 logger = logging.getLogger(__name__)
@@ -108,7 +107,7 @@ def _load_published(model_name: str, weights_name: str, cache: Cache) -> Model:
     labels = tuple(facts["categories"])
     _fits(path, architecture, shapes, "delete the file, it will be downloaded again")
     _named(path, shapes, labels, "torchvision's list")
-    return Model(resolved, architecture, labels, preprocessing, file, (file.digest,))
+    return Model(resolved, architecture, labels, preprocessing, file)
 
 
 def _torchvisions_facts(architecture: str, weights_name: str, cache: Cache) -> dict[str, Any]:
@@ -133,7 +132,7 @@ def _torchvisions_facts(architecture: str, weights_name: str, cache: Cache) -> d
 
 
 def _as_safetensors(path: Path, architecture: Architecture, cache: Cache) -> KnownFile:
-    """The file itself, or its conversion in the cache; one that changed since is converted anew."""
+    """The file itself, or its conversion in the cache; one that changed since is converted again."""
     given = KnownFile.of(path, cache)
     if path.suffix == ".safetensors":
         return given
@@ -159,24 +158,23 @@ def _shapes_of(file: KnownFile, architecture: Architecture) -> Mapping[str, Shap
 def _load_folder(given: Path, cache: Cache) -> Model:
     folder = model_folder_of(given)
     notes = (
-        () if folder == given else (f"weights = {str(given)!r} is the folder of a run: taken is its {folder.name}/",)
+        ()
+        if folder == given
+        else (f"weights = {str(given)!r} is the folder of a training run: its {folder.name}/ is used",)
     )
     config = read_config(folder)
-    found = {
-        name: KnownFile.of(folder / name, cache)
-        for name in (WEIGHTS, GOLDEN, EVIDENCE, *INT8_FILES)
-        if (folder / name).is_file()
-    }
+    found = {name: KnownFile.of(folder / name, cache) for name in (GOLDEN, *INT8_FILES) if (folder / name).is_file()}
     golden = found[GOLDEN].read(lambda file: read_golden(file.parent)) if GOLDEN in found else None
     if golden and (problems := golden.contradictions(config.facts())):
         raise WeightsError(f"weights = {str(folder)!r}: {'; '.join(problems)}; put it back, or {REMEDY}")
-    if WEIGHTS not in found:
-        raise WeightsError(f"weights = {str(folder)!r}: the model folder has no {WEIGHTS}")
-    shapes = _shapes_of(found[WEIGHTS], config.network)
     path = folder / WEIGHTS
+    if not path.is_file():
+        raise WeightsError(f"weights = {str(folder)!r}: the model folder has no {WEIGHTS}")
+    file = KnownFile.of(path, cache)
+    shapes = _shapes_of(file, config.network)
     _fits(path, config.network, shapes, "config.json and the weights are of different models")
     _named(path, shapes, config.label_names, "config.json")
-    evidence = found[EVIDENCE].read(lambda file: read_evidence(file.parent)) if EVIDENCE in found else None
+    evidence = read_evidence(folder)
     if evidence:
         evidence.fits(len(config.label_names), config.network.features)
     return Model(
@@ -184,27 +182,13 @@ def _load_folder(given: Path, cache: Cache) -> Model:
         config.network,
         config.label_names,
         config.preprocessing,
-        found[WEIGHTS],
-        tuple(found[name].digest if name in found else "" for name in (WEIGHTS, GOLDEN, *INT8_FILES)),
+        file,
+        found,
         golden,
         evidence,
-        _int8(folder, {name: file.digest for name, file in found.items()}),
         config.resnext.calibration,
         notes,
     )
-
-
-def _int8(folder: Path, digests: Mapping[str, str]) -> Int8 | None:
-    """The int8 network, if there is one. Of a report that cannot be read nothing is known, of older ones less."""
-    if INT8_GRAPH not in digests:
-        return None
-    try:
-        report = json.loads((folder / INT8_REPORT).read_text(encoding="utf-8"))
-        made_of, measured = str(report["weights_sha256"]), dict(report.get("graph_sha256") or {})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        made_of, measured = "", {}
-    found = {Path(name).name: digest for name, digest in digests.items() if name in INT8_FILES}
-    return Int8(folder / INT8_GRAPH, made_of, measured, found)
 
 
 def _load_file(path: Path, parameters: Parameters, cache: Cache) -> Model:
@@ -230,11 +214,11 @@ def _load_file(path: Path, parameters: Parameters, cache: Cache) -> Model:
         logger.warning("%s: no class_file, and 1000 classes: taken to be ImageNet's", path)
     else:
         raise WeightsError(
-            f"class_file is empty, but {path} tells {class_count(shapes)} classes apart: set class_file to a text file "
+            f"class_file is empty, but {path} has {class_count(shapes)} classes: set class_file to a text file "
             f"with {class_count(shapes)} lines, or put it beside the weights as {CLASSES}"
         )
     _named(path, shapes, labels, origin)
-    return Model(str(path), architecture, labels, Preprocessing(), file, (file.digest,))
+    return Model(str(path), architecture, labels, Preprocessing(), file)
 
 
 def _label_files(parameters: Parameters) -> list[Path]:
@@ -247,7 +231,7 @@ def _label_files(parameters: Parameters) -> list[Path]:
 def read_labels(path: Path) -> tuple[str, ...]:
     """One label a line; Windows line ends, a byte-order mark and empty lines are fine. Raises: WeightsError."""
     if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise WeightsError(f"class_file = {str(path)!r} is no list of labels: it has {path.stat().st_size:,} bytes")
+        raise WeightsError(f"class_file = {str(path)!r} is not a list of labels: it has {path.stat().st_size:,} bytes")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

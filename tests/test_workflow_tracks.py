@@ -54,7 +54,7 @@ class PlateFinder(dataprocess.C2dImageTask):
 
     Args:
         ids: `tracker`: that of the plate that was here a frame before, or a new one, in each film from 41 on;
-            `ordinals`: numbers them in each frame anew; `zero`: 0 for all; `none`: boxes without any.
+            `ordinals`: numbers them again in each frame; `zero`: 0 for all; `none`: boxes without any.
     """
 
     def __init__(self, ids):
@@ -184,7 +184,7 @@ def test_without_ids_each_frame_is_by_itself_and_a_note_says_what_is_missing(beh
         assert (output["notes"], plain["notes"]) == ([NO_ID], [])
 
 
-def test_a_film_that_begins_anew_is_another_one(behind, video):
+def test_a_film_that_starts_again_is_another_one(behind, video):
     wf, _, recorder = behind("tracker", track=10)
     for _ in range(2):
         wf.run_on(path=video)

@@ -214,5 +214,5 @@ def _check(model: Model, logits: NDArray[np.float32], golden: NDArray[np.float32
     if not agreement.within(GOLDEN_TOLERANCE):
         raise WeightsError(
             f"{model.source} does not give in fp32 what training saw: {agreement}, allowed is {GOLDEN_TOLERANCE:g}. "
-            "Weights, mean or std differ from those in training: train the model again, or fetch the folder anew"
+            "Weights, mean or std differ from those in training: train the model again, or fetch the folder again"
         )

@@ -28,7 +28,7 @@ GRAPH = "model.onnx"
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 
 GPU_CHUNK = 32
-"""Images per inference on a GPU. CUDA and TensorRT set up every new number of images anew, TensorRT for minutes."""
+"""Images per inference on a GPU. CUDA and TensorRT set up every new number of images again, TensorRT for minutes."""
 
 Provider = tuple[str, dict[str, str]]
 """A provider's name and options."""
@@ -202,7 +202,7 @@ def _session(file: Path, providers: list[Provider], threads: int) -> onnxruntime
     # Threads that wait for the next run by spinning slow down whatever runs beside, and save next to nothing.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     with _own_errors(str(file)):
-        # Its own fallback would start anew without the options, on another GPU and in another format.
+        # Its own fallback would start over without the options, on another GPU and in another format.
         return onnxruntime.InferenceSession(file, options, providers, enable_fallback=0)
 
 

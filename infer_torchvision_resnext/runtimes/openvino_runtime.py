@@ -5,6 +5,7 @@ precisions. A later process maps it into memory and needs neither torch nor the 
 was slower to load than this, and would be one for each precision and version.)
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..cache import Cache, key_of
-from ..model import Int8, Model
+from ..model import Model
 from ..resnext.machine.devices import DeviceError, memory_watched
 from ..resnext.network.openvino_network import HINTS, OpenVINONetwork, save
-from ..resnext.network.quantization import INT8_GRAPH
+from ..resnext.network.quantization import INT8_GRAPH, INT8_REPORT
 from .runtime import Runtime
 
 REMEDY = (
@@ -63,18 +64,15 @@ class OpenVINORuntime(Runtime):
 
     @classmethod
     def _quantized(cls, model: Model, threads: int) -> "OpenVINORuntime":
-        int8 = _measured(model)
+        file = _measured_graph(model)
         try:
-            network = OpenVINONetwork(int8.graph, "int8", threads)
+            network = OpenVINONetwork(file, "int8", threads)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
-            raise DeviceError(
-                f"precision = 'int8': {int8.graph} is damaged ({reason}); make it anew {REMEDY}"
-            ) from error
+            raise DeviceError(f"precision = 'int8': {file} is damaged ({reason}); make it again {REMEDY}") from error
         if not network.tells_features:
             raise DeviceError(
-                f"precision = 'int8': {int8.graph} is of before 2.1 and has no features among its outputs; make it "
-                f"anew {REMEDY}"
+                f"precision = 'int8': {file} was made before 2.1 and gives no features; make it again {REMEDY}"
             )
         return cls(network)
 
@@ -93,22 +91,33 @@ class OpenVINORuntime(Runtime):
         return {"name": "openvino", "device": "cpu", "device_name": "CPU", "precision": self.precision}
 
 
-def _measured(model: Model) -> Int8:
+def _measured_graph(model: Model) -> Path:
     """The model's int8 network, if it is what was measured on these weights. Raises: DeviceError."""
-    int8 = model.int8
-    if int8 is None:
+    graph = model.files.get(INT8_GRAPH)
+    if graph is None:
         raise DeviceError(
             f"precision = 'int8': {model.source} holds no calibrated model ({INT8_GRAPH} of a model folder); make one "
             f"{REMEDY}"
         )
-    if int8.weights_sha256 != model.weights.digest:
+    report = model.files[INT8_REPORT].read(_read_report) if INT8_REPORT in model.files else {}
+    if report.get("weights_sha256") != model.weights.digest:
         raise DeviceError(
-            f"precision = 'int8': {int8.graph} was made of other weights than {model.weights.path}; make it anew "
+            f"precision = 'int8': {graph.path} was made of other weights than {model.weights.path}; make it again "
             f"{REMEDY}"
         )
-    for name, digest in int8.measured.items():
-        if int8.found.get(name) != digest:
-            raise DeviceError(
-                f"precision = 'int8': {int8.graph.with_name(name)} is not what was measured; make it anew {REMEDY}"
-            )
-    return int8
+    for name, digest in (report.get("graph_sha256") or {}).items():
+        part = graph.path.with_name(Path(name).name)
+        known = next((file for file in model.files.values() if file.path == part), None)
+        if known is None or known.digest != digest:
+            raise DeviceError(f"precision = 'int8': {part} is not what was measured; make it again {REMEDY}")
+    return graph.path
+
+
+def _read_report(path: Path) -> dict[str, Any]:
+    """What is known of the int8 network; empty where the file cannot be read. Older ones say less."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    known = content if isinstance(content, dict) else {}
+    return known if isinstance(known.get("graph_sha256", {}), dict) else {}

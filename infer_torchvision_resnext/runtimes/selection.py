@@ -47,7 +47,7 @@ def choose(model: Model, parameters: Parameters, cache: Cache) -> tuple[Runtime,
             runtime = load(model, remembered.configuration, parameters.threads, cache)
             return runtime, replace(remembered, passed_over=(*unused, *remembered.passed_over))
         except Exception as error:
-            # Whatever has become of it since, deciding anew tells more.
+            # Whatever has changed since, deciding again says more.
             logger.warning("%s was chosen before, but fails now: %s", remembered.configuration, error)
     runtime, choice, lasts = decide(model, parameters, devices, cache)
     if lasts:

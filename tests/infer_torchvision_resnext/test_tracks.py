@@ -142,7 +142,7 @@ def test_the_way_is_that_of_the_middle_and_the_size_the_larger_one():
     assert grown.frames == 2
 
 
-def test_an_object_that_was_long_away_begins_anew():
+def test_an_object_that_was_long_away_starts_again():
     for away, frames in ((FORGOTTEN_AFTER - 1, 2), (FORGOTTEN_AFTER, 1)):
         tracks = Tracks(10)
         tracks.follow(frame(0), [at(0)], [says(0.9)], np.argmax)
@@ -172,7 +172,7 @@ def test_the_objects_seen_last_are_kept_when_there_are_too_many():
         (frame(6, size=(120, 160)), False),
     ],
 )
-def test_another_film_begins_anew(moment, same):
+def test_another_film_starts_again(moment, same):
     tracks = Tracks(10)
     tracks.follow(frame(5), [at(0)], [says(0.9)], np.argmax)
     (found,) = tracks.follow(moment, [at(0)], [says(0.9)], np.argmax)

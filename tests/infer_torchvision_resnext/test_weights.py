@@ -135,7 +135,7 @@ def test_wrong_companions_are_refused_with_both_numbers(files, tmp_path, imagene
     (files / "three.txt").write_text("a\nb\nc\n")
     cases = [
         ((files / "model.pth", files / "three.txt"), r"model\.pth has 2 classes, but .*three\.txt has 3 labels"),
-        ((files / "model.pth", ""), r"class_file is empty, but .*model\.pth tells 2 classes apart"),
+        ((files / "model.pth", ""), r"class_file is empty, but .*model\.pth has 2 classes"),
         ((files / "model.pth", files / "gone.txt"), r"class_file = .*gone\.txt.*there is no such file"),
         (
             (files / "model.pth", files / "labels.txt", "resnext101"),
@@ -143,7 +143,7 @@ def test_wrong_companions_are_refused_with_both_numbers(files, tmp_path, imagene
         ),
         ((files / "gone.pth", ""), r"there is no such file or folder \(looked for .*gone\.pth\)"),
         ((files / "labels.txt", ""), r"a \.txt file; expected one of \.safetensors, \.pth, \.pt"),
-        ((files, ""), r"is no model folder: it has no config\.json"),
+        ((files, ""), r"is not a model folder: it has no config\.json"),
     ]
     for arguments, message in cases:
         with pytest.raises(WeightsError, match=message):
@@ -272,7 +272,10 @@ def test_a_hostile_configuration_is_refused_before_it_costs_anything(change, mes
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: (folder / "config.json").write_text("[" * 100_000), "is no configuration of a ResNeXt model"),
+        (
+            lambda folder: (folder / "config.json").write_text("[" * 100_000),
+            "is not the configuration of a ResNeXt model",
+        ),
         (lambda folder: os.truncate(folder / "config.json", 2**40), "at most 67,108,864 may be"),
         (lambda folder: os.truncate(folder / "golden.safetensors", 2**40), "at most 1,073,741,824 may be"),
     ],
@@ -304,7 +307,7 @@ def test_the_folder_of_a_run_is_known_as_such(tiny_folder, tmp_path, cache):
     parameters = Parameters(weights=str(tmp_path / "run"))
     model = load_model(parameters, cache)
     assert model.weights.path == tmp_path / "run" / "model" / "model.safetensors"
-    assert model.notes == (f"weights = '{tmp_path / 'run'}' is the folder of a run: taken is its model/",)
+    assert model.notes == (f"weights = '{tmp_path / 'run'}' is the folder of a training run: its model/ is used",)
     before = fingerprint(parameters)
     (tmp_path / "run" / "model" / "golden.safetensors").write_bytes(b"")
     assert fingerprint(parameters) != before

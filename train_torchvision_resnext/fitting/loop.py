@@ -40,7 +40,7 @@ class Fitted:
     """What came of the loop.
 
     Attributes:
-        history: a row an epoch, those of before an interruption included.
+        history: a row an epoch, those before an interruption included.
         stopped: the user ended it.
         failure: a sentence on what else broke it off; empty if nothing did.
     """

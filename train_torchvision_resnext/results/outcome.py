@@ -16,7 +16,7 @@ from ..planning import Plan
 from ..progress import Listener, Row
 from ..resnext.folder.golden import GOLDEN, write_golden
 from ..resnext.folder.model_folder import ModelConfig, write_model_folder
-from ..resnext.folder.weight_files import errors_of_the_disk
+from ..resnext.folder.whole import errors_of_the_disk
 from ..resnext.network.architecture import Architecture
 from ..resnext.network.quantization import Quantized
 from ..resnext.trust.evidence import EVIDENCE, write_evidence

@@ -35,7 +35,7 @@ class Golden:
     Attributes:
         images: RGB, uint8, N x S x S x 3, N at least 1.
         logits: float32, N x C, finite.
-        facts: what the folder's configuration said, JSON-ready; sets of before 2.1 know nothing of it.
+        facts: what the folder's configuration said, JSON-ready; empty in sets made before 2.1.
     """
 
     images: NDArray[np.uint8]

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..network.architecture import ALIASES, Architecture
-from .whole import errors_of_the_disk as errors_of_the_disk  # noqa: PLC0414
 
 if TYPE_CHECKING:
     import torch

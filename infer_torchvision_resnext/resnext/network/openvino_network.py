@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..folder.weight_files import errors_of_the_disk
+from ..folder.whole import errors_of_the_disk
 from ..machine.telemetry import without_telemetry
 from .inference import chunks
 
@@ -34,31 +34,41 @@ class OpenVINONetwork:
     """
 
     def __init__(self, graph: ov.Model | Path, precision: str, threads: int = 0, mapped: bool = False) -> None:
-        config: dict[str, Any] = {
+        self._graph, self._mapped = graph, mapped
+        self._config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
         }
         if threads:
-            config["INFERENCE_NUM_THREADS"] = threads
-        if isinstance(graph, Path):
-            # Read, not mapped into memory: a file of the user's may be overwritten while it is in use.
-            graph = core().read_model(graph, config={"ENABLE_MMAP": mapped})
-        compiled = core().compile_model(graph, "CPU", config)
+            self._config["INFERENCE_NUM_THREADS"] = threads
+        compiled = self._compiled()
         self.precision = _precision_of(compiled)
         """What it really computes in: `bf16` is a wish that a processor without it does not fulfill."""
         self.tells_features = len(compiled.outputs) > 1
-        """Whether it answers with features, too; int8 networks of before 2.1 do not."""
-        self._request = compiled.create_infer_request()
+        """Whether it answers with features, too; int8 networks made before 2.1 do not."""
+        self._request: ov.InferRequest | None = compiled.create_infer_request()
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x S x S x 3 uint8, any N and S → N rows of its output in float32."""
-        answers = []
-        for chunk in chunks(len(crops)):
-            self._request.infer([np.ascontiguousarray(crops[chunk])], share_inputs=True)
-            # A copy: the next chunk is written into the same tensors.
-            answers.append(np.concatenate([tensor.data for tensor in self._request.output_tensors], axis=1))
-        return np.concatenate(answers)
+        """N x S x S x 3 uint8, any N and S → N rows of its output in float32. Raises: RuntimeError."""
+        return np.concatenate([self._rows(np.ascontiguousarray(crops[chunk])) for chunk in chunks(len(crops))])
+
+    def _rows(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        # A network that has failed, for want of memory, answers for other images from then on (OpenVINO 2026.4).
+        request, self._request = self._request or self._compiled().create_infer_request(), None
+        # Not `infer`, which raises nothing then and leaves the answers of the call before.
+        request.start_async([crops], share_inputs=True)
+        request.wait()
+        self._request = request
+        # A copy: the next chunk is written into the same tensors.
+        return np.concatenate([tensor.data for tensor in request.output_tensors], axis=1)
+
+    def _compiled(self) -> ov.CompiledModel:
+        graph = self._graph
+        if isinstance(graph, Path):
+            # Read, not mapped into memory: a file of the user's may be overwritten while it is in use.
+            graph = core().read_model(graph, config={"ENABLE_MMAP": self._mapped})
+        return core().compile_model(graph, "CPU", self._config)
 
 
 PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}

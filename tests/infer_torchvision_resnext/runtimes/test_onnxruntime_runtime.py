@@ -6,9 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from benchmarks.random_weights import decided_network
 from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
@@ -17,7 +15,7 @@ from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from infer_torchvision_resnext.resnext.machine.devices import DeviceError, OutOfMemoryError
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
-from tests.runtime_inputs import crops, model_of
+from tests.runtime_inputs import crops, model_of, random_model
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
@@ -43,11 +41,7 @@ has_cuda_provider = CUDA in onnxruntime.get_available_providers()
     ids=str,
 )
 def test_any_architecture_gives_torchs_logits(architecture, tmp_path, cache):
-    torch.manual_seed(2)
-    state = decided_network(architecture.build(5)).state_dict()
-    preprocessing = Preprocessing(40, 36, (0.1, 0.5, 0.9), (0.2, 0.3, 0.4))
-    write_model_folder(tmp_path / "m", ModelConfig.of(architecture, tuple("abcde"), preprocessing), state)
-    model = model_of(tmp_path / "m", cache)
+    model = random_model(architecture, tmp_path / "m", cache)
     expected = TorchRuntime.load(model, "cpu", "fp32", 0)
     found = OnnxRuntime.load(model, "cpu", "fp32", 1, cache)
     for count, side in ((1, 36), (2, 36), (5, 65), (21, 36)):

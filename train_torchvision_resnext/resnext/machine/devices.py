@@ -32,12 +32,12 @@ NO_MEMORY = (
     "DefaultCPUAllocator: can't allocate",
     "out of memory",
     "_STATUS_ALLOC_FAILED",
-    "Failed to allocate memory",
+    "Failed to allocate",
     "is smaller than requested bytes",
     "bad_alloc",
 )
-"""Words of errors after which a smaller batch may succeed: of torch, of CUDA and its libraries, of ONNX Runtime (the
-next two) and of C++. Only `torch.cuda.OutOfMemoryError` has a class of its own."""
+"""Words of errors after which a smaller batch may succeed: of torch, CUDA and its libraries, OpenVINO, ONNX Runtime and
+C++. Of all these only `torch.cuda.OutOfMemoryError` has a class of its own."""
 
 
 class OutOfMemoryError(RuntimeError):
@@ -101,7 +101,7 @@ def why_no_gpu(amd: Path = AMD) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What happened; CUDA's errors go on for lines."""
+    """What happened; CUDA's errors go on for lines, MLflow's for pages."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
@@ -196,8 +196,9 @@ def memory_watched() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
-            raise OutOfMemoryError(first_line(error)) from error
+        lines = [line for line in str(error).splitlines() if any(words in line for words in NO_MEMORY)]
+        if lines or isinstance(error, MemoryError):
+            raise OutOfMemoryError(lines[0] if lines else first_line(error)) from error
         raise
 
 

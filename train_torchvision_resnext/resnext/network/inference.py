@@ -31,7 +31,7 @@ class Outputs:
 def chunks(count: int, largest: int = CHUNK) -> list[slice]:
     """Cut a batch into parts of `largest`, a power of 2, then of half as many, down to 1.
 
-    For runtimes that set up every new number of images anew.
+    For runtimes that set up every new number of images again.
     """
     parts, start, size = [], 0, largest
     while start < count:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..folder.weight_files import errors_of_the_disk
+from ..folder.whole import errors_of_the_disk
 from .open_set import KnownFeatures
 
 EVIDENCE = "trust.safetensors"
