@@ -111,7 +111,7 @@ class Classifier:
         )
         for note in notes:
             self._tell(note)
-        # A new one, for the weights that were read stay with the one before.
+        # A copy: the tensors stay with the model that has read them, and go with it.
         return Loaded(replace(model, golden=None), runtime, choice, notes)
 
     @property
