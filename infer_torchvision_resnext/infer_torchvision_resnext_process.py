@@ -25,6 +25,7 @@ from infer_torchvision_resnext.resnext.host.task import (
 )
 from infer_torchvision_resnext.resnext.images.files import refuse_cut_short
 from infer_torchvision_resnext.resnext.images.rgb import ImageError, dim_note, to_rgb
+from infer_torchvision_resnext.tracks import Moment
 
 logger = logging.getLogger("ikomia.infer_torchvision_resnext")
 """Below the host's own, so that its lines go where the host's go: the terminal, its log file, STUDIO's log."""
@@ -175,7 +176,10 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
         (prediction,) = self._classifier.classify([frame])
         self._step()
         self._show_image_result(prediction, frame)
-        return {"region": "image", "predictions": [{"box_xywh": None, **prediction.to_dict()}], "notes": []}
+        notes = (
+            ["track: the whole image was classified, and only objects have tracks"] if self._parameters().track else []
+        )
+        return {"region": "image", "predictions": [{"box_xywh": None, **prediction.to_dict()}], "notes": notes}
 
     def _classify_objects(self, frame):
         height, width = frame.shape[:2]
@@ -189,7 +193,8 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
         if not readable:
             self._step()
         too_small = Prediction.unreadable(f"less than {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels lie in the image")
-        predictions = [next(answers) if box else too_small for box in views]
+        alone = [next(answers) if box else too_small for box in views]
+        predictions = self._classifier.follow(self._moment(width, height), regions, alone)
         self._show_objects(regions, predictions, width, height)
         notes = [] if self._detector_is_connected() else ["region=objects, but nothing is connected to input 1"]
         return {
@@ -206,6 +211,12 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
             ],
             "notes": notes,
         }
+
+    def _moment(self, width, height):
+        # Nothing announces a film to the task: a video is known by its file, and that it started again by the frame.
+        image = self.get_input(IMAGE)
+        frame = image.get_current_pos() if isinstance(image, dataprocess.CVideoIO) else 0
+        return Moment(image.source_file_path, frame, (width, height))
 
     def _show_image_result(self, prediction, frame):
         rows = list(zip(prediction.labels, prediction.probabilities, strict=True))

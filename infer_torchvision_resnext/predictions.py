@@ -1,7 +1,7 @@
 """Validated results: what a network said of one image."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -40,6 +40,9 @@ class Prediction:
         known_score: how much the image is like what was learned; None where the model cannot tell.
         possible: labels that hold the true one as often as was asked for; None where nothing was asked for.
         embedding: features that it was classified by; None where nobody asked for them.
+        distribution: calibrated probabilities of all classes, in index order; None where nobody asked for them.
+        held: the answer is that of earlier frames and stands first, though another class is ahead, by too little.
+        track: whose answer it is, if it is that of an object over its frames.
         costs: what each of the classes is expected to cost as the answer, ascending; None where the most probable
             class is the best.
     """
@@ -52,6 +55,9 @@ class Prediction:
     known_score: float | None = None
     possible: tuple[str, ...] | None = None
     embedding: tuple[float, ...] | None = None
+    distribution: NDArray[np.float64] | None = field(default=None, compare=False)
+    held: bool = False
+    track: "Track | None" = None
     costs: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -62,9 +68,11 @@ class Prediction:
             )
         if not all(0 <= value <= 1 for value in self.probabilities):
             raise ValueError(f"probabilities {self.probabilities}: expected values in [0, 1]")
-        if self.costs is None and list(self.probabilities) != sorted(self.probabilities, reverse=True):
+        ordered = self.probabilities[1:] if self.held else self.probabilities
+        if self.costs is None and list(ordered) != sorted(ordered, reverse=True):
             raise ValueError(f"probabilities {self.probabilities}: expected the best first")
-        if self.costs is not None and (len(self.costs) != len(self.labels) or [*self.costs] != sorted(self.costs)):
+        costs = self.costs if self.costs is None or not self.held else self.costs[1:]
+        if costs is not None and (len(self.costs or ()) != len(self.labels) or [*costs] != sorted(costs)):
             raise ValueError(f"costs {self.costs} of {len(self.labels)} labels: expected the least first, one each")
         expected = UNKNOWN if self.doubt else next(iter(self.labels), None)
         if self.answer != expected:
@@ -88,9 +96,23 @@ class Prediction:
             self, answer=answer, doubt=doubt, known_score=known_score, possible=possible, embedding=embedding
         )
 
+    def held_at(self, index: int, k: int) -> "Prediction":
+        """The k classes (0 = all) that it consists of when the class `index` stands first."""
+        place = self.indices.index(index)
+        order = [place, *(other for other in range(len(self.indices)) if other != place)][: k or None]
+        return replace(
+            self,
+            indices=tuple(self.indices[each] for each in order),
+            labels=tuple(self.labels[each] for each in order),
+            probabilities=tuple(self.probabilities[each] for each in order),
+            costs=None if self.costs is None else tuple(self.costs[each] for each in order),
+            answer=self.labels[place],
+            held=place > 0,
+        )
+
     @property
     def probability(self) -> float:
-        """Of the best class, whether or not it became the answer; 0 where the network was not asked."""
+        """Of the first class, whether or not it became the answer; 0 where the network was not asked."""
         return self.probabilities[0] if self.probabilities else 0.0
 
     @property
@@ -113,6 +135,7 @@ class Prediction:
             "known_score": self.known_score,
             "set": None if self.possible is None else list(self.possible),
             **({} if self.embedding is None else {"embedding": list(self.embedding)}),
+            **({} if self.track is None else {"track": {"held": self.held, **self.track.to_dict()}}),
             "top_k": [
                 {"label": label, "index": index, "probability": probability, **more}
                 for label, index, probability, more in zip(
@@ -123,6 +146,24 @@ class Prediction:
 
     def _costs_told(self) -> list[dict[str, float]]:
         return [{} for _ in self.labels] if self.costs is None else [{"expected_cost": cost} for cost in self.costs]
+
+
+@dataclass(frozen=True)
+class Track:
+    """An object that was followed.
+
+    Attributes:
+        frames: in which it could be read.
+        this_frame: what the present one says alone.
+    """
+
+    frames: int
+    this_frame: Prediction
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        alone = self.this_frame.to_dict()
+        return {"frames": self.frames, "this_frame": {key: alone[key] for key in ("answer", "probability", "doubt")}}
 
 
 def top_k(

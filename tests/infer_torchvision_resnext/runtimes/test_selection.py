@@ -275,6 +275,11 @@ def test_openvino_is_for_the_cpu():
         candidates("openvino", "auto", "cuda:0")
 
 
+def test_one_that_cannot_run_there_is_refused_with_its_own_words(folder, cache):
+    with pytest.raises(DeviceError, match=r"^runtime = 'openvino': runs on the CPU only"):
+        chosen(folder, cache, runtime="openvino", device="cuda:0")
+
+
 def test_agreement_is_worked_out_by_hand():
     reference = np.log(np.array([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25]], np.float32))
     logits = np.log(np.array([[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]], np.float32)) + 3
