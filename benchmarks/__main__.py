@@ -25,6 +25,7 @@ from benchmarks import (
     speed,
     training,
     trust,
+    trusted_run,
 )
 from benchmarks.table import markdown
 from examples.ikomia_home import REPOSITORY
@@ -50,6 +51,7 @@ SECTIONS = {
     "training": ("Training", training.main),
     "processes": ("Training in processes", lambda _: processes.main()),
     "trust": ("What promises are worth", trust.main),
+    "trusted_run": ("What it costs to rely on an answer", lambda _: trusted_run.main()),
 }
 
 DEFAULT = [name for name in SECTIONS if name != "compiled"]

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .activation_map import Mapper
 from .cache import Cache
 from .judging import Judge
 from .parameters import Parameters
 from .predictions import Prediction
+from .resnext.folder.weight_files import read_classifier
 from .resnext.host.shown_text import shown
 from .resnext.images.preprocessing import Preprocessing
 from .resnext.images.rgb import AUTO, RGBImage, ValueRange
@@ -59,6 +61,8 @@ class Classifier:
         self._calibration: Calibration | None = None
         self._evidence: Evidence | None = None
         self._judge: Judge | None = None
+        self._head: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+        self._mapper: Mapper | None = None
         self._load_ms = 0.0
         self._lasting_notes: tuple[str, ...] = ()
 
@@ -67,21 +71,23 @@ class Classifier:
 
         Raises:
             WeightsError: the weights cannot be used.
-            ParameterError: something is to be promised that the model brings no evidence for.
+            ParameterError: something is to be promised without evidence for it, or a class to be mapped that the model
+                does not know.
             DeviceError: the device, runtime or precision cannot be used here.
         """
         where = (parameters.device, parameters.runtime, parameters.precision, parameters.threads)
-        wanted = (fingerprint(parameters), parameters.guard_tolerance, *where)
+        wanted = (fingerprint(parameters), parameters.guard_tolerance, parameters.maps, *where)
         if self._runtime is None or wanted != self._loaded:
             start = time.perf_counter()
             # Nothing of the old model is kept, so that a failure cannot leave half of each.
             self._runtime, self._loaded = None, ()
-            model = load_model(parameters, self._cache)
+            model = replace(load_model(parameters, self._cache), activations=parameters.maps)
             self._runtime, self._choice = choose(model, parameters, self._cache)
             self.labels = model.labels
             self._source, self._architecture = model.source, model.architecture
             self._own_preprocessing = model.preprocessing
             self._calibration, self._evidence = model.calibration, model.evidence()
+            self._head = read_classifier(model.file) if parameters.maps else None
             self._judge = None
             self._loaded = wanted
             self._lasting_notes = (*model.notes, *self._choice.notes(parameters), *self._cache.notes)
@@ -94,6 +100,7 @@ class Classifier:
             for note in self._lasting_notes:
                 self._tell(note)
         if self._judge is None or parameters != self._parameters:
+            self._mapper = Mapper(self.labels, *self._head, parameters.map_class) if self._head else None
             self._judge = Judge(self.labels, parameters, self._calibration, self._evidence)
         self._parameters = parameters
         preprocessing = self._own_preprocessing.scaled_to(parameters.input_size)
@@ -130,7 +137,7 @@ class Classifier:
         self.notes = [*self._lasting_notes, *self._of_another_size()]
         self.timings_ms = {"load": self._load_ms, "preprocess": 0.0, "forward": 0.0}
         self._load_ms = 0.0
-        judge, predictions = self._judging(), list[Prediction]()
+        predictions: list[Prediction] = []
         while len(predictions) < len(images):
             done = len(predictions)
             try:
@@ -139,14 +146,13 @@ class Classifier:
                 # The next run decides anew: a GPU that has failed leaves the work to the CPU, where that may be.
                 self._loaded = ()
                 raise
-            predictions += judge.predictions(outputs)
+            predictions += self._judged(outputs)
             batch_done()
         return predictions
 
     def classify_crops(self, crops: NDArray[np.uint8]) -> list[Prediction]:
         """Answer for each of a batch of crops, N x S x S x 3, made by `preprocessing`. Raises: as `classify`."""
-        rows = self._run(self._prepared(), crops)
-        return self._judging().predictions(Outputs.of(rows, len(self.labels)))
+        return self._judged(self._run(self._prepared(), crops))
 
     def describe(self) -> dict[str, Any]:
         """What answered: model, preprocessing and runtime, JSON-ready."""
@@ -169,9 +175,19 @@ class Classifier:
         crops = self._crops(runtime, images)
         self.timings_ms["preprocess"] += _since(start)
         start = time.perf_counter()
-        rows = self._run(runtime, crops)
+        outputs = self._run(runtime, crops)
         self.timings_ms["forward"] += _since(start)
-        return Outputs.of(rows, len(self.labels))
+        return outputs
+
+    def _judged(self, outputs: Outputs) -> list[Prediction]:
+        """With maps, where they are asked for: of the class that stands first, also where the answer is `unknown`."""
+        predictions = self._judging().predictions(outputs)
+        if self._mapper is None or outputs.activations is None:
+            return predictions
+        return [
+            replace(each, activation_map=self._mapper.of(activations, each.indices[0]))
+            for each, activations in zip(predictions, outputs.activations, strict=True)
+        ]
 
     def _crops(self, runtime: Runtime, images: Sequence[RGBImage]) -> Crops:
         """N x S x S x 3, resized where the network runs, or else here, one after another."""
@@ -186,13 +202,14 @@ class Classifier:
             self._note("out of memory on the GPU while resizing: resized on the CPU")
         return np.stack([self._preprocessing.crop(image) for image in images])
 
-    def _run(self, runtime: Runtime, crops: Crops) -> NDArray[np.float32]:
+    def _run(self, runtime: Runtime, crops: Crops) -> Outputs:
         """Run a batch, or its halves where memory does not suffice."""
 
         def halved(count: int, half: int) -> None:
             self._note(f"out of memory with {count} images at once: went on with {half}; set batch_size to {half}")
 
-        return run_in_parts(runtime, crops, halved)
+        rows = run_in_parts(runtime, crops, halved)
+        return Outputs.of(rows, len(self.labels), self._head[0].shape[1] if self._head else None)
 
     def _note(self, note: str) -> None:
         if note not in self.notes:

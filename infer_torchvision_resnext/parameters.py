@@ -99,6 +99,14 @@ class Parameters(ParameterSchema):
     """Output 4 also lists the features that each image or object was classified by, 2048 numbers in the usual
     models: for search and clustering.
     """
+    maps: Annotated[bool, InForm(group="Trust")] = False
+    """Output 5 and the picture show where the network saw what it answered, in the image or in each object."""
+    map_class: Annotated[
+        str,
+        Field(json_schema_extra={"allowed": "one of the model's labels"}),
+        InForm(group="Trust", idle=(When("maps are off", maps="False"),)),
+    ] = ""
+    """The class whose maps are shown; left empty, that of each answer."""
     region: Annotated[Literal["auto", "image", "objects"], InForm(first=True)] = "auto"
     """What is classified: the whole image, every object that came in, or `auto`: objects where a detector is
     connected, the image otherwise.

@@ -1,11 +1,13 @@
 """Validated results: what a network said of one image."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .activation_map import ActivationMap
 
 UNKNOWN = "unknown"
 """The answer where there is a doubt."""
@@ -40,6 +42,7 @@ class Prediction:
         known_score: how much the image is like what was learned; None where the model cannot tell.
         possible: labels that hold the true one as often as was asked for; None where nothing was asked for.
         embedding: features that it was classified by; None where nobody asked for them.
+        activation_map: where the network looked; None where nobody asked.
     """
 
     indices: tuple[int, ...]
@@ -50,6 +53,7 @@ class Prediction:
     known_score: float | None = None
     possible: tuple[str, ...] | None = None
     embedding: tuple[float, ...] | None = None
+    activation_map: ActivationMap | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not len(self.indices) == len(self.labels) == len(self.probabilities):
@@ -108,6 +112,7 @@ class Prediction:
             "known_score": self.known_score,
             "set": None if self.possible is None else list(self.possible),
             **({} if self.embedding is None else {"embedding": list(self.embedding)}),
+            **({} if self.activation_map is None else {"map": self.activation_map.to_dict()}),
             "top_k": [
                 {"label": label, "index": index, "probability": probability}
                 for label, index, probability in zip(self.labels, self.indices, self.probabilities, strict=True)

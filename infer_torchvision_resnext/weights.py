@@ -46,7 +46,7 @@ from .resnext.trust.evidence import EVIDENCE, Evidence, EvidenceError, read_evid
 
 if TYPE_CHECKING:
     import torch
-    from torchvision.models import ResNet
+    from torch.nn import Sequential
 
     State = dict[str, torch.Tensor]
 
@@ -71,6 +71,7 @@ class Model:
         folder: the model folder, where they came in one.
         calibration: the temperature that the folder brings; None where it brings none.
         notes: what the user should know of it, a sentence each.
+        activations: whether its network is to tell them, too.
     """
 
     source: str
@@ -81,6 +82,7 @@ class Model:
     folder: Path | None = None
     calibration: Calibration | None = None
     notes: tuple[str, ...] = ()
+    activations: bool = False
 
     @cached_property
     def state(self) -> "State":
@@ -90,9 +92,9 @@ class Model:
         except WeightFileError as error:
             raise WeightsError(str(error)) from error
 
-    def network(self, apart: bool = False) -> "ResNet":
-        """The network in evaluation mode, which answers with logits and features. Raises: WeightsError."""
-        return answering(self.architecture.load(self.state), apart)
+    def network(self, apart: bool = False) -> "Sequential":
+        """The network in evaluation mode, which answers as `answering` tells. Raises: WeightsError."""
+        return answering(self.architecture.load(self.state), apart, self.activations)
 
     def evidence(self) -> Evidence | None:
         """By what the folder can promise anything, if it can. Raises: WeightsError."""

@@ -7,6 +7,7 @@ that TensorRT makes of it.
 import ctypes
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..cache import Cache, key_of
 from ..resnext.machine.devices import DeviceError, gpu_index
+from ..resnext.network.answering import OUTPUTS
 from ..resnext.network.inference import CHUNK, chunks
 from ..weights import Model
 from .runtime import core_count
@@ -42,10 +44,13 @@ logger = logging.getLogger(__name__)
 class OnnxRuntime:
     """A network in ONNX Runtime, on `cpu`, `cuda` or `cuda:N`."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, device: str, precision: str) -> None:
+    def __init__(
+        self, session: onnxruntime.InferenceSession, device: str, precision: str, outputs: Sequence[str]
+    ) -> None:
         self.device = device
         self.precision = precision
         self._session = session
+        self._outputs = outputs
 
     @classmethod
     def load(cls, model: Model, device: str, precision: str, threads: int, cache: Cache) -> "OnnxRuntime":
@@ -62,7 +67,7 @@ class OnnxRuntime:
         _refuse(device, precision)
         facts = (
             __version__,
-            "rows",
+            "activations",
             cache.digest(model.file),
             model.preprocessing.mean,
             model.preprocessing.std,
@@ -76,8 +81,10 @@ class OnnxRuntime:
         def open_graph(folder: Path) -> "OnnxRuntime":
             file = folder / GRAPH
             if device == "cpu":
-                return cls(_session(file, [(CPU, {})], threads), device, precision)
-            return cls(_session_on_gpu(file, device, precision, threads, cache, engines), device, precision)
+                session = _session(file, [(CPU, {})], threads)
+            else:
+                session = _session_on_gpu(file, device, precision, threads, cache, engines)
+            return cls(session, device, precision, OUTPUTS if model.activations else OUTPUTS[:2])
 
         # TensorRT's engines are made from the graph.
         runtime = cache.opened("onnx", key, fill, open_graph, derived=[("tensorrt", engines)])
@@ -94,7 +101,7 @@ class OnnxRuntime:
         return str(self._session.get_providers()[0])
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x S x S x 3 uint8, any N and S → N x (C + F), logits and features, in float32. Raises: RuntimeError."""
+        """As `Runtime.run`, for any N and S. Raises: RuntimeError."""
         parts = chunks(len(crops), CHUNK if self.device == "cpu" else GPU_CHUNK)
         try:
             answers = [self._rows(crops[part]) for part in parts]
@@ -104,7 +111,8 @@ class OnnxRuntime:
         return np.concatenate(answers)
 
     def _rows(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.concatenate(self._session.run(None, {"crops": np.ascontiguousarray(crops)}), axis=1)
+        told = self._session.run(self._outputs, {"crops": np.ascontiguousarray(crops)})
+        return np.concatenate([each.reshape(len(crops), -1) for each in told], axis=1)
 
     def describe(self) -> dict[str, Any]:
         """For output and logs."""

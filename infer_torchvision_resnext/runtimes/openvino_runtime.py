@@ -50,7 +50,7 @@ class OpenVINORuntime:
         if precision == "int8":
             return cls._quantized(model, threads, cache)
         key = key_of(
-            __version__, "features", cache.digest(model.file), model.preprocessing.mean, model.preprocessing.std
+            __version__, "activations", cache.digest(model.file), model.preprocessing.mean, model.preprocessing.std
         )
 
         def fill(folder: Path) -> None:
@@ -59,7 +59,8 @@ class OpenVINORuntime:
             save(to_openvino(model.network(apart=True).float(), model.preprocessing), folder / "model.xml")
 
         def open_graph(folder: Path) -> "OpenVINORuntime":
-            return cls(OpenVINONetwork(folder / "model.xml", precision, threads, mapped=True))
+            file = folder / "model.xml"
+            return cls(OpenVINONetwork(file, precision, threads, mapped=True, activations=model.activations))
 
         return cache.opened("openvino", key, fill, open_graph)
 
@@ -67,11 +68,11 @@ class OpenVINORuntime:
     def _quantized(cls, model: Model, threads: int, cache: Cache) -> "OpenVINORuntime":
         file = _int8_file(model, cache)
         try:
-            network = OpenVINONetwork(file, "int8", threads)
+            network = OpenVINONetwork(file, "int8", threads, activations=model.activations)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise DeviceError(f"precision = 'int8': {file} is damaged ({reason}); make it anew {REMEDY}") from error
-        if not network.tells_features:
+        if not network.tells_all:
             raise DeviceError(
                 f"precision = 'int8': {file} is of before 2.1 and tells no features; make it anew {REMEDY}"
             )
@@ -83,7 +84,7 @@ class OpenVINORuntime:
         return self._network.precision
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x S x S x 3 uint8, any N and S → N x (C + F), logits and features, in float32."""
+        """As `Runtime.run`, for any N and S."""
         return self._network.run(crops)
 
     def describe(self) -> dict[str, Any]:

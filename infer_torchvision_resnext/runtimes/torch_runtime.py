@@ -73,10 +73,7 @@ class TorchRuntime:
         return cls(model.network(), model.preprocessing, found, precision)
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x S x S x 3 uint8, any N and S → N x (C + F), logits and features, in float32.
-
-        On a GPU the pixels go there as uint8.
-        """
+        """As `Runtime.run`, for any N and S."""
         with torch.inference_mode(), fixed_threads(), full_fp32():
             return np.asarray(self._rows(self._sent(crops)).cpu().numpy())
 
@@ -105,7 +102,7 @@ class TorchRuntime:
         return copy.to(self.device, non_blocking=True)
 
     def _rows(self, crops: torch.Tensor) -> torch.Tensor:
-        """N x S x S x 3 uint8 → N x (C + F) float32, both on the network's device."""
+        """N x S x S x 3 uint8 → N x K float32, both on the network's device."""
         pixels = self._preprocessing.normalize(crops)
         rows: torch.Tensor = self._network(pixels.to(self._dtype, memory_format=torch.channels_last))
         return rows.float()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..folder.weight_files import errors_of_the_disk
 from ..machine.telemetry import without_telemetry
+from .answering import OUTPUTS
 from .inference import chunks
 
 with without_telemetry():
@@ -28,12 +29,20 @@ class OpenVINONetwork:
         precision: one of `HINTS`.
         threads: 0 = OpenVINO's own choice, the machine's physical cores.
         mapped: leave a file's weights where they are and map them into memory; only for files that never change.
+        activations: whether to answer with them, too.
 
     Raises:
         RuntimeError: the file is damaged or missing.
     """
 
-    def __init__(self, graph: ov.Model | Path, precision: str, threads: int = 0, mapped: bool = False) -> None:
+    def __init__(
+        self,
+        graph: ov.Model | Path,
+        precision: str,
+        threads: int = 0,
+        mapped: bool = False,
+        activations: bool = False,
+    ) -> None:
         config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],
             "PERFORMANCE_HINT": "LATENCY",
@@ -44,20 +53,23 @@ class OpenVINONetwork:
         if isinstance(graph, Path):
             # Read, not mapped into memory: a file of the user's may be overwritten while it is in use.
             graph = core().read_model(graph, config={"ENABLE_MMAP": mapped})
+        self.tells_all = len(graph.outputs) == len(OUTPUTS)
+        """Whether there are features and activations; int8 networks of before 2.1 have only logits."""
+        if not activations:
+            graph = ov.Model(graph.get_results()[:2], graph.get_parameters())
         compiled = core().compile_model(graph, "CPU", config)
         self.precision = _precision_of(compiled)
         """What it really computes in: `bf16` is a wish that a processor without it does not fulfill."""
-        self.tells_features = len(compiled.outputs) > 1
-        """Whether it answers with features, too; int8 networks of before 2.1 do not."""
         self._request = compiled.create_infer_request()
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x S x S x 3 uint8, any N and S → N rows of its output in float32."""
+        """N x S x S x 3 uint8, any N and S → N x K: its outputs in float32, one behind the other."""
         answers = []
         for chunk in chunks(len(crops)):
             self._request.infer([np.ascontiguousarray(crops[chunk])], share_inputs=True)
             # A copy: the next chunk is written into the same tensors.
-            answers.append(np.concatenate([tensor.data for tensor in self._request.output_tensors], axis=1))
+            told = [tensor.data.reshape(chunk.stop - chunk.start, -1) for tensor in self._request.output_tensors]
+            answers.append(np.concatenate(told, axis=1))
         return np.concatenate(answers)
 
 
