@@ -6,6 +6,8 @@ SCALE := .venv-scale
 GPU := .venv-gpu
 PLUGINS := infer_torchvision_resnext train_torchvision_resnext
 CODE := $(PLUGINS) tests examples benchmarks comparison tools
+# Processes that share the tests, a file at a time.
+WORKERS := 2
 
 .PHONY: sync demo test test-older-processor test-studio test-scale test-packages test-gpu bench-gpu a-gpu check format bench compare package publish docs \
 	notebooks screenshots mutants clean
@@ -14,14 +16,13 @@ demo: $(VENV)/installed
 	$(PYTHON) -m examples.demo
 
 test: $(VENV)/installed
-	$(PYTHON) -m pytest
+	# Networks as small as these gain nothing from more than a thread.
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 # The same answers on a processor without AVX512, bf16 and VNNI, which these limits of OpenVINO, oneDNN and torch emulate.
 test-older-processor: $(VENV)/installed
-	OV_CPU_MAX_ISA=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(PYTHON) -m pytest \
-		tests/infer_torchvision_resnext/runtimes tests/infer_torchvision_resnext/test_classifier.py \
-		tests/infer_torchvision_resnext/resnext/machine/test_devices.py tests/infer_torchvision_resnext/resnext/network/test_quantization.py \
-		tests/test_workflow_answers.py
+	OV_CPU_MAX_ISA=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(PYTHON) -m pytest -m processor \
+		tests/infer_torchvision_resnext tests/test_workflow_answers.py
 
 check: $(VENV)/installed
 	$(PYTHON) -m ruff format --check $(CODE)

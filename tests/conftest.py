@@ -34,6 +34,7 @@ import numpy as np  # noqa: E402
 import psutil  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from ikomia.core import config  # noqa: E402
 from ikomia.dataprocess.workflow import Workflow  # noqa: E402
 from torchvision.models import get_model_weights  # noqa: E402
 
@@ -42,6 +43,7 @@ from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, w
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing  # noqa: E402
 from infer_torchvision_resnext.resnext.machine.threads import fixed_threads  # noqa: E402
 from infer_torchvision_resnext.resnext.network.architecture import Architecture  # noqa: E402
+from tests.conversions import convert_once  # noqa: E402
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -69,6 +71,14 @@ def steady_torch():
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def converted_once():
+    """Each network is converted for OpenVINO and ONNX Runtime once, see conversions.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        convert_once(patch)
+        yield
+
+
 @pytest.fixture
 def openmp_adjusts():
     """OpenMP's dynamic adjustment, on as after the import of Ikomia; the fixture's value tells whether it is."""
@@ -92,6 +102,27 @@ def no_network(monkeypatch):
         return look_up(host, *args, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", only_loopback)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_server():
+    """MLflow's own file store in place of Ikomia's servers: tests open no port that another program might have.
+
+    `test_trackers.py` starts servers, at free ports.
+    """
+    mlflow = config.main_cfg["mlflow"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(mlflow, "tracking_uri", Path(mlflow["store_uri"]).as_uri())
+        patch.setitem(config.main_cfg["tensorboard"], "tracking_uri", "")
+        yield
+
+
+@pytest.fixture
+def no_report(monkeypatch):
+    """Leave the model folder's report empty, for drawing one takes longer than a small training."""
+    from train_torchvision_resnext.results import outcome
+
+    monkeypatch.setattr(outcome, "write_report", lambda folder, *others: folder.mkdir())
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from ikomia.core import config
 
 from tests.image_folders import write_digits
 
@@ -25,10 +24,8 @@ SMALL = {
 
 @pytest.fixture
 def place(tmp_path, monkeypatch, photo_path):
-    """Where the newcomer stands: with a photo and a folder of images, and no server started."""
+    """Where the newcomer stands: with a photo and a folder of images."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(config.main_cfg["mlflow"], "tracking_uri", (tmp_path / "mlflow").as_uri())
-    monkeypatch.setitem(config.main_cfg["tensorboard"], "tracking_uri", "")
     shutil.copy(photo_path, "photo.jpg")
     write_digits(tmp_path / "my_images", {"train": 6, "val": 2})
 

@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 from examples.ikomia_home import link
+from infer_torchvision_resnext.classifier import Classifier
+from infer_torchvision_resnext.parameters import Parameters
 from tools.package import package
 from tools.update_readme import INFER_README, example_output, with_tables
 
@@ -98,21 +100,19 @@ for weights in sys.argv[1:]:
 print(sorted({"torch", "torchvision"} & set(sys.modules)))
 """
     sources = (str(tiny_folder), "IMAGENET1K_V2", str(imagenet_cache / "resnext50_32x4d-7cdf4587.pth"))
-    (home / "run.py").write_text(code)
-    runs = [
-        subprocess.run(
-            [sys.executable, "run.py", *sources],
-            env={**os.environ, "HOME": str(home), "USERPROFILE": str(home), "IKOMIA_AUTO_COMPLETION": "False"},
-            cwd=home,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        for _ in range(2)
-    ]
-    answers = [[line for line in run.stdout.splitlines() if line.startswith(("openvino", "["))] for run in runs]
-    assert answers[0][:3] == ["openvino 3", "openvino 5", "openvino 5"], runs[0].stderr
-    assert answers[1] == [*answers[0][:3], "[]"], runs[1].stderr
+    classifier = Classifier(home / "Ikomia" / "Data" / "infer_torchvision_resnext")
+    for weights in sources:
+        classifier.prepare(Parameters(weights=weights, device="cpu", runtime="openvino"))
+    finished = subprocess.run(
+        [sys.executable, "-c", code, *sources],
+        env={**os.environ, "HOME": str(home), "USERPROFILE": str(home), "IKOMIA_AUTO_COMPLETION": "False"},
+        cwd=home,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    answers = [line for line in finished.stdout.splitlines() if line.startswith(("openvino", "["))]
+    assert answers == ["openvino 3", "openvino 5", "openvino 5", "[]"], finished.stderr
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)

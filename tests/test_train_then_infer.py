@@ -30,15 +30,6 @@ ANSWER = 4
 REPOSITORY = Path(__file__).parents[1]
 
 
-@pytest.fixture(autouse=True)
-def no_server(monkeypatch):
-    """MLflow's own file store in place of a server: tests open no port."""
-    monkeypatch.setitem(
-        config.main_cfg["mlflow"], "tracking_uri", Path(config.main_cfg["mlflow"]["store_uri"]).as_uri()
-    )
-    monkeypatch.setitem(config.main_cfg["tensorboard"], "tracking_uri", "")
-
-
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     return write_digits(tmp_path_factory.mktemp("digits"), {"train": 20, "val": 5})

@@ -86,6 +86,9 @@ def test_without_a_range_what_cannot_be_told_is_refused_with_the_remedy():
         to_rgb(np.linspace(0, 400, 16, dtype=np.float32).reshape(4, 4))
 
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
+
 @pytest.fixture(scope="module")
 def xrays(tmp_path_factory):
     """Digits of 12 bits in 16-bit files."""

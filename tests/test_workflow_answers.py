@@ -5,6 +5,8 @@ import pytest
 from infer_torchvision_resnext.annotation import color_of
 from tests.inference_output import result
 
+pytestmark = pytest.mark.processor
+
 
 def test_the_readmes_main_job(workflow, imagenet_cache, photo_path):
     wf, task = workflow

@@ -27,11 +27,20 @@ from comparison.summary import Row, families, rows_of, table
 from tests.image_folders import write_digits
 from train_torchvision_resnext.planning import TrainingError
 from train_torchvision_resnext.resnext.network.architecture import Architecture
+from train_torchvision_resnext.results import outcome
 from train_torchvision_resnext.run_folder import RunFolder
 
 REPOSITORY = Path(__file__).parents[2]
 SMALL = (Architecture((1, 1), 1, 4, "cifar"), Architecture((1, 1), 2, 3, "cifar"))
 SETTINGS = {"input_size": 16, "epochs": 2, "batch_size": 8, "precision": "fp32", "device": "cpu", "num_workers": 0}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_reports():
+    """Of the single trainings, whose folders do not stay."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outcome, "write_report", lambda folder, *others: folder.mkdir())
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.planning import TrainingError
 from train_torchvision_resnext.progress import Listener
 from train_torchvision_resnext.results import outcome
+from train_torchvision_resnext.results.report import write_report
 from train_torchvision_resnext.run_folder import RunFolder, RunFolderError
 from train_torchvision_resnext.training import train
 
@@ -29,6 +30,9 @@ STATE = (
     "checkpoints/mlflow_run.txt",
     "run.json",
 )
+
+
+pytestmark = pytest.mark.usefixtures("no_report")
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +205,8 @@ def test_nothing_that_goes_wrong_beside_it_costs_the_model(broken, digits, tmp_p
     assert {"model.safetensors", "config.json", "classes.txt", "metrics.json"} <= names_in(result.model_folder)
 
 
-def test_a_file_name_that_is_no_text_costs_nothing(digits, tmp_path):
+def test_a_file_name_that_is_no_text_costs_nothing(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(outcome, "write_report", write_report)
     dataset = shutil.copytree(digits, tmp_path / "digits")
     file = sorted((dataset / "val" / "1").iterdir())[0]
     try:

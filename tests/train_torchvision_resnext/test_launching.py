@@ -21,6 +21,8 @@ from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from train_torchvision_resnext.resnext.network.architecture import Architecture
 from train_torchvision_resnext.training import train
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 REPOSITORY = Path(__file__).parents[2]
 ENDLESS = {"epochs": 5000, "scheduler": "none"}
 LIMIT_S = 120

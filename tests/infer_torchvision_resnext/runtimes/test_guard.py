@@ -100,6 +100,13 @@ def test_a_gpu_that_was_asked_for_fails_as_it_fails(failing_gpu, tiny_folder, ca
         chosen(tiny_folder, cache, precision="fp16", runtime="torch")
 
 
+def test_what_auto_leaves_to_the_cpu_is_not_taken_for_a_gpu_that_was_asked_for(failing_gpu, tiny_folder, cache):
+    failing_gpu(TOO_OLD)
+    assert chosen(tiny_folder, cache, precision="fp32")[1].configuration.device == "cpu"
+    with pytest.raises(RuntimeError, match="no kernel image"):
+        chosen(tiny_folder, cache, device="cuda", precision="fp32")
+
+
 def test_a_decision_for_a_gpu_that_fails_now_is_made_anew(emulated_gpu, failing_gpu, tiny_folder, cache):
     assert chosen(tiny_folder, cache)[1].configuration.device == "cuda"
     failing_gpu(FULL)
@@ -116,12 +123,15 @@ def test_a_gpu_that_does_not_compute_in_bf16_answers_in_fp32_and_a_note_says_so(
 
 
 @pytest.mark.usefixtures("emulated_gpu")
-def test_a_decision_is_for_one_gpu(tiny_folder, cache, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("device", "number"), [("auto", 0), ("cuda:1", 1)])
+def test_a_decision_is_for_one_gpu(device, number, *, tiny_folder, cache, tmp_path, monkeypatch):
     for name in ("Old GPU", "New GPU", "New GPU"):
+        names = {number: name}
         monkeypatch.setattr(
-            "infer_torchvision_resnext.runtimes.selection.gpu_identity", lambda index, name=name: (name, "8", "6")
+            "infer_torchvision_resnext.runtimes.selection.gpu_identity",
+            lambda index, names=names: (names.get(index, "another GPU"), "8", "6"),
         )
-        chosen(tiny_folder, cache)
+        chosen(tiny_folder, cache, device=device)
     assert len(list((tmp_path / "cache" / "decisions").iterdir())) == 2
 
 

@@ -92,6 +92,7 @@ def test_batch_normalization_is_folded_into_the_convolutions(tiny_folder, tmp_pa
     assert (found.count("Conv"), found.count("BatchNormalization")) == (9, 0)
 
 
+@pytest.mark.processor
 def test_through_the_classifier(tiny_folder, photos):
     views = [photos[0][y : y + 90] for y in range(0, 300, 30)]
     answers = []
@@ -147,51 +148,57 @@ def test_a_network_that_cannot_run_is_a_runtime_error(tiny_folder, cache):
     assert not runtime.is_out_of_memory(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("missing", "message"),
-    [
-        (
-            "onnxruntime",
-            "the package onnxruntime is not installed; run pip install onnxruntime (for a GPU, onnxruntime",
-        ),
-        ("onnxscript", "the package onnxscript is not installed; run pip install onnxscript, or set runtime to auto"),
-        (
-            "onnxruntime,onnx",
-            "the packages onnxruntime and onnx are not installed; run pip install onnxruntime onnx (for a GPU, "
-            "onnxruntime-gpu onnx), or set runtime to auto",
-        ),
-    ],
-)
-def test_what_is_not_installed_is_named(missing, message, tiny_folder, tmp_path):
+MISSING = {
+    "onnxruntime": "the package onnxruntime is not installed; run pip install onnxruntime (for a GPU, onnxruntime",
+    "onnxscript": "the package onnxscript is not installed; run pip install onnxscript, or set runtime to auto",
+    "onnxruntime,onnx": "the packages onnxruntime and onnx are not installed; run pip install onnxruntime onnx (for a "
+    "GPU, onnxruntime-gpu onnx), or set runtime to auto",
+}
+
+
+@pytest.fixture(scope="module")
+def said_without(tiny_folder, tmp_path_factory):
+    """Packages that are not there → the refusal of ONNX Runtime, and what answers under `auto`; all in one process."""
     code = """
 import sys
 from importlib.machinery import PathFinder
 
-hidden = sys.argv[2].split(",")
+hidden = []
 find = PathFinder.find_spec
 PathFinder.find_spec = lambda name, *rest: None if name.partition(".")[0] in hidden else find(name, *rest)
 
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
 
-try:
-    Classifier().prepare(Parameters(weights=sys.argv[1], device="cpu", runtime="onnxruntime"))
-except ValueError as error:
-    print(error)
-automatic = Classifier()
-automatic.prepare(Parameters(weights=sys.argv[1], device="cpu"))
-print(automatic.describe()["runtime"]["name"])
+weights, *cases = sys.argv[1:]
+for missing in cases:
+    hidden[:] = ["openvino", *missing.split(",")]
+    try:
+        Classifier().prepare(Parameters(weights=weights, device="cpu", runtime="onnxruntime"))
+    except ValueError as error:
+        print(error)
+    automatic = Classifier()
+    automatic.prepare(Parameters(weights=weights, device="cpu"))
+    print(automatic.describe()["runtime"]["name"])
 """
+    home = tmp_path_factory.mktemp("without")
     finished = subprocess.run(
-        [sys.executable, "-c", code, str(tiny_folder), f"{missing},openvino"],
-        env={**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY)},
-        cwd=tmp_path,
+        [sys.executable, "-c", code, str(tiny_folder), *MISSING],
+        env={**os.environ, "HOME": str(home), "PYTHONPATH": str(REPOSITORY)},
+        cwd=home,
         capture_output=True,
         text=True,
         check=False,
     )
-    refusal, name = finished.stdout.strip().splitlines()[-2:] or ["", finished.stderr]
-    assert message in refusal
+    lines = finished.stdout.strip().splitlines()
+    assert len(lines) == 2 * len(MISSING), finished.stderr
+    return dict(zip(MISSING, zip(lines[::2], lines[1::2], strict=True), strict=True))
+
+
+@pytest.mark.parametrize("missing", MISSING)
+def test_what_is_not_installed_is_named(missing, said_without):
+    refusal, name = said_without[missing]
+    assert MISSING[missing] in refusal
     assert name == "torch"
 
 
@@ -340,15 +347,14 @@ classifier = Classifier(Path("cache"))
 classifier.prepare(Parameters(weights=sys.argv[1], device="cpu", runtime="onnxruntime"))
 print(len(classifier.classify([np.zeros((40, 50, 3), np.uint8)])), sorted({"torch", "onnx"} & set(sys.modules)))
 """
-    answers = [
-        subprocess.run(
-            [sys.executable, "-c", code, str(tiny_folder)],
-            env={**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY)},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.split(maxsplit=1)
-        for _ in range(2)
-    ]
-    assert [(count, found.strip()) for count, found in answers] == [("1", "['onnx', 'torch']"), ("1", "[]")]
+    classifier = Classifier(tmp_path / "cache")
+    classifier.prepare(Parameters(weights=str(tiny_folder), device="cpu", runtime="onnxruntime"))
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tiny_folder)],
+        env={**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "1 []"

@@ -22,12 +22,12 @@ from infer_torchvision_resnext.runtimes.openvino_runtime import OpenVINORuntime
     "architecture",
     [
         Architecture((1,), 1, 64),
-        Architecture((1, 2), 4, 4),
+        pytest.param(Architecture((1, 2), 4, 4), marks=pytest.mark.processor),
         Architecture((2, 1, 1), 8, 4),
         Architecture((1, 1, 2, 1), 2, 8),
         Architecture((1, 1, 1, 1), 1, 8),
         Architecture((1, 1, 1), 4, 4, "cifar"),
-        Architecture((1, 1), 1, 16, "cifar"),
+        pytest.param(Architecture((1, 1), 1, 16, "cifar"), marks=pytest.mark.processor),
     ],
     ids=str,
 )
@@ -45,6 +45,7 @@ def test_any_architecture_gives_torchs_logits(architecture, tmp_path, cache):
         assert np.abs(found.run(crops(3, side)) - logits).max() < 3e-6 * np.abs(logits).max()
 
 
+@pytest.mark.processor
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_files_of_other_precisions_are_read(dtype, tiny_folder, tiny_state, tmp_path, cache):
     state = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in tiny_state.items()}
@@ -57,6 +58,7 @@ def test_files_of_other_precisions_are_read(dtype, tiny_folder, tiny_state, tmp_
     assert np.abs(OpenVINORuntime.load(model, "fp32", 0, cache).run(crops(2, 32)) - expected).max() < 1e-3
 
 
+@pytest.mark.processor
 def test_the_precision_is_the_one_that_was_asked_for(tiny_folder, cache):
     model = model_of(tiny_folder, cache)
     expected = TorchRuntime.load(model, "cpu", "fp32", 0).run(crops(8, 32))
@@ -70,6 +72,7 @@ def test_the_precision_is_the_one_that_was_asked_for(tiny_folder, cache):
         OpenVINORuntime.load(model, "int8", 0, cache)
 
 
+@pytest.mark.processor
 def test_an_answer_does_not_depend_on_its_batch(tiny_folder, cache):
     runtime = OpenVINORuntime.load(model_of(tiny_folder, cache), "fp32", 1, cache)
     images = crops(21, 32)

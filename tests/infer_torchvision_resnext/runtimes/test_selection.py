@@ -1,3 +1,4 @@
+import json
 import logging
 import os
 import re
@@ -14,6 +15,7 @@ from infer_torchvision_resnext.resnext.folder.golden import Golden, write_golden
 from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from infer_torchvision_resnext.resnext.machine.devices import DeviceError, cpu_computes_bf16
+from infer_torchvision_resnext.resnext.network import conversion
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from infer_torchvision_resnext.resnext.network.inference import softmax
 from infer_torchvision_resnext.runtimes.agreement import Agreement, generated_images
@@ -47,6 +49,7 @@ def golden_of(folder, cache):
     return Golden(images, TorchRuntime.load(model, "cpu", "fp32", 0).run(images)[:, : len(model.labels)])
 
 
+@pytest.mark.processor
 def test_auto_takes_openvino_on_a_cpu_and_says_how_near_it_is(folder, cache):
     pytest.importorskip("openvino")
     runtime, choice = chosen(folder, cache, precision="fp32")
@@ -71,6 +74,7 @@ def test_where_nothing_keeps_the_answers_the_error_says_so(folder, cache):
         chosen(folder, cache, runtime="openvino", guard_tolerance=0)
 
 
+@pytest.mark.processor
 def test_what_was_asked_for_is_measured_but_not_refused(folder, cache, caplog):
     pytest.importorskip("openvino")
     runtime, choice = chosen(folder, cache, runtime="openvino", precision="fp32", guard_tolerance=0)
@@ -100,6 +104,7 @@ def put_another_graph(model, cache, epsilon):
     cache.entry("openvino", entry.name, lambda draft: save(graph, draft / "model.xml"))
 
 
+@pytest.mark.processor
 def test_fp32_may_change_less_than_other_formats(folder, cache, caplog):
     """An epsilon of the batch normalization that is not torchvision's: too little for `guard_tolerance` to see."""
     pytest.importorskip("openvino")
@@ -125,6 +130,23 @@ def test_a_decision_is_for_every_file_that_answers(name, folder, cache, tmp_path
     assert len(list(decisions.iterdir())) == 2
 
 
+@pytest.mark.parametrize("another", [{"runtime": "auto"}, {"precision": "bf16"}, {"guard_tolerance": 0.5}], ids=str)
+def test_a_decision_is_for_what_was_asked(another, folder, cache, tmp_path):
+    asked = {"runtime": "torch", "precision": "fp32"}
+    chosen(folder, cache, **asked)
+    chosen(folder, cache, **{**asked, **another})
+    assert len(list((tmp_path / "cache" / "decisions").iterdir())) == 2
+
+
+def test_a_decision_is_for_the_pixels_that_the_network_sees(folder, cache, tmp_path):
+    chosen(folder, cache, runtime="torch", precision="fp32")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["pretrained_cfg"]["mean"] = [0.5, 0.5, 0.5]
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    chosen(folder, cache, runtime="torch", precision="fp32")
+    assert len(list((tmp_path / "cache" / "decisions").iterdir())) == 2
+
+
 @pytest.mark.parametrize("part", ["__version__", "processor", "packages.versions"])
 def test_a_decision_does_not_outlive_what_it_was_made_with(part, folder, cache, tmp_path, monkeypatch):
     chosen(folder, cache, runtime="torch", precision="fp32")
@@ -134,6 +156,24 @@ def test_a_decision_does_not_outlive_what_it_was_made_with(part, folder, cache, 
     assert len(list((tmp_path / "cache" / "decisions").iterdir())) == 2
 
 
+def test_a_runtime_that_fails_leaves_the_answer_to_the_next_unless_it_was_asked_for(
+    folder, cache, tmp_path, monkeypatch
+):
+    pytest.importorskip("openvino")
+
+    def fails(*arguments):
+        raise conversion.ConversionError("OpenVINO cannot convert this network: an operation of its own")
+
+    monkeypatch.setattr(conversion, "to_openvino", fails)
+    for _ in range(2):
+        assert chosen(folder, cache, precision="fp32")[1].configuration.runtime != "openvino"
+        # It will fail tomorrow, too.
+        assert len(list((tmp_path / "cache" / "decisions").iterdir())) == 1
+    with pytest.raises(conversion.ConversionError, match="an operation of its own"):
+        chosen(folder, cache, runtime="openvino", precision="fp32")
+
+
+@pytest.mark.processor
 @pytest.mark.parametrize("factor", [0.5, 2.0])
 def test_the_golden_logits_may_change_by_a_thousandth_and_not_by_two(factor, folder, cache):
     golden = golden_of(folder, cache)
@@ -174,6 +214,7 @@ def test_a_decision_that_no_longer_holds_is_made_anew(folder, cache, tmp_path, c
     assert chosen(folder, cache)[1].agreement is not None
 
 
+@pytest.mark.processor
 def test_a_folders_own_golden_set_is_what_counts(folder, cache):
     write_golden(folder, golden_of(folder, cache))
     agreement = chosen(folder, cache, runtime="torch", precision="bf16")[1].agreement

@@ -11,6 +11,8 @@ from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from train_torchvision_resnext.resnext.network.architecture import Architecture
 from train_torchvision_resnext.training import train
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 NETWORK = Architecture((1,), 4, 4)
 LABELS = ("black", "white")
 BLACK, WHITE = (range(4), range(250, 254))

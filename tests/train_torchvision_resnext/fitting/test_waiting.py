@@ -13,6 +13,8 @@ from train_torchvision_resnext.fitting.recipe import RunningAverage
 from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.training import train
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 READ = torch.ops.aten._local_scalar_dense.default
 """What `item()`, `float()`, `if tensor:` and all their like come to."""
 

@@ -15,6 +15,8 @@ from train_torchvision_resnext.resnext.folder.model_folder import read_config
 from train_torchvision_resnext.resnext.trust.evidence import read_evidence
 from train_torchvision_resnext.training import train
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 
 def settings(folder, **values):
     more = {"epochs": "4", "batch_size": "16", "optimizer": "adamw", "learning_rate": "0.003", "export_pth": "False"}

@@ -39,6 +39,7 @@ def test_a_gpu_that_is_not_there_is_refused():
         resolve_device("cuda:97")
 
 
+@pytest.mark.processor
 def test_auto_takes_the_first_format_that_the_device_computes_in():
     assert quick_formats(CPU) == (("bf16",) if cpu_computes_bf16() else ())
     assert resolve_precision("auto", CPU, ("fp16",)) == "fp32"
@@ -85,6 +86,7 @@ def switches():
     return [kind.fp32_precision for kind in kinds]
 
 
+@pytest.mark.processor
 @pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="torch has one switch before 2.9")
 @pytest.mark.parametrize("precision", ["none", "ieee", "tf32", "bf16"])
 def test_fp32_is_fp32_whatever_another_plugin_has_set_and_stays_as_it_was(precision):
@@ -103,6 +105,7 @@ def test_fp32_is_fp32_whatever_another_plugin_has_set_and_stays_as_it_was(precis
         torch.backends.fp32_precision = common
 
 
+@pytest.mark.processor
 @pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="torch has one switch before 2.9")
 def test_a_network_runs_on_a_cpu_after_another_plugin_has_set_the_precision(tiny_folder, cache):
     images = crops(2)
