@@ -21,7 +21,7 @@ from infer_torchvision_resnext.resnext.trust.calibration import Calibration
 from infer_torchvision_resnext.resnext.trust.evidence import Evidence, write_evidence
 from infer_torchvision_resnext.resnext.trust.open_set import KnownFeatures
 
-ROUNDS = 25
+ROUNDS = 15
 OBJECTS = 16
 VALIDATION, TRAINING, FEATURES = 5000, 2000, 2048
 

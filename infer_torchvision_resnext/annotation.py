@@ -29,7 +29,7 @@ GREY = (96, 96, 96)
 OPACITY = 0.7
 """Of a map where it is largest."""
 
-GLOW = (0, 128, 255), ((64, 0, 128), (224, 48, 48), (255, 240, 64))
+GLOW = (0, 128, 255), ((0, 0, 160), (200, 0, 200), (255, 40, 60))
 """Levels of a map and their colors; those between are mixed."""
 
 PALETTE = np.uint8([np.interp(range(256), GLOW[0], each) for each in zip(*GLOW[1], strict=True)]).T.tobytes()
