@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="a folder of photos for the parity figures")
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.sections if name not in SECTIONS]:
-        parser.error(f"{unknown[0]!r} is no section: choose from {', '.join(SECTIONS)}")
+        parser.error(f"{unknown[0]!r} is not a section: choose from {', '.join(SECTIONS)}")
     logging.getLogger("ikomia").setLevel(logging.WARNING)
     FOLDER.mkdir(exist_ok=True)
     results = {}

@@ -142,9 +142,9 @@ def decode_only(files: list[Path]) -> None:
 
 
 def _import_opencv() -> None:
-    from infer_torchvision_resnext.bulk.processes import import_hosts_opencv
+    from infer_torchvision_resnext.bulk.processes import import_opencv_for_one
 
-    import_hosts_opencv()
+    import_opencv_for_one()
 
 
 def main(photos: int = PHOTOS, sizes: tuple[str, ...] = tuple(SIZES), rounds: int = ROUNDS) -> list[dict[str, Any]]:

@@ -17,13 +17,13 @@ from benchmarks.speed_models import model_folder
 from examples.ikomia_home import DEMO, use_own_home
 from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.classifier import Classifier
+from infer_torchvision_resnext.model import Model
 from infer_torchvision_resnext.parameters import Parameters
-from infer_torchvision_resnext.predictions import Prediction, top_k
+from infer_torchvision_resnext.predictions import Prediction
 from infer_torchvision_resnext.resnext.network.conversion import crops_to_onnx
-from infer_torchvision_resnext.resnext.network.inference import softmax
 from infer_torchvision_resnext.runtimes.folding import fold_batch_norms
 from infer_torchvision_resnext.runtimes.runtime import Crops, Runtime, core_count
-from infer_torchvision_resnext.weights import Model, load_model
+from infer_torchvision_resnext.weights import load_model
 
 ROUNDS = 15
 
@@ -81,7 +81,7 @@ class Pooled(Classifier):
     """Crops the images of a batch in several threads."""
 
     def _crops(self, runtime: Runtime, images: Sequence[Any]) -> Crops:
-        return np.stack(list(WORKERS.map(self._preprocessing.crop, images)))
+        return np.stack(list(WORKERS.map(self.preprocessing.crop, images)))
 
 
 class Overlapped(Classifier):
@@ -89,14 +89,13 @@ class Overlapped(Classifier):
 
     def ahead(self, images: Sequence[Any]) -> list[Prediction]:
         """As `classify`."""
-        runtime, asked, pool = self._prepared(), self._parameters, WORKERS
-        parts = [images[start : start + asked.batch_size] for start in range(0, len(images), asked.batch_size)]
-        pending, answers = pool.map(self._preprocessing.crop, parts[0]), list[Prediction]()
+        size, pool = self._parameters.batch_size, WORKERS
+        parts = [images[start : start + size] for start in range(0, len(images), size)]
+        pending, answers = pool.map(self.preprocessing.crop, parts[0]), list[Prediction]()
         for following in [*parts[1:], []]:
             crops = np.stack(list(pending))
-            pending = pool.map(self._preprocessing.crop, following)
-            probabilities = softmax(self._run(runtime, crops))
-            answers += top_k(probabilities, self.labels, asked.top_k, asked.confidence_threshold)
+            pending = pool.map(self.preprocessing.crop, following)
+            answers += self.classify_crops(crops)
         return answers
 
 

@@ -86,7 +86,7 @@ def _pixels(batch: int) -> torch.Tensor:
 
 def _ready(network: Any, pixels: torch.Tensor) -> Forward:
     def forward() -> object:
-        # As in a process without Ikomia, which has OpenMP choose the number of threads anew each time.
+        # As in a process without Ikomia, which has OpenMP choose the number of threads again each time.
         with torch.inference_mode(), fixed_threads():
             return network(pixels)
 

@@ -80,7 +80,7 @@ def main() -> list[dict[str, object]]:
                 rows.append(
                     {
                         "plugins": name,
-                        "completion": "written anew" if rewrite else "there",
+                        "completion": "written again" if rewrite else "there",
                         "median s": round(statistics.median(result.seconds for result in results), 2),
                         "fastest s": round(min(result.seconds for result in results), 2),
                         "torch or MLflow imported": any(result.heavy for result in results),

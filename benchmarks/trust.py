@@ -25,7 +25,8 @@ from examples.digits import Digits, write_class_folders
 from examples.ikomia_home import use_own_home
 from infer_torchvision_resnext.resnext.folder.model_folder import WEIGHTS, read_config
 from infer_torchvision_resnext.resnext.folder.weight_files import read_state
-from infer_torchvision_resnext.resnext.network.answering import Outputs, answering
+from infer_torchvision_resnext.resnext.network.answering import answering
+from infer_torchvision_resnext.resnext.network.inference import Outputs
 from infer_torchvision_resnext.resnext.trust.calibration import calibrate, calibrated, expected_calibration_error
 from infer_torchvision_resnext.resnext.trust.intervals import wilson
 from infer_torchvision_resnext.resnext.trust.open_set import KnownFeatures, threshold
@@ -76,12 +77,12 @@ class Answers:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Images to learn from, in `train/` and `val/`, how, and kinds of strangers."""
+    """Images to learn from, in `train/` and `val/`, how, and kinds of unknown images."""
 
     name: str
     dataset: Path
     recipe: dict[str, Any]
-    strangers: dict[str, Sequence[Path]]
+    unknown: dict[str, Sequence[Path]]
 
 
 def main(photos: Path | None = None) -> list[dict[str, Any]]:
@@ -138,7 +139,7 @@ def judge(experiment: Experiment, smoothing: float, seed: int) -> dict[str, Any]
     scores = features.scores(judged.logits, judged.features)
     least = threshold(features.scores(validation.logits, validation.features), PASSING)
     row["known that pass"] = f"{(scores >= least).mean():.1%}"
-    for kind, files in experiment.strangers.items():
+    for kind, files in experiment.unknown.items():
         if files:
             strange = ask(files)
             strange_scores = features.scores(strange.logits, strange.features)

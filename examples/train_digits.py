@@ -82,7 +82,7 @@ def main(keep: Path | None = None) -> Path:
     trained = time.perf_counter() - start
     outcome = train.get_output(1).data
     print(f"   {len(outcome['history'])} epochs in {trained:.0f} s; validation {outcome['validation']['top1']:.1%}")
-    # The same graph again, without training anew: a disabled training task still hands on its model.
+    # The same graph again, without training again: a disabled training task still hands on its model.
     workflow.set_task_enabled(task=train, enabled=False)
     start = time.perf_counter()
     answers = []

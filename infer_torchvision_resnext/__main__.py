@@ -1,10 +1,10 @@
 """Commands: `python -m infer_torchvision_resnext COMMAND ...`, in Ikomia's folder Plugins/Python."""
 
-import contextlib
 import importlib
-import os
 import sys
 from collections.abc import Sequence
+
+from .resnext.images.opencv import import_ikomia
 
 COMMANDS = {
     "classify": "any number of images become a table of answers",
@@ -23,10 +23,7 @@ def main(arguments: Sequence[str]) -> int:
         asked = [argument for argument in arguments[:1] if argument not in ("-h", "--help")]
         print(usage, file=sys.stderr if asked else sys.stdout)
         return 2 if asked else 0
-    # Ikomia brings the OpenCV that images are read with; without Ikomia another one serves.
-    os.environ.setdefault("IKOMIA_AUTO_COMPLETION", "False")
-    with contextlib.suppress(ImportError):
-        importlib.import_module("ikomia")
+    import_ikomia()
     return int(importlib.import_module(f".{arguments[0]}", __package__).main(arguments[1:]))
 
 

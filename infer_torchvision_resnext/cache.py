@@ -77,7 +77,7 @@ class Cache:
     def entry(self, kind: str, key: str, fill: Callable[[Path], None], derived: Iterable[tuple[str, str]] = ()) -> Path:
         """The folder of an entry; `fill` writes its files if there is none, and what it raises leaves none.
 
-        One whose files are no longer what was written is made anew. Where there is no room, it and all that follow
+        One whose files are no longer what was written is made again. Where there is no room, it and all that follow
         lie in a temporary folder.
 
         Args:
@@ -92,7 +92,7 @@ class Cache:
                 with contextlib.suppress(OSError):
                     os.utime(place)
                 return place
-            logger.warning("%s in the cache is not what was written there, it is made anew", kind)
+            logger.warning("%s in the cache is not what was written there, it is made again", kind)
             for damaged in ((kind, key), *derived):
                 self.forget(*damaged)
         try:
@@ -142,7 +142,7 @@ class Cache:
     ) -> T:
         """What `open_entry` makes of an entry's folder.
 
-        One that cannot be opened because another process removed or damaged it since is filled anew, once.
+        One that cannot be opened because another process removed or damaged it since is filled again, once.
 
         Args:
             derived: kind and key of entries that were made from this one, and are forgotten with it.
@@ -157,10 +157,8 @@ class Cache:
         except RuntimeError as error:
             if self._is_whole(place):
                 raise
-            logger.warning("%s in the cache cannot be used, it is made anew: %s", kind, error)
-        for damaged in ((kind, key), *derived):
-            self.forget(*damaged)
-        return open_entry(self.entry(kind, key, fill))
+            logger.warning("%s in the cache cannot be used: %s", kind, error)
+        return open_entry(self.entry(kind, key, fill, derived))
 
     def forget(self, kind: str, key: str) -> None:
         """Remove an entry that turned out to be damaged."""

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +13,36 @@ from numpy.typing import NDArray
 from .activation_map import Mapper
 from .cache import Cache
 from .judging import Judge
+from .model import Model
 from .parameters import Parameters
 from .predictions import Prediction
-from .resnext.folder.weight_files import read_classifier
 from .resnext.host.shown_text import shown
 from .resnext.images.preprocessing import Preprocessing
 from .resnext.images.rgb import AUTO, RGBImage, ValueRange
-from .resnext.network.answering import Outputs
-from .resnext.network.architecture import Architecture
-from .resnext.trust.calibration import Calibration
-from .resnext.trust.evidence import Evidence
+from .resnext.machine.devices import OutOfMemoryError
+from .resnext.network.inference import Outputs
 from .runtimes.guard import Choice
 from .runtimes.runtime import Crops, CropsItself, Runtime, run_in_parts
 from .runtimes.selection import choose
 from .weights import fingerprint, load_model
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What is ready to answer.
+
+    Attributes:
+        model: without what only loading needs.
+        choice: by which the runtime was chosen.
+        notes: what the user should know of all this, a sentence each.
+    """
+
+    model: Model
+    runtime: Runtime
+    choice: Choice
+    notes: tuple[str, ...]
 
 
 class Classifier:
@@ -45,26 +59,18 @@ class Classifier:
     def __init__(self, cache_folder: Path | None = None, say: Callable[[str], None] = logger.info) -> None:
         self._say = say
         self._said: set[str] = set()
-        self.labels: tuple[str, ...] = ()
         self.notes: list[str] = []
         """What the user should know about the last call of `classify`, for example a batch that was halved."""
         self.timings_ms = {"load": 0.0, "preprocess": 0.0, "forward": 0.0}
         """Milliseconds of the last `classify`, `preprocess` and `forward`, and of what was loaded for it, `load`."""
         self._parameters = Parameters()
-        self._loaded: tuple[object, ...] = ()
-        self._runtime: Runtime | None = None
-        self._choice: Choice | None = None
+        self._wanted: tuple[object, ...] = ()
+        self._loaded: Loaded | None = None
         self._cache = Cache(cache_folder)
-        self._source = ""
-        self._architecture: Architecture | None = None
-        self._own_preprocessing = self._preprocessing = Preprocessing()
-        self._calibration: Calibration | None = None
-        self._evidence: Evidence | None = None
+        self._preprocessing = Preprocessing()
         self._judge: Judge | None = None
-        self._head: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
         self._mapper: Mapper | None = None
         self._load_ms = 0.0
-        self._lasting_notes: tuple[str, ...] = ()
 
     def prepare(self, parameters: Parameters) -> None:
         """Load the weights if they, their files or where they run changed; take over the rest as it is.
@@ -77,35 +83,45 @@ class Classifier:
         """
         where = (parameters.device, parameters.runtime, parameters.precision, parameters.threads)
         wanted = (fingerprint(parameters), parameters.guard_tolerance, parameters.maps, *where)
-        if self._runtime is None or wanted != self._loaded:
-            start = time.perf_counter()
+        if self._loaded is None or wanted != self._wanted:
             # Nothing of the old model is kept, so that a failure cannot leave half of each.
-            self._runtime, self._loaded = None, ()
-            model = replace(load_model(parameters, self._cache), activations=parameters.maps)
-            self._runtime, self._choice = choose(model, parameters, self._cache)
-            self.labels = model.labels
-            self._source, self._architecture = model.source, model.architecture
-            self._own_preprocessing = model.preprocessing
-            self._calibration, self._evidence = model.calibration, model.evidence()
-            self._head = read_classifier(model.file) if parameters.maps else None
-            self._judge = None
-            self._loaded = wanted
-            self._lasting_notes = (*model.notes, *self._choice.notes(parameters), *self._cache.notes)
-            self._load_ms = _since(start)
-            runs = self._runtime.describe()
-            self._say(
-                f"{model.architecture} with {shown(model.source)}, {len(model.labels)} classes, in {runs['name']} "
-                f"on {runs['device_name']} in {runs['precision']}"
-            )
-            for note in self._lasting_notes:
-                self._tell(note)
+            self._loaded, self._judge, self._wanted = None, None, ()
+            self._loaded = self._load(parameters)
+            self._wanted = wanted
+        model = self._loaded.model
         if self._judge is None or parameters != self._parameters:
-            self._mapper = Mapper(self.labels, *self._head, parameters.map_class) if self._head else None
-            self._judge = Judge(self.labels, parameters, self._calibration, self._evidence)
+            self._mapper = Mapper(model.labels, *model.classifier, parameters.map_class) if parameters.maps else None
+            self._judge = Judge(model.labels, parameters, model.calibration, model.evidence)
         self._parameters = parameters
-        preprocessing = self._own_preprocessing.scaled_to(parameters.input_size)
+        preprocessing = model.preprocessing.scaled_to(parameters.input_size)
         given = ValueRange.parse(parameters.value_range)
         self._preprocessing = preprocessing if given == AUTO else replace(preprocessing, value_range=given)
+
+    def _load(self, parameters: Parameters) -> Loaded:
+        start = time.perf_counter()
+        model = replace(load_model(parameters, self._cache), activations=parameters.maps)
+        runtime, choice = choose(model, parameters, self._cache)
+        notes = (*model.notes, *choice.notes(parameters), *self._cache.notes)
+        self._load_ms = _since(start)
+        runs = runtime.describe()
+        self._say(
+            f"{model.architecture} with {shown(model.source)}, {len(model.labels)} classes, in {runs['name']} "
+            f"on {runs['device_name']} in {runs['precision']}"
+        )
+        for note in notes:
+            self._tell(note)
+        # A new one, for the weights that were read stay with the one before.
+        return Loaded(replace(model, golden=None), runtime, choice, notes)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In index order; none before `prepare`."""
+        return self._loaded.model.labels if self._loaded else ()
+
+    @property
+    def weights_sha256(self) -> str:
+        """Of the file of weights that answers."""
+        return self._ready().model.weights.digest
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -119,7 +135,7 @@ class Classifier:
 
     def warm_up(self) -> None:
         """Run once on a black square, so that the first real image does not pay for what is set up lazily."""
-        runtime = self._prepared()
+        runtime = self._ready().runtime
         side = self._preprocessing.crop_size
         runtime.run(np.zeros((1, side, side, 3), np.uint8))
 
@@ -133,18 +149,18 @@ class Classifier:
         Raises:
             ValueError: the network's output is not finite.
         """
-        runtime = self._prepared()
-        self.notes = [*self._lasting_notes, *self._of_another_size()]
+        loaded = self._ready()
+        self.notes = [*loaded.notes, *self._of_another_size(loaded.model)]
         self.timings_ms = {"load": self._load_ms, "preprocess": 0.0, "forward": 0.0}
         self._load_ms = 0.0
         predictions: list[Prediction] = []
         while len(predictions) < len(images):
             done = len(predictions)
             try:
-                outputs = self._outputs(runtime, images[done : done + self._parameters.batch_size])
+                outputs = self._outputs(loaded.runtime, images[done : done + self._parameters.batch_size])
             except RuntimeError:
-                # The next run decides anew: a GPU that has failed leaves the work to the CPU, where that may be.
-                self._loaded = ()
+                # The next run decides again: a GPU that has failed leaves the work to the CPU, where that may be.
+                self._wanted = ()
                 raise
             predictions += self._judged(outputs)
             batch_done()
@@ -152,22 +168,21 @@ class Classifier:
 
     def classify_crops(self, crops: NDArray[np.uint8]) -> list[Prediction]:
         """Answer for each of a batch of crops, N x S x S x 3, made by `preprocessing`. Raises: as `classify`."""
-        return self._judged(self._run(self._prepared(), crops))
+        return self._judged(self._run(self._ready().runtime, crops))
 
     def describe(self) -> dict[str, Any]:
         """What answered: model, preprocessing and runtime, JSON-ready."""
-        runtime = self._prepared()
-        architecture = self._architecture
-        agreement = self._choice.agreement if self._choice else None
+        loaded = self._ready()
+        model, agreement = loaded.model, loaded.choice.agreement
         return {
             "model": {
-                "architecture": architecture.name if architecture else "",
-                "weights": self._source,
-                "num_classes": len(self.labels),
+                "architecture": model.architecture.name,
+                "weights": model.source,
+                "num_classes": len(model.labels),
                 **self._preprocessing.to_dict(),
             },
             "trust": self._judging().describe(),
-            "runtime": {**runtime.describe(), "agreement": agreement.to_dict() if agreement else None},
+            "runtime": {**loaded.runtime.describe(), "agreement": agreement.to_dict() if agreement else None},
         }
 
     def _outputs(self, runtime: Runtime, images: Sequence[RGBImage]) -> Outputs:
@@ -194,12 +209,10 @@ class Classifier:
         if isinstance(runtime, CropsItself):
             try:
                 return runtime.crop(images, self._preprocessing)
-            except RuntimeError as error:
-                if not runtime.is_out_of_memory(error):
-                    raise
+            except OutOfMemoryError:
+                self._note("out of memory on the GPU while resizing: resized on the CPU")
             # Only here, for the error holds what was sent.
             runtime.release_memory()
-            self._note("out of memory on the GPU while resizing: resized on the CPU")
         return np.stack([self._preprocessing.crop(image) for image in images])
 
     def _run(self, runtime: Runtime, crops: Crops) -> Outputs:
@@ -208,8 +221,8 @@ class Classifier:
         def halved(count: int, half: int) -> None:
             self._note(f"out of memory with {count} images at once: went on with {half}; set batch_size to {half}")
 
-        rows = run_in_parts(runtime, crops, halved)
-        return Outputs.of(rows, len(self.labels), self._head[0].shape[1] if self._head else None)
+        rows, model = run_in_parts(runtime, crops, halved), self._ready().model
+        return Outputs.of(rows, len(model.labels), model.architecture.features if model.activations else None)
 
     def _note(self, note: str) -> None:
         if note not in self.notes:
@@ -222,8 +235,8 @@ class Classifier:
             self._said.add(note)
             self._say(note)
 
-    def _of_another_size(self) -> list[str]:
-        own, asked = self._own_preprocessing.crop_size, self._preprocessing.crop_size
+    def _of_another_size(self, model: Model) -> list[str]:
+        own, asked = model.preprocessing.crop_size, self._preprocessing.crop_size
         if own == asked:
             return []
         return [f"input_size = {asked}: the model was made for {own}, and what it promises was measured at that"]
@@ -233,10 +246,10 @@ class Classifier:
             raise RuntimeError("prepare the classifier before asking it")
         return self._judge
 
-    def _prepared(self) -> Runtime:
-        if self._runtime is None:
+    def _ready(self) -> Loaded:
+        if self._loaded is None:
             raise RuntimeError("prepare the classifier before asking it")
-        return self._runtime
+        return self._loaded
 
 
 def _since(start: float) -> float:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from .classifier import Classifier
 from .inventory import inventory, without_home
 from .parameters import Parameters
+from .predictions import by_class
 from .resnext.folder.model_folder import ModelConfig, write_model_folder
 from .resnext.images.preprocessing import Preprocessing
 from .resnext.machine.devices import DeviceError, first_line
@@ -53,7 +54,7 @@ class Outcome:
         change: of any probability of any picture, at most, against torch in fp32 on the CPU.
         milliseconds: for one picture, the fastest of some.
         problem: what is wrong; empty if nothing is.
-        absent: why it cannot be had on this machine.
+        absent: why it is not available on this machine.
     """
 
     configuration: Configuration
@@ -154,7 +155,7 @@ def _examined(
     classifier = Classifier(say=lambda sentence: None)
     try:
         classifier.prepare(parameters)
-        found = np.stack([_by_class(each.indices, each.probabilities) for each in classifier.classify(pictures)])
+        found = by_class(classifier.classify(pictures))
         taken = []
         for picture in pictures[:ROUNDS]:
             start = time.perf_counter()
@@ -170,9 +171,3 @@ def _examined(
     allowed = FP32_TOLERANCE if answered == "fp32" else parameters.guard_tolerance
     problem = "" if change <= allowed else f"DIFFERS by more than {allowed:g}"
     return Outcome(configuration, answered, change, min(taken), problem), found
-
-
-def _by_class(indices: Sequence[int], probabilities: Sequence[float]) -> NDArray[np.float64]:
-    row = np.zeros(len(indices))
-    row[list(indices)] = probabilities
-    return row

@@ -17,7 +17,13 @@ from infer_torchvision_resnext.parameters import OLD_KEYS, read_host_map
 from infer_torchvision_resnext.predictions import Prediction
 from infer_torchvision_resnext.regions import SMALLEST_SIDE, GraphicsItem, regions_of, view
 from infer_torchvision_resnext.resnext.host.shown_text import shown
-from infer_torchvision_resnext.resnext.host.task import ChecksParameters, HostParameters, Results
+from infer_torchvision_resnext.resnext.host.task import (
+    ChecksParameters,
+    HostParameters,
+    ParamFactory,
+    Results,
+    TaskFactory,
+)
 from infer_torchvision_resnext.resnext.images.files import refuse_cut_short
 from infer_torchvision_resnext.resnext.images.rgb import ImageError, dim_note, to_rgb
 
@@ -268,49 +274,24 @@ def _text_style(text, prediction, width, height):
     return style
 
 
-class InferResNeXtParamFactory(dataprocess.CTaskParamFactory):
-    """Lets parameters be given when the task is created."""
+class InferResNeXtParamFactory(ParamFactory):
+    """Of this task's parameters."""
 
     def __init__(self):
-        dataprocess.CTaskParamFactory.__init__(self)
-        self.name = NAME
-
-    def create(self):
-        return InferResNeXtParam()
+        super().__init__(NAME, InferResNeXtParam)
 
 
-class InferResNeXtFactory(dataprocess.CTaskFactory):
+class InferResNeXtFactory(TaskFactory):
     """Creates the task and describes it to the HUB."""
 
     def __init__(self):
-        dataprocess.CTaskFactory.__init__(self)
-        self.info.name = NAME
-        self.info.version = __version__
+        super().__init__(NAME, __version__, InferResNeXt)
         self.info.short_description = "Classify images, or the objects a detector found, with ResNeXt."
         self.info.description = (
             "Image classification with ResNeXt-50 and ResNeXt-101: torchvision's ImageNet weights or a model "
             "trained with train_torchvision_resnext. Classifies the whole image or every object, on GPU or CPU."
         )
-        self.info.authors = "Saining Xie, Ross Girshick, Piotr Dollár, Zhuowen Tu, Kaiming He"
-        self.info.article = "Aggregated Residual Transformations for Deep Neural Networks"
-        self.info.article_url = "https://arxiv.org/abs/1611.05431"
-        self.info.journal = "CVPR"
-        self.info.year = 2017
-        self.info.license = "MIT"
-        self.info.documentation_link = "https://docs.pytorch.org/vision/stable/models/resnext.html"
-        self.info.original_repository = "https://github.com/pytorch/vision"
-        self.info.path = "Plugins/Python/Classification"
-        self.info.icon_path = "icons/icon.png"
         self.info.keywords = "resnext,classification,imagenet,torchvision,cardinality"
-        self.info.min_ikomia_version = "0.16.1"
-        self.info.min_python_version = "3.10.0"
         self.info.algo_type = core.AlgoType.INFER
-        self.info.algo_tasks = "CLASSIFICATION"
         # Measured: 1.5 GB at most, with resnext101_64x4d in fp32 on two cores and a frame of 1920 x 1080.
-        self.info.hardware_config.min_cpu = 2
         self.info.hardware_config.min_ram = 2
-        self.info.hardware_config.gpu_required = False
-        self.info.hardware_config.min_vram = 0
-
-    def create(self, param=None):
-        return InferResNeXt(self.info.name, param)

@@ -18,6 +18,7 @@ from .resnext.machine.devices import (
 )
 from .resnext.machine.telemetry import without_telemetry
 from .runtimes import packages
+from .runtimes.runtime import core_count
 
 LIMITS = ("OV_CPU_MAX_ISA", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
 """Variables of the environment that take something away from a machine."""
@@ -54,8 +55,9 @@ def _processor() -> str:
     name = platform.processor() or platform.machine()
     if "name" in words and "flags" in words:
         name = " ".join(words[words.index("name") + 1 : words.index("flags")]).lstrip(": ")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} cores, has {', '.join(each for each in FORMATS if each in words) or 'nothing known'}"
+    return (
+        f"{name}, {core_count(0)} cores, has {', '.join(each for each in FORMATS if each in words) or 'nothing known'}"
+    )
 
 
 def _torch() -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from .parameters import Parameters
 from .predictions import Doubt, Prediction, top_k
 from .resnext.host.schema import ParameterError
-from .resnext.network.answering import Outputs
+from .resnext.network.inference import Outputs
 from .resnext.trust.calibration import Calibration, calibrated
 from .resnext.trust.evidence import EVIDENCE, Evidence
 from .resnext.trust.open_set import KnownFeatures, threshold

@@ -6,25 +6,22 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from .resnext.folder.weight_files import PUBLISHED_WEIGHTS, names_without, published_for
+from .resnext.folder.weight_files import PUBLISHED_WEIGHTS, published_for
+from .resnext.host.fields import RANGES, Device, ModelName, Range, Threads, weights_in_form
 from .resnext.host.form import InForm, When
 from .resnext.host.schema import ParameterError, ParameterSchema
-from .resnext.images.rgb import ValueRange
 from .resnext.network.architecture import Architecture
 
 PUBLISHED, FOLDER = r"[A-Z0-9_]+", r"(?![A-Z0-9_]+$)(?!.*\.(pth|pt|safetensors)$).+"
 """What `weights` looks like where it names torchvision's weights, or can only be a model folder."""
-
-WEIGHT_FILES = "Weights (*.safetensors *.pth *.pt);;All files (*)"
 
 
 class Parameters(ParameterSchema):
     """Parameters of `infer_torchvision_resnext`."""
 
     model_name: Annotated[
-        str,
+        ModelName,
         Field(
-            title="Model",
             json_schema_extra={
                 "allowed": "resnext50, resnext101, resnext101_64x4d, resnet50, resnet101, resnet152; for weights of "
                 "your own any member of the family, such as resnext26_8x16d"
@@ -47,16 +44,7 @@ class Parameters(ParameterSchema):
                 ".pth state dict"
             }
         ),
-        InForm(
-            first=True,
-            suggestions=("DEFAULT", "IMAGENET1K_V1", "IMAGENET1K_V2"),
-            picker="file or folder",
-            files=WEIGHT_FILES,
-            ruled_out={
-                weights: When("torchvision publishes no such weights for this model", model_name=names_without(weights))
-                for weights in ("DEFAULT", "IMAGENET1K_V1", "IMAGENET1K_V2")
-            },
-        ),
+        weights_in_form(),
     ] = "DEFAULT"
     """torchvision's ImageNet weights, `DEFAULT` being the best published; or your own model."""
     class_file: Annotated[
@@ -111,11 +99,7 @@ class Parameters(ParameterSchema):
     """What is classified: the whole image, every object that came in, or `auto`: objects where a detector is
     connected, the image otherwise.
     """
-    value_range: Annotated[
-        str,
-        Field(json_schema_extra={"allowed": "auto, minmax, or low,high such as 0,4095"}),
-        InForm(group="Model", suggestions=("auto", "minmax", "0,4095")),
-    ] = "auto"
+    value_range: Annotated[Range, InForm(group="Model", suggestions=RANGES)] = "auto"
     """Which values of the image are black and white: those that the model was trained with (`auto`; where it says
     nothing, by depth: 0 to 255, 0 to 65535 or 0 to 1), the smallest and largest of each image (`minmax`), or two of
     your own.
@@ -132,11 +116,7 @@ class Parameters(ParameterSchema):
         InForm(group="Objects", idle=(When("the whole image is classified, no objects", region="image"),)),
     ] = 32
     """Objects per forward pass."""
-    device: Annotated[
-        str,
-        Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", json_schema_extra={"allowed": "auto, cpu, cuda or cuda:N"}),
-        InForm(group="Device", suggestions=("auto", "cpu", "cuda")),
-    ] = "auto"
+    device: Device = "auto"
     """Where the network runs; `auto` takes the first GPU, if there is one."""
     runtime: Annotated[
         Literal["auto", "torch", "torch_compile", "openvino", "onnxruntime"],
@@ -172,19 +152,8 @@ class Parameters(ParameterSchema):
     """Largest change of a probability, against torch in fp32, that a configuration chosen by `auto` may cause on the
     model's golden set; beyond it the next one is taken.
     """
-    threads: Annotated[int, Field(ge=0, le=1024), InForm(group="Device", minimum_means="the machine's cores")] = 0
+    threads: Threads = 0
     """Threads for the forward pass on a CPU; 0 = the machine's cores."""
-
-    @field_validator("value_range")
-    @classmethod
-    def _black_and_white(cls, value_range: str) -> str:
-        return str(ValueRange.parse(value_range))
-
-    @field_validator("model_name")
-    @classmethod
-    def _of_the_family(cls, model_name: str) -> str:
-        Architecture.from_name(model_name)
-        return model_name
 
     @field_validator("weights")
     @classmethod

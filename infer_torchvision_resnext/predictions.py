@@ -142,3 +142,11 @@ def _best(row: NDArray[np.float64], labels: Sequence[str], count: int) -> Predic
         probabilities=tuple(float(row[index]) for index in order),
         answer=labels[order[0]],
     )
+
+
+def by_class(predictions: Sequence[Prediction]) -> NDArray[np.float64]:
+    """Probabilities of predictions that list all C classes: N x C, in index order."""
+    table = np.zeros((len(predictions), len(predictions[0].indices)))
+    for row, prediction in zip(table, predictions, strict=True):
+        row[list(prediction.indices)] = prediction.probabilities
+    return table

@@ -1,13 +1,10 @@
 """Quantize a model folder to int8: `python -m infer_torchvision_resnext.quantize MODEL_FOLDER IMAGES`.
 
-Calibrates and measures on a folder of the user's own images; see `resnext/quantization.py`. int8 is never chosen by
-`auto`; it must be asked for with `precision = int8`.
+Calibrates and measures on a folder of the user's own images; see `resnext/network/quantization.py`. int8 is never
+chosen by `auto`; it must be asked for with `precision = int8`.
 """
 
 import argparse
-import contextlib
-import importlib
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,17 +12,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .cache import Cache
-from .parameters import Parameters
+from .resnext.folder.model_folder import model_folder_of, read_config
 from .resnext.images.files import SUFFIXES, read_image
+from .resnext.images.opencv import import_ikomia
+from .resnext.images.preprocessing import Preprocessing
 from .resnext.images.rgb import ImageError, RGBImage, ValueRange
 from .resnext.network.quantization import CALIBRATION, MAX_DROP, quantize
-from .weights import Model, load_model
 
 
-def crops_of(model: Model, files: Sequence[Path]) -> NDArray[np.uint8]:
-    """The files' crops as the model wants them. Raises: ImageError, with the file's name."""
-    return np.stack([model.preprocessing.crop(_read(file, model.preprocessing.value_range)) for file in files])
+def crops_of(files: Sequence[Path], preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """The files' crops as the model wants them, N x S x S x 3. Raises: ImageError, with the file's name."""
+    return np.stack([preprocessing.crop(_read(file, preprocessing.value_range)) for file in files])
 
 
 def _read(file: Path, value_range: ValueRange) -> RGBImage:
@@ -41,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("images", type=Path, help="a folder; sub-folders named as the labels give the true classes")
     parser.add_argument("--max-drop", type=float, default=MAX_DROP, help="accuracy that int8 may cost, as a fraction")
     given = parser.parse_args(arguments)
-    model = load_model(Parameters(weights=str(given.model_folder)), Cache())
+    folder = model_folder_of(given.model_folder)
+    config = read_config(folder)
     files = sorted(path for path in given.images.rglob("*") if path.suffix.lower() in SUFFIXES)
     if len(files) < 2:
         parser.error(f"{given.images} holds {len(files)} images: at least two are needed")
@@ -49,12 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     calibration, validation = files[::2], files[1::2]
     # Sorted by class, so that a stride takes of all of them.
     calibration = calibration[:: -(-len(calibration) // CALIBRATION)]
-    known = all(file.parent.name in model.labels for file in validation)
-    targets = [model.labels.index(file.parent.name) for file in validation] if known else None
+    known = all(file.parent.name in config.label_names for file in validation)
+    targets = [config.label_names.index(file.parent.name) for file in validation] if known else None
     report = quantize(
-        given.model_folder,
-        crops_of(model, calibration)[:, None],
-        [crops_of(model, validation)],
+        folder,
+        crops_of(calibration, config.preprocessing)[:, None],
+        [crops_of(validation, config.preprocessing)],
         targets,
         given.max_drop,
     )
@@ -63,8 +61,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # Ikomia brings the OpenCV that images are read with; without Ikomia another one serves.
-    os.environ.setdefault("IKOMIA_AUTO_COMPLETION", "False")
-    with contextlib.suppress(ImportError):
-        importlib.import_module("ikomia")
+    import_ikomia()
     sys.exit(main())

@@ -10,15 +10,14 @@ is remembered there as well.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .cache import Cache, key_of, stamp_of
+from .model import KnownFile, Model, WeightsError
 from .parameters import Parameters
-from .resnext.folder.golden import GOLDEN, REMEDY, Golden, GoldenError, contradictions, read_golden
+from .resnext.folder.golden import GOLDEN, REMEDY, GoldenError, read_golden
 from .resnext.folder.model_folder import (
     CLASSES,
     CONFIG,
@@ -32,95 +31,20 @@ from .resnext.folder.weight_files import (
     PUBLISHED_WEIGHTS,
     WeightFileError,
     cached_file,
-    errors_of_the_disk,
     published_for,
     read_shapes,
     read_state,
 )
+from .resnext.folder.whole import errors_of_the_disk
 from .resnext.images.preprocessing import Preprocessing
-from .resnext.network.answering import answering
 from .resnext.network.architecture import Architecture, ArchitectureError, Shaped, class_count
 from .resnext.network.quantization import INT8_FILES
-from .resnext.trust.calibration import Calibration
-from .resnext.trust.evidence import EVIDENCE, Evidence, EvidenceError, read_evidence
-
-if TYPE_CHECKING:
-    import torch
-    from torch.nn import Sequential
-
-    State = dict[str, torch.Tensor]
+from .resnext.trust.evidence import EVIDENCE, EvidenceError, read_evidence
 
 logger = logging.getLogger(__name__)
 
 IMAGENET_CLASSES = 1000
 WEIGHT_FILES = (".safetensors", ".pth", ".pt")
-
-
-class WeightsError(ValueError):
-    """The weights cannot be used; the message names the file, what was found, what was expected and the remedy."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """A trained model, but for the place it runs in.
-
-    Attributes:
-        source: what the user asked for: a torchvision name, resolved (`IMAGENET1K_V2`), or a path.
-        labels: in index order.
-        file: the weights, a `.safetensors` file that fits the architecture and the labels.
-        folder: the model folder, where they came in one.
-        calibration: the temperature that the folder brings; None where it brings none.
-        notes: what the user should know of it, a sentence each.
-        activations: whether its network is to tell them, too.
-    """
-
-    source: str
-    architecture: Architecture
-    labels: tuple[str, ...]
-    preprocessing: Preprocessing
-    file: Path
-    folder: Path | None = None
-    calibration: Calibration | None = None
-    notes: tuple[str, ...] = ()
-    activations: bool = False
-
-    @cached_property
-    def state(self) -> "State":
-        """The weights as tensors, in the file's precision, on the CPU. Raises: WeightsError."""
-        try:
-            return read_state(self.file, self.architecture)
-        except WeightFileError as error:
-            raise WeightsError(str(error)) from error
-
-    def network(self, apart: bool = False) -> "Sequential":
-        """The network in evaluation mode, which answers as `answering` tells. Raises: WeightsError."""
-        return answering(self.architecture.load(self.state), apart, self.activations)
-
-    def evidence(self) -> Evidence | None:
-        """By what the folder can promise anything, if it can. Raises: WeightsError."""
-        try:
-            found = read_evidence(self.folder) if self.folder else None
-            if found:
-                found.fits(len(self.labels), self.architecture.features)
-        except EvidenceError as error:
-            raise WeightsError(f"weights = {self.source!r}: {error}") from error
-        return found
-
-    def golden_file(self) -> Path | None:
-        """Where the folder's golden set is, if there is one."""
-        return self.part(GOLDEN)
-
-    def part(self, name: str) -> Path | None:
-        """A further file of the model folder, if there is one."""
-        file = self.folder / name if self.folder else None
-        return file if file and file.is_file() else None
-
-    def golden(self) -> Golden | None:
-        """The folder's own golden set. Raises: WeightsError."""
-        try:
-            return read_golden(self.folder) if self.folder else None
-        except GoldenError as error:
-            raise WeightsError(str(error)) from error
 
 
 def fingerprint(parameters: Parameters) -> tuple[object, ...]:
@@ -152,10 +76,10 @@ def load_model(parameters: Parameters, cache: Cache) -> Model:
             return _load_published(parameters.model_name, parameters.weights, cache)
         path = Path(parameters.weights).expanduser()
         if path.is_dir():
-            return _load_folder(path)
+            return _load_folder(path, cache)
         if path.is_file():
             return _load_file(path, parameters, cache)
-    except (ArchitectureError, ModelFolderError, WeightFileError) as error:
+    except (ArchitectureError, ModelFolderError, WeightFileError, GoldenError, EvidenceError) as error:
         raise WeightsError(f"weights = {parameters.weights!r}: {error}") from error
     raise WeightsError(
         f"weights = {parameters.weights!r}: there is no such file or folder (looked for {path.absolute()}); give "
@@ -179,7 +103,7 @@ def _load_published(model_name: str, weights_name: str, cache: Cache) -> Model:
     path = cached_file(facts["url"])
     preprocessing = Preprocessing(facts["resize_size"], facts["crop_size"], tuple(facts["mean"]), tuple(facts["std"]))
     file = _as_safetensors(path, architecture, cache)
-    shapes = read_shapes(file, architecture)
+    shapes = _shapes_of(file, architecture)
     labels = tuple(facts["categories"])
     _fits(path, architecture, shapes, "delete the file, it will be downloaded again")
     _named(path, shapes, labels, "torchvision's list")
@@ -207,51 +131,61 @@ def _torchvisions_facts(architecture: str, weights_name: str, cache: Cache) -> d
     return facts
 
 
-def _as_safetensors(path: Path, architecture: Architecture, cache: Cache) -> Path:
-    """The file itself, or its conversion in the cache; one that changed since is converted anew."""
+def _as_safetensors(path: Path, architecture: Architecture, cache: Cache) -> KnownFile:
+    """The file itself, or its conversion in the cache; one that changed since is converted again."""
+    given = KnownFile.of(path, cache)
     if path.suffix == ".safetensors":
-        return path
+        return given
 
     def convert(folder: Path) -> None:
         from safetensors.torch import save_file
 
-        state = read_state(path, architecture)
+        state = given.read(lambda path: read_state(path, architecture))
         tensors = {key: tensor.detach().clone().contiguous() for key, tensor in state.items()}
         with errors_of_the_disk(folder / WEIGHTS):
             save_file(tensors, folder / WEIGHTS)
 
     try:
-        return cache.entry("weights", cache.digest(path), convert) / WEIGHTS
+        return KnownFile.of(cache.entry("weights", given.digest, convert) / WEIGHTS, cache)
     except OSError as error:
         raise WeightsError(f"{path} cannot be converted into {cache.folder}: {error}; make room there") from error
 
 
-def _load_folder(given: Path) -> Model:
+def _shapes_of(file: KnownFile, architecture: Architecture) -> Mapping[str, Shaped]:
+    return file.read(lambda path: read_shapes(path, architecture))
+
+
+def _load_folder(given: Path, cache: Cache) -> Model:
     folder = model_folder_of(given)
     notes = (
-        () if folder == given else (f"weights = {str(given)!r} is the folder of a run: taken is its {folder.name}/",)
+        ()
+        if folder == given
+        else (f"weights = {str(given)!r} is the folder of a training run: its {folder.name}/ is used",)
     )
     config = read_config(folder)
-    try:
-        problems = contradictions(folder, config.facts())
-    except GoldenError as error:
-        raise WeightsError(f"weights = {str(folder)!r}: {error}") from error
-    if problems:
+    found = {name: KnownFile.of(folder / name, cache) for name in (GOLDEN, *INT8_FILES) if (folder / name).is_file()}
+    golden = found[GOLDEN].read(lambda file: read_golden(file.parent)) if GOLDEN in found else None
+    if golden and (problems := golden.contradictions(config.facts())):
         raise WeightsError(f"weights = {str(folder)!r}: {'; '.join(problems)}; put it back, or {REMEDY}")
-    architecture = config.network
     path = folder / WEIGHTS
     if not path.is_file():
         raise WeightsError(f"weights = {str(folder)!r}: the model folder has no {WEIGHTS}")
-    shapes = read_shapes(path, architecture)
-    _fits(path, architecture, shapes, "config.json and the weights are of different models")
+    file = KnownFile.of(path, cache)
+    shapes = _shapes_of(file, config.network)
+    _fits(path, config.network, shapes, "config.json and the weights are of different models")
     _named(path, shapes, config.label_names, "config.json")
+    evidence = read_evidence(folder)
+    if evidence:
+        evidence.fits(len(config.label_names), config.network.features)
     return Model(
         str(folder),
-        architecture,
+        config.network,
         config.label_names,
         config.preprocessing,
-        path,
-        folder,
+        file,
+        found,
+        golden,
+        evidence,
         config.resnext.calibration,
         notes,
     )
@@ -264,7 +198,7 @@ def _load_file(path: Path, parameters: Parameters, cache: Cache) -> Model:
         )
     named = Architecture.from_name(parameters.model_name)
     file = _as_safetensors(path, named, cache)
-    shapes = read_shapes(file, named)
+    shapes = _shapes_of(file, named)
     architecture = Architecture.of_state(shapes)
     if architecture.is_named and architecture.name != named.name:
         _fits(path, named, shapes, "set model_name to what the file holds")
@@ -280,7 +214,7 @@ def _load_file(path: Path, parameters: Parameters, cache: Cache) -> Model:
         logger.warning("%s: no class_file, and 1000 classes: taken to be ImageNet's", path)
     else:
         raise WeightsError(
-            f"class_file is empty, but {path} tells {class_count(shapes)} classes apart: set class_file to a text file "
+            f"class_file is empty, but {path} has {class_count(shapes)} classes: set class_file to a text file "
             f"with {class_count(shapes)} lines, or put it beside the weights as {CLASSES}"
         )
     _named(path, shapes, labels, origin)
@@ -297,7 +231,7 @@ def _label_files(parameters: Parameters) -> list[Path]:
 def read_labels(path: Path) -> tuple[str, ...]:
     """One label a line; Windows line ends, a byte-order mark and empty lines are fine. Raises: WeightsError."""
     if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise WeightsError(f"class_file = {str(path)!r} is no list of labels: it has {path.stat().st_size:,} bytes")
+        raise WeightsError(f"class_file = {str(path)!r} is not a list of labels: it has {path.stat().st_size:,} bytes")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""Small datasets made of scikit-learn's handwritten digits."""
+"""Small datasets: scikit-learn's handwritten digits, and noise of two levels."""
 
 from pathlib import Path
 
@@ -19,6 +19,18 @@ def write_digits(folder: Path, counts: dict[str, int], labels=(0, 1, 2), size: i
             for row in taken:
                 pixels = (digits.images[row] * (255 / 16)).astype(np.uint8)
                 Image.fromarray(pixels).resize((size, size)).save(place / f"{row}.png")
+    return folder
+
+
+def write_two_levels(folder: Path, counts: dict[str, int], width: int = 32, height: int = 32) -> Path:
+    """`folder/<part>/dark` and `light`, which a glance tells apart, with `counts` images of each."""
+    generator = np.random.default_rng(0)
+    for part, count in counts.items():
+        for label, level in (("dark", 40), ("light", 200)):
+            (folder / part / label).mkdir(parents=True)
+            for index in range(count):
+                pixels = generator.integers(level - 30, level + 30, (height, width, 3), np.uint8)
+                Image.fromarray(pixels).save(folder / part / label / f"{index}.png")
     return folder
 
 

@@ -2,26 +2,19 @@
 
 import importlib
 
-import numpy as np
 import pytest
 from ikomia.dataprocess.registry import ik_registry
-from PIL import Image
+
+from tests.image_folders import write_two_levels
 
 
 @pytest.fixture
 def data_dict(photo_path, tmp_path):
     """Paths in the HUB's structure; the dataset has two classes, three images each to train and one to validate."""
-    generator = np.random.default_rng(0)
-    for part, count in (("train", 3), ("val", 1)):
-        for label, level in (("dark", 40), ("light", 200)):
-            folder = tmp_path / "dataset" / part / label
-            folder.mkdir(parents=True)
-            for index in range(count):
-                pixels = generator.integers(level - 30, level + 30, (48, 64, 3), np.uint8)
-                Image.fromarray(pixels).save(folder / f"{index}.png")
+    dataset = write_two_levels(tmp_path / "dataset", {"train": 3, "val": 1}, 64, 48)
     return {
         "images": {"detection": {"coco": photo_path}},
-        "datasets": {"classification": {"dataset_classification": str(tmp_path / "dataset")}},
+        "datasets": {"classification": {"dataset_classification": str(dataset)}},
     }
 
 

@@ -386,7 +386,7 @@ def test_the_hubs_own_check_can_fail(tmp_path):
     from train_torchvision_resnext.train_torchvision_resnext_test import test
 
     data = {"datasets": {"classification": {"dataset_classification": str(tmp_path / "missing")}}}
-    with pytest.raises(AssertionError, match="is no folder"):
+    with pytest.raises(AssertionError, match="is not a folder"):
         test(Workflow().add_task(name="train_torchvision_resnext"), data)
 
 

@@ -89,7 +89,7 @@ def test_the_terminal_is_told_what_answers_and_each_note_once(tiny, photo_path, 
             wf.run_on(path=photo_path)
     told = [record.getMessage() for record in caplog.records if record.name == "ikomia.infer_torchvision_resnext"]
     name = task.get_output(4).data["runtime"]["name"]
-    note = f"weights = '{run}' is the folder of a run: taken is its model/"
+    note = f"weights = '{run}' is the folder of a training run: its model/ is used"
     assert told == [
         f"resnext8_4x4d (layers 1,1) with {run}/model, 3 classes, in {name} on CPU in fp32",
         note,

@@ -67,7 +67,7 @@ def hottest(heat):
     [
         # A pixel of the square is 3.33 of the frame, and the first one is at row 2 and column 8 of 36 x 48.
         ((120, 160), (35, 55), 20),
-        ((120, 160), (88, 108), 20),
+        ((120, 160), (62, 82), 20),
         # 5.56, row 42 and column 2 of 115 x 36.
         ((640, 200), (281, 103), 30),
         # 1.78, row 2 and column 518 of 36 x 1068.

@@ -118,9 +118,9 @@ def test_init_long_process_loads_so_that_the_run_need_not(tiny, photos):
     wf, task = tiny
     wf.init_long_process()
     assert task._classifier.labels == ("ant", "bee", "cat")
-    runtime = task._classifier._runtime
+    runtime = task._classifier._loaded.runtime
     wf.run_on(array=photos[0])
-    assert task._classifier._runtime is runtime
+    assert task._classifier._loaded.runtime is runtime
 
 
 def test_names_and_colors_follow_the_model(tiny, imagenet_cache, photos, tiny_folder):

@@ -5,11 +5,12 @@ Started by torchrun, its processes train together, on all the machines that they
 
 import argparse
 import contextlib
-import importlib
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from .resnext.images.opencv import import_ikomia
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -18,10 +19,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("dataset", type=Path, help="a folder of train/, val/ and test/, or of class folders")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="parameters")
     asked = parser.parse_args(arguments)
-    # Ikomia brings the OpenCV that images are read with; without Ikomia another one serves.
-    os.environ.setdefault("IKOMIA_AUTO_COMPLETION", "False")
-    with contextlib.suppress(ImportError):
-        importlib.import_module("ikomia")
+    import_ikomia()
 
     from .fitting.ranks import ALONE, joined
     from .parameters import read_host_map

@@ -6,7 +6,6 @@ how it goes, and stops when the pipe that it reads from closes: by Stop, or beca
 """
 
 import contextlib
-import importlib
 import json
 import os
 import pickle
@@ -24,11 +23,11 @@ from typing import IO, Any
 
 from .fitting.checkpoint import read_state
 from .fitting.loop import Fitted, fit
-from .fitting.memory import kept_memory
-from .fitting.process_settings import process_settings, torch_threads
+from .fitting.process_settings import kept_memory, process_settings, torch_threads
 from .fitting.ranks import Ranks, joined
 from .planning import Plan, TrainingError
 from .progress import Listener
+from .resnext.images.opencv import import_ikomia
 from .resnext.machine.threads import fixed_threads
 from .run_folder import RunFolder
 
@@ -166,10 +165,7 @@ def fit_as_rank(plan: Plan, run: RunFolder, listener: Listener, ranks: Ranks) ->
 
 def train_rank(folder: Path) -> None:
     """One of the processes of `fit_in_processes`."""
-    # It brings the OpenCV that the parent reads images with; without Ikomia another one serves.
-    os.environ.setdefault("IKOMIA_AUTO_COMPLETION", "False")
-    with contextlib.suppress(ImportError):
-        importlib.import_module("ikomia")
+    import_ikomia()
     tell, stop = _Teller(os.dup(1)), threading.Event()
     # Whatever else prints goes to the terminal.
     os.dup2(2, 1)

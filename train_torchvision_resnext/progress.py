@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 
 from typing_extensions import Self
 
@@ -64,9 +64,7 @@ class Signals:
                 signal.signal(number, self._hear)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]  # what getsignal gave
         self._before = {}
@@ -93,7 +91,7 @@ class Signals:
         if self.received is None:
             self.received = signal.Signals(number)
             return
-        self.__exit__(None, None, None)
+        self.__exit__()
         if number == signal.SIGINT:
             raise KeyboardInterrupt(ALREADY_ENDING)
         signal.raise_signal(number)

@@ -117,11 +117,11 @@ class RunFolder:
             version = content["format_version"]
             complete = isinstance(content["parameters"], dict) and isinstance(content["dataset_fingerprint"], str)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunFolderError(f"resume: {self.path} is no run folder: {path.name}: {error!r}") from error
+            raise RunFolderError(f"resume: {self.path} is not a run folder: {path.name}: {error!r}") from error
         if version != FORMAT_VERSION or not complete:
             raise RunFolderError(
                 f"resume: {path} has format_version {version!r}, expected {FORMAT_VERSION}: another version of this "
-                "plugin began the run. Finish it with that one, or start anew, with resume empty"
+                "plugin began the run. Finish it with that one, or start over, with resume empty"
             )
         return dict(content)
 
@@ -205,7 +205,9 @@ def open_run(
             with suppress(RunFolderError):
                 if not run.is_in_use and not run.mismatch(parameters, fingerprint):
                     return run, (f"resumed the interrupted run {run.path.name}",)
-        notes = (f"resume=auto: no interrupted run of these parameters and images in {output_folder}; started anew",)
+        notes = (
+            f"resume=auto: no interrupted run of these parameters and images in {output_folder}; started a new run",
+        )
     elif parameters.resume:
         run = RunFolder(Path(parameters.resume).expanduser())
         differences = run.mismatch(parameters, fingerprint)

@@ -11,7 +11,13 @@ from ikomia.core import config
 from train_torchvision_resnext import __version__
 from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.progress import Signals
-from train_torchvision_resnext.resnext.host.task import ChecksParameters, HostParameters, Results
+from train_torchvision_resnext.resnext.host.task import (
+    ChecksParameters,
+    HostParameters,
+    ParamFactory,
+    Results,
+    TaskFactory,
+)
 from train_torchvision_resnext.tracking.epoch_line import epoch_line
 
 logger = logging.getLogger("ikomia.train_torchvision_resnext")
@@ -43,7 +49,7 @@ class ModelFolder(dataprocess.CPathIO):
         dataprocess.CPathIO.__init__(self, core.IODataType.FOLDER_PATH)
 
     def clear_data(self):
-        """Nothing: the host clears all outputs before every run; ours forgets its path when it trains anew."""
+        """Nothing: the host clears all outputs before every run; ours forgets its path when it trains again."""
 
 
 class TrainResNeXt(ChecksParameters, dataprocess.CDnnTrainTask):
@@ -179,50 +185,25 @@ class TrainResNeXt(ChecksParameters, dataprocess.CDnnTrainTask):
             logger.info(note)
 
 
-class TrainResNeXtParamFactory(dataprocess.CTaskParamFactory):
-    """Lets parameters be given when the task is created."""
+class TrainResNeXtParamFactory(ParamFactory):
+    """Of this task's parameters."""
 
     def __init__(self):
-        dataprocess.CTaskParamFactory.__init__(self)
-        self.name = NAME
-
-    def create(self):
-        return TrainResNeXtParam()
+        super().__init__(NAME, TrainResNeXtParam)
 
 
-class TrainResNeXtFactory(dataprocess.CTaskFactory):
+class TrainResNeXtFactory(TaskFactory):
     """Creates the task and describes it to the HUB."""
 
     def __init__(self):
-        dataprocess.CTaskFactory.__init__(self)
-        self.info.name = NAME
-        self.info.version = __version__
+        super().__init__(NAME, __version__, TrainResNeXt)
         self.info.short_description = "Train ResNeXt to classify your own images."
         self.info.description = (
             "Turns folders of images into a classifier: fine-tuning or training from scratch of ResNeXt-50, "
             "ResNeXt-101 or an architecture of your own, on GPU or CPU. Its model folder is run by "
             "infer_torchvision_resnext and torchvision, and by timm where it knows the architecture."
         )
-        self.info.authors = "Saining Xie, Ross Girshick, Piotr Dollár, Zhuowen Tu, Kaiming He"
-        self.info.article = "Aggregated Residual Transformations for Deep Neural Networks"
-        self.info.article_url = "https://arxiv.org/abs/1611.05431"
-        self.info.journal = "CVPR"
-        self.info.year = 2017
-        self.info.license = "MIT"
-        self.info.documentation_link = "https://docs.pytorch.org/vision/stable/models/resnext.html"
-        self.info.original_repository = "https://github.com/pytorch/vision"
-        self.info.path = "Plugins/Python/Classification"
-        self.info.icon_path = "icons/icon.png"
         self.info.keywords = "resnext,classification,training,fine-tuning,torchvision,cardinality"
-        self.info.min_ikomia_version = "0.16.1"
-        self.info.min_python_version = "3.10.0"
         self.info.algo_type = core.AlgoType.TRAIN
-        self.info.algo_tasks = "CLASSIFICATION"
         # Measured: 4.9 GB at most, with resnext50 in fp32 on two cores, 32 images of 224 pixels a step.
-        self.info.hardware_config.min_cpu = 2
         self.info.hardware_config.min_ram = 6
-        self.info.hardware_config.gpu_required = False
-        self.info.hardware_config.min_vram = 0
-
-    def create(self, param=None):
-        return TrainResNeXt(self.info.name, param)

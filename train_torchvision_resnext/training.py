@@ -15,8 +15,7 @@ from .data.loading import ReadError
 from .fitting.checkpoint import load_best
 from .fitting.features import outputs_of
 from .fitting.loop import Fitted, fit
-from .fitting.memory import kept_memory
-from .fitting.process_settings import process_settings, torch_threads
+from .fitting.process_settings import kept_memory, process_settings, torch_threads
 from .fitting.ranks import ALONE, Ranks
 from .fitting.subject import Normalize, images_of, on_device
 from .launching import fit_as_rank, fit_in_processes

@@ -87,5 +87,5 @@ def _failed(image: Decoded, model: str) -> Row:
 
 
 def _storable(text: str) -> str:
-    """The text with bytes that are no UTF-8, which file names may hold, written out."""
+    """The text with bytes that are not UTF-8, which file names may hold, written out."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -11,13 +11,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..cache import Cache
 from ..classifier import Classifier
 from ..parameters import Parameters, read_host_map
 from ..resnext.host.schema import ParameterError
 from ..resnext.network.inference import CHUNK
 from ..runtimes.runtime import core_count
-from ..weights import load_model
 from .answering import Row, batch_of, rows_of
 from .decoding import Decoded, Decoding, decoded, decoded_all
 from .inputs import VIDEOS, Images, InputError, read_input
@@ -82,12 +80,33 @@ class Request:
 
 @dataclass(frozen=True)
 class Job:
-    """What is known before the first row: the images, how they are decoded, the plan, SHA-256 of the weights."""
+    """What is known before the first row; `model` is the SHA-256 of the weights."""
 
+    request: Request
     images: Images
     how: Decoding
     plan: Plan
     model: str
+
+    def missing(self) -> Iterator[tuple[int, int]]:
+        """Number and count of rows of each part that is not written yet; endless for a video of unknown length."""
+        return self.plan.missing(self.request.output)
+
+    def rows_before(self) -> int:
+        """How many rows were written by calls before this one."""
+        if self.plan.rows is None:
+            return next(self.missing())[0] * self.plan.part_rows
+        return self.plan.rows - sum(count for _, count in self.missing())
+
+    def paths(self, number: int, rows: int) -> list[str]:
+        """Of a part."""
+        begin = number * self.plan.part_rows
+        return list(self.images.paths[begin : begin + rows])
+
+    def bar(self) -> "tqdm[Any]":
+        """Progress with images/s and time left, where there is a terminal."""
+        before = self.rows_before()
+        return tqdm(total=self.plan.rows, initial=before, unit=" images", disable=None, mininterval=0.5)
 
 
 @dataclass
@@ -144,13 +163,12 @@ def run(request: Request) -> Summary:
     classifier = Classifier(request.cache_folder, request.say)
     with Processes(request.process_count) as processes:
         job = prepared(request, classifier, processes)
-        before = rows_before(job.plan, request.output)
-        summary = Summary(request.output)
+        before, summary = job.rows_before(), Summary(request.output)
         batch = batch_of(classifier, request.parameters.batch_size)
-        images = _frames(job, before, processes) if job.images.video else _decoded(job, request.output, processes)
-        with progress(job.plan, before) as bar:
+        images = _frames(job, before, processes) if job.images.video else _decoded(job, processes)
+        with job.bar() as bar:
             rows = _counted(rows_of(classifier, images, batch, job.model), summary, bar)
-            summary.written = write_parts(request.output, request.form, rows, job.plan.missing(request.output))
+            summary.written = write_parts(request.output, request.form, rows, job.missing())
     if job.plan.rows is None:
         job.plan.ended(request.output, before + summary.written)
     return summary.ended(before)
@@ -160,8 +178,7 @@ def prepared(request: Request, classifier: Classifier, processes: Processes) -> 
     """List the images, load the model, and agree with what OUTPUT holds. Raises: as `classify_all`."""
     images = read_input(request.source, request.column)
     classifier.prepare(request.parameters)
-    cache = Cache(request.cache_folder)
-    model = cache.digest(load_model(request.parameters, cache).file)
+    model = classifier.weights_sha256
     how = Decoding(images.base, images.confined, classifier.preprocessing)
     rows = None if images.video else len(images.paths)
     identity = identity_of(
@@ -181,33 +198,15 @@ def prepared(request: Request, classifier: Classifier, processes: Processes) -> 
         return Plan(identity, request.form, rows, part_rows_for(rows), reduced, classifier.describe()["runtime"])
 
     plan = agreed_plan(request.output, identity, make)
-    return Job(images, replace(how, reduced=plan.reduced["used"]), plan, model)
+    return Job(request, images, replace(how, reduced=plan.reduced["used"]), plan, model)
 
 
-def rows_before(plan: Plan, output: Path) -> int:
-    """How many rows were written by calls before this one."""
-    if plan.rows is None:
-        return next(plan.missing(output))[0] * plan.part_rows
-    return plan.rows - sum(count for _, count in plan.missing(output))
-
-
-def progress(plan: Plan, before: int) -> "tqdm[Any]":
-    """A bar with images/s and time left, where there is a terminal."""
-    return tqdm(total=plan.rows, initial=before, unit=" images", disable=None, mininterval=0.5)
-
-
-def paths_of(job: Job, number: int, rows: int) -> list[str]:
-    """The paths of a part."""
-    begin = number * job.plan.part_rows
-    return list(job.images.paths[begin : begin + rows])
-
-
-def _decoded(job: Job, output: Path, processes: Processes) -> Iterator[Decoded]:
+def _decoded(job: Job, processes: Processes) -> Iterator[Decoded]:
     """The images of all missing parts, in order."""
 
     def tasks() -> Iterator[Task]:
-        for number, rows in job.plan.missing(output):
-            paths = paths_of(job, number, rows)
+        for number, rows in job.missing():
+            paths = job.paths(number, rows)
             yield from ((paths[begin : begin + CHUNK], job.how) for begin in range(0, rows, CHUNK))
 
     def one_by_one(task: Task) -> list[Decoded]:

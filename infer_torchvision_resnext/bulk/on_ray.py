@@ -15,16 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from ..cache import Cache
 from ..classifier import Classifier
+from ..model import WeightsError
 from ..resnext.host.schema import ParameterError
-from ..weights import WeightsError, load_model
 from .answering import batch_of, rows_of
 from .decoding import Decoded, decoded
 from .inputs import InputError, require_package
-from .job import Job, Request, Summary, paths_of, prepared, progress, rows_before
+from .job import Job, Request, Summary, prepared
 from .parts import part_file, write_part
-from .processes import Processes, import_hosts_opencv
+from .processes import Processes, import_opencv_for_one
 
 logger = logging.getLogger(__name__)
 
@@ -73,16 +72,15 @@ class Cluster:
 class PartWorker:
     """One classifier, in a process of Ray's. Raises: WeightsError, where this machine's weights are others."""
 
-    def __init__(self, request: Request, job: Job, threads: int) -> None:
-        import_hosts_opencv()
-        self._request, self._job = request, job
-        self._classifier = Classifier(request.cache_folder)
-        self._classifier.prepare(request.parameters.updated({"threads": threads}))
-        cache = Cache(request.cache_folder)
-        if cache.digest(load_model(request.parameters, cache).file) != job.model:
-            raise WeightsError(f"weights = {request.parameters.weights!r} are others here than where the job began")
-        self._batch = batch_of(self._classifier, request.parameters.batch_size)
-        self._threads = threads
+    def __init__(self, job: Job, threads: int) -> None:
+        import_opencv_for_one()
+        asked = job.request.parameters
+        self._job, self._threads = job, threads
+        self._classifier = Classifier(job.request.cache_folder)
+        self._classifier.prepare(asked.updated({"threads": threads}))
+        if self._classifier.weights_sha256 != job.model:
+            raise WeightsError(f"weights = {asked.weights!r} differ here from those that the job began with")
+        self._batch = batch_of(self._classifier, asked.batch_size)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Do the parts of a batch; gives the number, rows and errors of each."""
@@ -96,8 +94,8 @@ class PartWorker:
         with ThreadPoolExecutor(self._threads) as pool:
             images: Iterator[Decoded] = pool.map(decoded, paths, [self._job.how] * len(paths))
             rows = list(rows_of(self._classifier, images, self._batch, self._job.model))
-        form = self._request.form
-        write_part(part_file(self._request.output, number, form), form, rows)
+        request = self._job.request
+        write_part(part_file(request.output, number, request.form), request.form, rows)
         return number, len(rows), sum(row.error is not None for row in rows)
 
 
@@ -115,14 +113,11 @@ def run_on_ray(request: Request, cluster: Cluster) -> Summary:
         job = prepared(request, classifier, processes)
     if job.images.video:
         raise InputError(f"INPUT = {request.source!r}: a video is read in order, by one process; leave out --on ray")
-    before = rows_before(job.plan, request.output)
-    summary = Summary(request.output)
-    parts = [
-        {"part": number, "paths": paths_of(job, number, rows)} for number, rows in job.plan.missing(request.output)
-    ]
+    before, summary = job.rows_before(), Summary(request.output)
+    parts = [{"part": number, "paths": job.paths(number, rows)} for number, rows in job.missing()]
     if parts:
-        with _connected(ray, cluster, request.say), progress(job.plan, before) as bar:
-            for done in _done(ray, parts, request, job, cluster):
+        with _connected(ray, cluster, request.say), job.bar() as bar:
+            for done in _done(ray, parts, job, cluster):
                 summary.written += int(done["rows"])
                 summary.errors += int(done["errors"])
                 bar.update(int(done["rows"]))
@@ -149,26 +144,21 @@ def _connected(ray: Any, cluster: Cluster, say: Callable[[str], None]) -> Iterat
         ray.shutdown()
 
 
-def _done(
-    ray: Any,
-    parts: list[dict[str, Any]],
-    request: Request,
-    job: Job,
-    cluster: Cluster,
-) -> Iterator[dict[str, Any]]:
+def _done(ray: Any, parts: list[dict[str, Any]], job: Job, cluster: Cluster) -> Iterator[dict[str, Any]]:
     """Hand the parts out; gives number, rows and errors of each that is done."""
     has = ray.cluster_resources()
     workers = cluster.worker_count(has.get("CPU", 0), has.get("GPU", 0), len(parts))
-    request.say(f"{len(parts)} parts for {workers} workers")
+    job.request.say(f"{len(parts)} parts for {workers} workers")
     threads = max(1, int(cluster.cpus_per_worker))
     ray.data.DataContext.get_current().enable_progress_bars = False
+    sent = replace(job.request, output=job.request.output.absolute(), say=logger.info)
     # A block for each part: rows of a few paths would all end up in one block, and so with one worker. The blocks are
     # there already, so that nothing but the workers waits for a processor.
     return iter(
         ray.data.from_items(parts, override_num_blocks=len(parts))
         .map_batches(
             PartWorker,
-            fn_constructor_args=(replace(request, output=request.output.absolute(), say=logger.info), job, threads),
+            fn_constructor_args=(replace(job, request=sent), threads),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=cluster.cpus_per_worker,

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ..resnext.folder.whole import whole_file
+from ..resnext.host.shown_text import FORMULA
 from .answering import Row
 from .inputs import require_package
 
 FORMATS = ("parquet", "csv")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for a formula that is to be computed."""
 
 
 def part_file(output: Path, number: int, form: str) -> Path:

@@ -1,7 +1,6 @@
 """Processes that decode beside the network, and are replaced when they die."""
 
 import contextlib
-import importlib
 import os
 import signal
 import threading
@@ -10,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection, get_context, parent_process
-from types import TracebackType
 from typing import Any, TypeVar
 
 from typing_extensions import Self
+
+from ..resnext.images.opencv import import_ikomia, opencv
 
 T = TypeVar("T")
 Task = tuple[Any, ...]
@@ -23,7 +23,7 @@ AHEAD = 2
 
 
 class Processes:
-    """`count` processes, started anew rather than forked: threads and locks of this one stay here."""
+    """`count` processes, spawned rather than forked: threads and locks of this one stay here."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -32,9 +32,7 @@ class Processes:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
     def results(self, work: Callable[..., T], tasks: Iterable[Task], after_death: Callable[[Task], T]) -> Iterator[T]:
@@ -98,16 +96,14 @@ def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Without this, processes of a killed parent would wait for tasks for ever.
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    import_hosts_opencv()
+    import_opencv_for_one()
 
 
-def import_hosts_opencv() -> None:
-    """Let Ikomia, where it is installed, bring the OpenCV that decodes; without Ikomia another one serves."""
-    os.environ["IKOMIA_AUTO_COMPLETION"] = "False"
+def import_opencv_for_one() -> None:
+    """Import the OpenCV that decodes, and let it take one thread: there is a process for each core."""
+    import_ikomia()
     with contextlib.suppress(ImportError):
-        importlib.import_module("ikomia")
-    with contextlib.suppress(ImportError):
-        importlib.import_module("cv2").setNumThreads(1)
+        opencv().setNumThreads(1)
 
 
 def _end_with_parent() -> None:

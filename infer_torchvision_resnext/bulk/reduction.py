@@ -5,10 +5,10 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..classifier import Classifier
 from ..parameters import Parameters
+from ..predictions import by_class
 from .decoding import Decoding, both_ways
 from .processes import Processes
 
@@ -42,10 +42,11 @@ def measured(
     found = list(islice((pair for pair in pairs if pair is not None), COMPARED))
     if not found:
         return NOT_USED
+    crops, reduced_crops, whole_ms, reduced_ms = zip(*found, strict=True)
     # All classes count, whatever is listed of them in the end.
     classifier.prepare(parameters.updated({"top_k": 0}))
-    whole = _probabilities(classifier, [pair[0] for pair in found])
-    reduced = _probabilities(classifier, [pair[1] for pair in found])
+    whole = by_class(classifier.classify_crops(np.stack(crops)))
+    reduced = by_class(classifier.classify_crops(np.stack(reduced_crops)))
     classifier.prepare(parameters)
     top1 = float((whole.argmax(axis=1) == reduced.argmax(axis=1)).mean())
     largest_change = float(np.abs(whole - reduced).max())
@@ -54,14 +55,6 @@ def measured(
         "files": len(found),
         "top1": top1,
         "largest_change": largest_change,
-        "whole_ms": float(np.median([pair[2] for pair in found])),
-        "reduced_ms": float(np.median([pair[3] for pair in found])),
+        "whole_ms": float(np.median(whole_ms)),
+        "reduced_ms": float(np.median(reduced_ms)),
     }
-
-
-def _probabilities(classifier: Classifier, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
-    """N x C, in the order of the classes."""
-    found = np.zeros((len(crops), len(classifier.labels)))
-    for row, answer in zip(found, classifier.classify_crops(np.stack(crops)), strict=True):
-        row[list(answer.indices)] = answer.probabilities
-    return found

@@ -4,7 +4,7 @@ import time
 from functools import lru_cache
 from pathlib import Path
 
-from ..resnext.images.resize import opencv
+from ..resnext.images.opencv import opencv
 from ..resnext.images.rgb import ImageError
 from .decoding import Decoded, Decoding
 
@@ -16,7 +16,7 @@ class Reader:
         self._capture = opencv().VideoCapture(video)
         self._position = 0
         if not self._capture.isOpened():
-            raise ImageError(f"{video} cannot be opened: it is no video, or OpenCV lacks its codec")
+            raise ImageError(f"{video} cannot be opened: it is not a video, or OpenCV lacks its codec")
 
     def frames(self, path: str, first: int, count: int, how: Decoding) -> list[Decoded]:
         """Frames from `first` on; fewer than `count` at the video's end."""

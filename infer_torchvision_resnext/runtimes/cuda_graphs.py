@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..resnext.machine.devices import first_line, is_out_of_memory
+from ..resnext.machine.devices import OutOfMemoryError, first_line, memory_watched
 
 logger = logging.getLogger(__name__)
 
@@ -69,14 +69,14 @@ class Replayed:
             self.clear()
         try:
             # A recording that fails leaves the thread on its stream.
-            with _recording, torch.cuda.stream(torch.cuda.current_stream(self._device)):
+            with _recording, torch.cuda.stream(torch.cuda.current_stream(self._device)), memory_watched():
                 if self._memory is None:
                     stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
                     self._memory = stream, torch.cuda.graph_pool_handle()
                 self._graphs[shape] = _Graph(self._step, shape, batch, *self._memory)
         except RuntimeError as error:
             logger.warning("going on without CUDA graphs of %d images: %s", shape[0], first_line(error))
-            self._works = is_out_of_memory(error)
+            self._works = isinstance(error, OutOfMemoryError)
             if not self._works:
                 self.clear()
             self._graphs[shape] = None

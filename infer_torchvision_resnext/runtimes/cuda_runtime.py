@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import Self
 
+from ..model import Model
 from ..resnext.images.preprocessing import Preprocessing
 from ..resnext.images.rgb import RGBImage
-from ..resnext.machine.devices import full_fp32
+from ..resnext.machine.devices import full_fp32, memory_watched
 from ..resnext.machine.threads import fixed_threads
-from ..weights import Model
 from .cuda_graphs import Replayed
 from .fused_network import FusedNetwork
 from .runtime import run_in_parts
@@ -77,5 +77,5 @@ class CudaRuntime(TorchRuntime):
         # On a current GPU that is another one, memory would be taken too. Not in `inference_mode`: what is recorded
         # under it breaks the recordings of other plugins.
         index = self.device.index if self.device.type == "cuda" else -1
-        with torch.no_grad(), fixed_threads(), full_fp32(), torch.cuda.device(index):
+        with torch.no_grad(), fixed_threads(), full_fp32(), torch.cuda.device(index), memory_watched():
             yield

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cache import Cache
+from ..model import Model, WeightsError
 from ..parameters import Parameters
+from ..resnext.folder.golden import GOLDEN
 from ..resnext.machine.devices import DeviceError, first_line
 from ..resnext.network.inference import softmax
-from ..weights import Model, WeightsError
 from . import packages
 from .agreement import Agreement, answers, generated_images
 from .candidates import candidates
@@ -100,7 +101,7 @@ def decide(model: Model, parameters: Parameters, devices: Sequence[str], cache: 
         RuntimeError: what was asked for fails.
     """
     asked = (parameters.runtime, parameters.precision)
-    if [*devices] == ["cpu"] and candidates(*asked, "cpu") == [REFERENCE] and not model.golden_file():
+    if [*devices] == ["cpu"] and candidates(*asked, "cpu") == [REFERENCE] and not model.golden:
         return load(model, REFERENCE, parameters.threads, cache), Choice(REFERENCE, None), True
     guard = _Guard(model, parameters, cache)
     for device in devices:
@@ -125,8 +126,7 @@ class _Guard:
     def __init__(self, model: Model, parameters: Parameters, cache: Cache) -> None:
         self._model, self._parameters, self._cache = model, parameters, cache
         self._reference = load(model, REFERENCE, parameters.threads, cache)
-        golden = model.golden()
-        self._golden = golden is not None
+        golden = model.golden
         self._images = golden.images if golden else generated_images(model.preprocessing.crop_size)
         # Image by image: few at a time are fastest on a CPU, and need the least memory.
         self._classes = len(model.labels)
@@ -184,7 +184,7 @@ class _Guard:
         logits = answers(runtime, self._images, self._model.preprocessing)[:, : self._classes]
         # What was compiled may be less than what was asked for.
         configuration = replace(asked, precision=runtime.describe()["precision"])
-        return runtime, Choice(configuration, Agreement.of(logits, self._expected, self._golden))
+        return runtime, Choice(configuration, Agreement.of(logits, self._expected, self._model.golden is not None))
 
     def _keeps_answers(self, choice: Choice) -> bool:
         configuration, agreement, tolerance = choice.configuration, choice.agreement, self._parameters.guard_tolerance
@@ -207,12 +207,12 @@ def _check(model: Model, logits: NDArray[np.float32], golden: NDArray[np.float32
     """Raises: WeightsError, if the model does not give in fp32 what training saw."""
     if golden.shape != logits.shape:
         raise WeightsError(
-            f"{model.golden_file()} has logits of shape {golden.shape}, the model gives {logits.shape}: the "
+            f"{GOLDEN} of {model.source} has logits of shape {golden.shape}, the model gives {logits.shape}: the "
             "folder's parts are of different models; train it again"
         )
     agreement = Agreement.of(logits, golden, golden=True)
     if not agreement.within(GOLDEN_TOLERANCE):
         raise WeightsError(
             f"{model.source} does not give in fp32 what training saw: {agreement}, allowed is {GOLDEN_TOLERANCE:g}. "
-            "Weights, mean or std differ from those in training: train the model again, or fetch the folder anew"
+            "Weights, mean or std differ from those in training: train the model again, or fetch the folder again"
         )

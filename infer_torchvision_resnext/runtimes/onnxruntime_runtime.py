@@ -7,7 +7,8 @@ that TensorRT makes of it.
 import ctypes
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +18,20 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..cache import Cache, key_of
-from ..resnext.machine.devices import DeviceError, gpu_index
-from ..resnext.network.answering import OUTPUTS
-from ..resnext.network.inference import CHUNK, chunks
-from ..weights import Model
-from .runtime import core_count
+from ..model import Model
+from ..resnext.machine.devices import DeviceError, OutOfMemoryError, gpu_index, memory_watched
+from ..resnext.network.inference import CHUNK, OUTPUTS, chunks
+from .runtime import Runtime, core_count
 
 GRAPH = "model.onnx"
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 
 GPU_CHUNK = 32
-"""Images per inference on a GPU. CUDA and TensorRT set up every new number of images anew, TensorRT for minutes."""
+"""Images per inference on a GPU. CUDA and TensorRT set up every new number of images again, TensorRT for minutes."""
 
 Provider = tuple[str, dict[str, str]]
 """A provider's name and options."""
-
-OUT_OF_MEMORY = ("out of memory", "Failed to allocate memory", "is smaller than requested bytes", "STATUS_ALLOC_FAILED")
 
 TENSORRTS_LIBRARIES = re.compile(rb"libnv(?:infer|onnxparser)\.so\.\d+|nv(?:infer|onnxparser)_\d+\.dll")
 """Their names, in the file of the provider that is linked with them."""
@@ -41,7 +39,7 @@ TENSORRTS_LIBRARIES = re.compile(rb"libnv(?:infer|onnxparser)\.so\.\d+|nv(?:infe
 logger = logging.getLogger(__name__)
 
 
-class OnnxRuntime:
+class OnnxRuntime(Runtime):
     """A network in ONNX Runtime, on `cpu`, `cuda` or `cuda:N`."""
 
     def __init__(
@@ -68,7 +66,7 @@ class OnnxRuntime:
         facts = (
             __version__,
             "activations",
-            cache.digest(model.file),
+            model.weights.digest,
             model.preprocessing.mean,
             model.preprocessing.std,
             precision,
@@ -101,18 +99,14 @@ class OnnxRuntime:
         return str(self._session.get_providers()[0])
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """As `Runtime.run`, for any N and S. Raises: RuntimeError."""
+        """As `Runtime.run`, for any N and S."""
         parts = chunks(len(crops), CHUNK if self.device == "cpu" else GPU_CHUNK)
-        try:
-            answers = [self._rows(crops[part]) for part in parts]
-        except Exception as error:
-            # ONNX Runtime's errors have no base class of their own.
-            raise RuntimeError(f"ONNX Runtime: {error}") from error
-        return np.concatenate(answers)
+        with _own_errors("ONNX Runtime"):
+            return np.concatenate([self._rows(crops[part]) for part in parts])
 
     def _rows(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        told = self._session.run(self._outputs, {"crops": np.ascontiguousarray(crops)})
-        return np.concatenate([each.reshape(len(crops), -1) for each in told], axis=1)
+        outputs = self._session.run(self._outputs, {"crops": np.ascontiguousarray(crops)})
+        return np.concatenate([each.reshape(len(crops), -1) for each in outputs], axis=1)
 
     def describe(self) -> dict[str, Any]:
         """For output and logs."""
@@ -123,13 +117,6 @@ class OnnxRuntime:
             "device_name": names.get(self.provider, self.provider),
             "precision": self.precision,
         }
-
-    def is_out_of_memory(self, error: BaseException) -> bool:
-        """On a GPU, by its words. On the CPU batches are small already."""
-        return self.device != "cpu" and _tells_of_memory(error)
-
-    def release_memory(self) -> None:
-        """What ONNX Runtime keeps cannot be given back."""
 
 
 def converted(model: Model, precision: str) -> bytes:
@@ -208,14 +195,10 @@ def _session_on_gpu(  # noqa: PLR0913, PLR0917 (what the runtime was asked for, 
         return _session(file, [(TENSORRT, options), cuda], threads)
     except RuntimeError as error:
         logger.warning("TensorRT does not start, CUDA takes its place: %s", error)
-        if not _tells_of_memory(error):
+        if not isinstance(error, OutOfMemoryError):
             # What it cannot start from may be a damaged engine.
             cache.forget("tensorrt", engines)
     return _session(file, [cuda], threads)
-
-
-def _tells_of_memory(error: BaseException) -> bool:
-    return any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 def _session(file: Path, providers: list[Provider], threads: int) -> onnxruntime.InferenceSession:
@@ -224,9 +207,16 @@ def _session(file: Path, providers: list[Provider], threads: int) -> onnxruntime
     options.intra_op_num_threads = core_count(threads)
     # Threads that wait for the next run by spinning slow down whatever runs beside, and save next to nothing.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        # Its own fallback would start anew without the options, on another GPU and in another format.
+    with _own_errors(str(file)):
+        # Its own fallback would start over without the options, on another GPU and in another format.
         return onnxruntime.InferenceSession(file, options, providers, enable_fallback=0)
-    except Exception as error:
-        # ONNX Runtime's errors have no base class of their own.
-        raise RuntimeError(f"{file}: {error}") from error
+
+
+@contextmanager
+def _own_errors(what: str) -> Iterator[None]:
+    """ONNX Runtime's errors have no base class of their own. Raises: RuntimeError, that begins with `what`."""
+    with memory_watched():
+        try:
+            yield
+        except Exception as error:
+            raise RuntimeError(f"{what}: {error}") from error

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..cache import Cache, key_of
-from ..resnext.machine.devices import DeviceError
+from ..model import Model
+from ..resnext.machine.devices import DeviceError, memory_watched
 from ..resnext.network.openvino_network import HINTS, OpenVINONetwork, save
 from ..resnext.network.quantization import INT8_GRAPH, INT8_REPORT
-from ..weights import Model
+from .runtime import Runtime
 
 REMEDY = (
     "in Ikomia's folder Plugins/Python with python -m infer_torchvision_resnext.quantize MODEL_FOLDER IMAGES, or set "
@@ -25,7 +26,7 @@ REMEDY = (
 )
 
 
-class OpenVINORuntime:
+class OpenVINORuntime(Runtime):
     """A network in OpenVINO."""
 
     def __init__(self, network: OpenVINONetwork) -> None:
@@ -48,9 +49,9 @@ class OpenVINORuntime:
                 "runtime to torch"
             )
         if precision == "int8":
-            return cls._quantized(model, threads, cache)
+            return cls._quantized(model, threads)
         key = key_of(
-            __version__, "activations", cache.digest(model.file), model.preprocessing.mean, model.preprocessing.std
+            __version__, "activations", model.weights.digest, model.preprocessing.mean, model.preprocessing.std
         )
 
         def fill(folder: Path) -> None:
@@ -65,16 +66,16 @@ class OpenVINORuntime:
         return cache.opened("openvino", key, fill, open_graph)
 
     @classmethod
-    def _quantized(cls, model: Model, threads: int, cache: Cache) -> "OpenVINORuntime":
-        file = _int8_file(model, cache)
+    def _quantized(cls, model: Model, threads: int) -> "OpenVINORuntime":
+        file = _measured_graph(model)
         try:
             network = OpenVINONetwork(file, "int8", threads, activations=model.activations)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
-            raise DeviceError(f"precision = 'int8': {file} is damaged ({reason}); make it anew {REMEDY}") from error
-        if not network.tells_all:
+            raise DeviceError(f"precision = 'int8': {file} is damaged ({reason}); make it again {REMEDY}") from error
+        if not network.is_whole:
             raise DeviceError(
-                f"precision = 'int8': {file} is of before 2.1 and tells no features; make it anew {REMEDY}"
+                f"precision = 'int8': {file} was made before 2.1 and gives no features; make it again {REMEDY}"
             )
         return cls(network)
 
@@ -85,41 +86,38 @@ class OpenVINORuntime:
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """As `Runtime.run`, for any N and S."""
-        return self._network.run(crops)
+        with memory_watched():
+            return self._network.run(crops)
 
     def describe(self) -> dict[str, Any]:
         """For output and logs."""
         return {"name": "openvino", "device": "cpu", "device_name": "CPU", "precision": self.precision}
 
-    def is_out_of_memory(self, error: BaseException) -> bool:
-        """Never worth another attempt: batches are small already."""
-        return False
 
-    def release_memory(self) -> None:
-        """Nothing is kept that could be given back."""
-
-
-def _int8_file(model: Model, cache: Cache) -> Path:
-    file = model.folder / INT8_GRAPH if model.folder else None
-    if model.folder is None or file is None or not file.is_file():
+def _measured_graph(model: Model) -> Path:
+    """The model's int8 network, if it is what was measured on these weights. Raises: DeviceError."""
+    graph = model.files.get(INT8_GRAPH)
+    if graph is None:
         raise DeviceError(
             f"precision = 'int8': {model.source} holds no calibrated model ({INT8_GRAPH} of a model folder); make one "
             f"{REMEDY}"
         )
-    report = _report(model.folder / INT8_REPORT)
-    if report.get("weights_sha256") != cache.digest(model.file):
+    report = model.files[INT8_REPORT].read(_read_report) if INT8_REPORT in model.files else {}
+    if report.get("weights_sha256") != model.weights.digest:
         raise DeviceError(
-            f"precision = 'int8': {file} was made of other weights than {model.file}; make it anew {REMEDY}"
+            f"precision = 'int8': {graph.path} was made of other weights than {model.weights.path}; make it again "
+            f"{REMEDY}"
         )
-    for part, digest in (report.get("graph_sha256") or {}).items():
-        of_graph = file.with_name(Path(part).name)
-        if not of_graph.is_file() or cache.digest(of_graph) != digest:
-            raise DeviceError(f"precision = 'int8': {of_graph} is not what was measured; make it anew {REMEDY}")
-    return file
+    for name, digest in (report.get("graph_sha256") or {}).items():
+        part = graph.path.with_name(Path(name).name)
+        known = next((file for file in model.files.values() if file.path == part), None)
+        if known is None or known.digest != digest:
+            raise DeviceError(f"precision = 'int8': {part} is not what was measured; make it again {REMEDY}")
+    return graph.path
 
 
-def _report(path: Path) -> dict[str, Any]:
-    """What is known of the int8 network; empty where the file cannot be read. Folders of before know less."""
+def _read_report(path: Path) -> dict[str, Any]:
+    """What is known of the int8 network; empty where the file cannot be read. Older ones say less."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..resnext.images.preprocessing import Preprocessing
 from ..resnext.images.rgb import RGBImage
+from ..resnext.machine.devices import OutOfMemoryError
 
 Crops = Any
 """uint8 N x S x S x 3, RGB, any N and S: an array, or what the runtime's own `crop` gave. Has a length and slices."""
@@ -22,17 +23,15 @@ class Runtime(Protocol):
         """Crops as `Preprocessing.crop` gives them → N x K float32, the rows that `answering` tells of.
 
         Raises:
-            RuntimeError: it fails.
+            OutOfMemoryError: a smaller batch may succeed.
+            RuntimeError: it fails otherwise.
         """
 
     def describe(self) -> dict[str, Any]:
         """For output and logs: `name`, `device`, `device_name`, `precision`."""
 
-    def is_out_of_memory(self, error: BaseException) -> bool:
-        """Whether a smaller batch may succeed where this error was raised."""
-
     def release_memory(self) -> None:
-        """Give memory back that is only kept for speed."""
+        """Give memory back that is only kept for speed, if there is any."""
 
 
 @runtime_checkable
@@ -83,8 +82,8 @@ def run_in_parts(
     """
     try:
         return runtime.run(crops)
-    except RuntimeError as error:
-        if len(crops) == 1 or not runtime.is_out_of_memory(error):
+    except OutOfMemoryError:
+        if len(crops) == 1:
             raise
     # Only here, for the error holds what was computed so far.
     runtime.release_memory()

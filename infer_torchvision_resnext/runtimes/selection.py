@@ -10,10 +10,9 @@ from typing import Any
 
 from .. import __version__
 from ..cache import Cache, key_of
+from ..model import Model
 from ..parameters import Parameters
 from ..resnext.machine.devices import gpu_identity, gpu_index, processor
-from ..resnext.network.quantization import INT8_FILES
-from ..weights import Model
 from . import packages
 from .agreement import Agreement
 from .candidates import devices_to_try
@@ -33,16 +32,22 @@ def choose(model: Model, parameters: Parameters, cache: Cache) -> tuple[Runtime,
     """
     devices, unused = devices_to_try(parameters)
     wanted = (parameters.runtime, parameters.precision, *devices, parameters.guard_tolerance)
-    files = (model.file, model.golden_file(), *map(model.part, INT8_FILES))
-    facts = (*(cache.digest(file) if file else "" for file in files), asdict(model.preprocessing))
     gpu = () if devices[0] == "cpu" else gpu_identity(gpu_index(devices[0]))
-    key = key_of(__version__, *wanted, *facts, processor(), *gpu, *packages.versions().items())
+    key = key_of(
+        __version__,
+        *wanted,
+        *model.digests,
+        asdict(model.preprocessing),
+        processor(),
+        *gpu,
+        *packages.versions().items(),
+    )
     if remembered := _read(cache.recall("decisions", key)):
         try:
             runtime = load(model, remembered.configuration, parameters.threads, cache)
             return runtime, replace(remembered, passed_over=(*unused, *remembered.passed_over))
         except Exception as error:
-            # Whatever has become of it since, deciding anew tells more.
+            # Whatever has changed since, deciding again says more.
             logger.warning("%s was chosen before, but fails now: %s", remembered.configuration, error)
     runtime, choice, lasts = decide(model, parameters, devices, cache)
     if lasts:

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import Self
 
+from ..model import Model
 from ..resnext.machine.devices import DeviceError, first_line
-from ..weights import Model
 from .torch_runtime import TorchRuntime
 
 

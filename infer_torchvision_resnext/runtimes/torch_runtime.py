@@ -8,20 +8,20 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import Self
 
+from ..model import Model
 from ..resnext.images.preprocessing import Preprocessing
 from ..resnext.machine.devices import (
     DeviceError,
     first_line,
     full_fp32,
-    is_out_of_memory,
+    memory_watched,
     quick_formats,
     resolve_device,
     resolve_precision,
 )
 from ..resnext.machine.threads import fixed_threads
-from ..weights import Model
 from .folding import fold_batch_norms
-from .runtime import QUICK
+from .runtime import QUICK, Runtime
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _threads_at_first = torch.get_num_threads()
 
 
-class TorchRuntime:
+class TorchRuntime(Runtime):
     """A network on a device, in a precision. Weights in fp32 on the CPU are used where they are, otherwise copied."""
 
     def __init__(
@@ -74,17 +74,13 @@ class TorchRuntime:
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """As `Runtime.run`, for any N and S."""
-        with torch.inference_mode(), fixed_threads(), full_fp32():
+        with torch.inference_mode(), fixed_threads(), full_fp32(), memory_watched():
             return np.asarray(self._rows(self._sent(crops)).cpu().numpy())
 
     def describe(self) -> dict[str, Any]:
         """For output and logs."""
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
         return {"name": "torch", "device": str(self.device), "device_name": name, "precision": self.precision}
-
-    def is_out_of_memory(self, error: BaseException) -> bool:
-        """On a GPU torch has an error of its own, on the CPU only the allocator's words."""
-        return is_out_of_memory(error)
 
     def release_memory(self) -> None:
         """Give cached blocks back, so that a smaller batch can have them."""
@@ -102,7 +98,7 @@ class TorchRuntime:
         return copy.to(self.device, non_blocking=True)
 
     def _rows(self, crops: torch.Tensor) -> torch.Tensor:
-        """N x S x S x 3 uint8 → N x K float32, both on the network's device."""
+        """N x S x S x 3 uint8 → N x (C + F) float32, both on the network's device."""
         pixels = self._preprocessing.normalize(crops)
         rows: torch.Tensor = self._network(pixels.to(self._dtype, memory_format=torch.channels_last))
         return rows.float()

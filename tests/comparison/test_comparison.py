@@ -222,7 +222,7 @@ def test_costs_alone_need_no_dataset(tmp_path):
     [
         (lambda: Experiment.of([], None), "at least one architecture and one seed"),
         (lambda: Experiment.of(["resnet50"], None, seeds=0), "at least one architecture and one seed"),
-        (lambda: Experiment.of(["resnet18"], None), "'resnet18' names no member of the family"),
+        (lambda: Experiment.of(["resnet18"], None), "'resnet18' is not a member of the family"),
         (lambda: Experiment.of(["resnet50"], None, layers="1,1"), "layers: set by the comparison itself"),
         (lambda: Experiment.of(["resnet50"], None, epochs=0), "epochs = '0': must be an integer from 1"),
         (lambda: Experiment.of(["resnet50"], None, epoch=1), "'epoch' is not a parameter: did you mean 'epochs'"),

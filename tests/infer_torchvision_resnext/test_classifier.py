@@ -16,9 +16,10 @@ from torchvision.models import get_model, get_model_weights
 
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.predictions import by_class
 from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
-from infer_torchvision_resnext.resnext.machine.devices import X86, DeviceError, cpu_computes_bf16
+from infer_torchvision_resnext.resnext.machine.devices import X86, DeviceError, OutOfMemoryError, cpu_computes_bf16
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
 
@@ -37,19 +38,11 @@ def ready(tiny_folder):
     return prepare
 
 
-def probabilities(predictions):
-    """N x C, in the order of the classes."""
-    table = np.zeros((len(predictions), len(predictions[0].indices)))
-    for row, prediction in zip(table, predictions, strict=True):
-        row[list(prediction.indices)] = prediction.probabilities
-    return table
-
-
 @pytest.mark.parametrize("name", ["IMAGENET1K_V1", pytest.param("IMAGENET1K_V2", marks=pytest.mark.processor)])
 def test_the_same_weights_and_photo_give_torchvisions_probabilities(imagenet_cache, photos, name):
     classifier = Classifier()
     classifier.prepare(Parameters(weights=name, top_k=0, device="cpu", precision="fp32"))
-    found = probabilities(classifier.classify(photos))
+    found = by_class(classifier.classify(photos))
     weights = get_model_weights("resnext50_32x4d")[name]
     network = get_model("resnext50_32x4d")
     file = imagenet_cache / weights.url.rsplit("/", 1)[-1]
@@ -65,10 +58,10 @@ def test_the_same_weights_and_photo_give_torchvisions_probabilities(imagenet_cac
 @pytest.mark.processor
 def test_an_answer_does_not_depend_on_its_batch(ready, photos):
     views = [photos[0][y : y + 90, x : x + 70 + y] for y in range(0, 300, 60) for x in range(0, 400, 80)]
-    one_by_one = probabilities(ready(batch_size=1).classify(views))
+    one_by_one = by_class(ready(batch_size=1).classify(views))
     for batch_size in (2, 7, 64):
-        assert np.abs(probabilities(ready(batch_size=batch_size).classify(views)) - one_by_one).max() < 1e-5
-    shuffled = probabilities(ready(batch_size=4).classify(views[::-1]))
+        assert np.abs(by_class(ready(batch_size=batch_size).classify(views)) - one_by_one).max() < 1e-5
+    shuffled = by_class(ready(batch_size=4).classify(views[::-1]))
     assert np.abs(shuffled[::-1] - one_by_one).max() < 1e-5
     assert one_by_one.std(axis=0).max() > 0.01
 
@@ -82,7 +75,7 @@ def test_only_what_a_change_invalidates_is_reloaded(ready, tiny_folder, tiny_sta
     classifier = ready()
     classifier.classify(photos)
     assert classifier.timings_ms["load"] > 0
-    runtime = classifier._runtime
+    runtime = classifier._loaded.runtime
     for change in (
         {"top_k": 1},
         {"confidence_threshold": 0.9},
@@ -91,11 +84,11 @@ def test_only_what_a_change_invalidates_is_reloaded(ready, tiny_folder, tiny_sta
         {"region": "image"},
     ):
         ready(classifier, **change)
-        assert classifier._runtime is runtime
+        assert classifier._loaded.runtime is runtime
         classifier.classify(photos)
         assert classifier.timings_ms["load"] == 0
     ready(classifier, precision="bf16")
-    assert classifier._runtime is not runtime
+    assert classifier._loaded.runtime is not runtime
     assert classifier.describe()["runtime"]["precision"] == ("bf16" if cpu_computes_bf16() else "fp32")
 
 
@@ -151,9 +144,9 @@ def test_broken_weights_are_an_error_not_an_answer(tmp_path, tiny_state, photos)
 
 @pytest.mark.processor
 def test_bf16_on_the_cpu_is_near_fp32(ready, photos):
-    exact = probabilities(ready(precision="fp32").classify(photos))
+    exact = by_class(ready(precision="fp32").classify(photos))
     classifier = ready(precision="bf16")
-    near = probabilities(classifier.classify(photos))
+    near = by_class(classifier.classify(photos))
     said = classifier.describe()["runtime"]["precision"]
     if cpu_computes_bf16():
         assert said == "bf16"
@@ -211,7 +204,8 @@ def test_a_forked_process_waits_for_no_thread_of_its_parent(ready, photos):
     large = np.tile(photos[0], (8, 8, 1))[:2100, :2200]
     views = [large, photos[1]]
     expected = classifier.classify(views)
-    child = multiprocessing.get_context("fork").Process(target=classifier._crops, args=(classifier._runtime, views))
+    crop = functools.partial(classifier._crops, classifier._loaded.runtime, views)
+    child = multiprocessing.get_context("fork").Process(target=crop)
     child.start()
     child.join(timeout=60)
     alive = child.is_alive()
@@ -238,10 +232,10 @@ class SmallMemory(TorchRuntime):
 
     room = 3
 
-    def run(self, crops):
+    def _rows(self, crops):
         if len(crops) > self.room:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return super().run(crops)
+        return super()._rows(crops)
 
 
 @pytest.fixture
@@ -253,29 +247,29 @@ def small_memory(ready, monkeypatch):
 def test_out_of_memory_halves_the_batch_and_says_so(small_memory, ready, photos):
     views = [photos[0][y : y + 90] for y in range(0, 300, 30)]
     classifier = small_memory(batch_size=10)
-    halved = probabilities(classifier.classify(views))
+    halved = by_class(classifier.classify(views))
     assert classifier.notes == [
         "out of memory with 10 images at once: went on with 5; set batch_size to 5",
         "out of memory with 5 images at once: went on with 3; set batch_size to 3",
     ]
     classifier = small_memory(batch_size=2)
-    assert np.abs(probabilities(classifier.classify(views)) - halved).max() < 1e-5
+    assert np.abs(by_class(classifier.classify(views)) - halved).max() < 1e-5
     assert classifier.notes == []
 
 
 def test_memory_that_does_not_hold_one_image_is_an_error(small_memory, monkeypatch, photos):
     monkeypatch.setattr(SmallMemory, "room", 0)
-    with pytest.raises(torch.cuda.OutOfMemoryError):
+    with pytest.raises(OutOfMemoryError):
         small_memory().classify(photos)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 def test_the_gpu_gives_the_cpus_answers(ready, photos):
-    exact = probabilities(ready(precision="fp32").classify(photos))
-    assert np.abs(probabilities(ready(device="cuda", precision="fp32").classify(photos)) - exact).max() < 1e-3
+    exact = by_class(ready(precision="fp32").classify(photos))
+    assert np.abs(by_class(ready(device="cuda", precision="fp32").classify(photos)) - exact).max() < 1e-3
     half = ready(device="auto")
-    assert np.abs(probabilities(half.classify(photos)) - exact).max() < 0.02
+    assert np.abs(by_class(half.classify(photos)) - exact).max() < 0.02
     assert half.describe()["runtime"]["precision"] == "fp16"
 
 
@@ -295,7 +289,7 @@ def test_weights_of_the_same_size_and_time_are_loaded_anew(tiny_folder, tiny_sta
 
     def answer():
         classifier.prepare(Parameters(weights=str(folder), device="cpu", top_k=0))
-        return probabilities(classifier.classify(photos[:1]))
+        return by_class(classifier.classify(photos[:1]))
 
     first, status = answer(), file.stat()
     save_file({**tiny_state, "fc.bias": tiny_state["fc.bias"].flip(0)}, file)
@@ -309,7 +303,7 @@ def test_weights_of_the_same_size_and_time_are_loaded_anew(tiny_folder, tiny_sta
 def probabilities_of(folder, photo):
     classifier = Classifier()
     classifier.prepare(Parameters(weights=str(folder), device="cpu", runtime="torch", precision="fp32", top_k=0))
-    return probabilities(classifier.classify([photo]))
+    return by_class(classifier.classify([photo]))
 
 
 def test_overwriting_weights_in_use_does_not_end_the_process(tiny_folder, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from infer_torchvision_resnext.judging import Judge
 from infer_torchvision_resnext.parameters import ParameterError, Parameters
-from infer_torchvision_resnext.resnext.network.answering import Outputs
+from infer_torchvision_resnext.resnext.network.inference import Outputs
 from infer_torchvision_resnext.resnext.trust.calibration import Calibration
 from infer_torchvision_resnext.resnext.trust.evidence import Evidence
 

@@ -34,7 +34,7 @@ def test_the_defaults_are_the_documented_ones():
     [
         (
             {"model_name": "resnet18"},
-            "model_name = 'resnet18': 'resnet18' names no member of the family: expected resnext<d",
+            "model_name = 'resnet18': 'resnet18' is not a member of the family: expected resnext<d",
         ),
         (
             {"model_name": "resnext26_8x16d", "weights": "DEFAULT"},

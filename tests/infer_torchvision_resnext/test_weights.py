@@ -2,22 +2,19 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from infer_torchvision_resnext.cache import Cache
+from infer_torchvision_resnext.model import Model
 from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.resnext.folder.golden import Golden, write_golden
 from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
-from infer_torchvision_resnext.weights import (
-    Model,
-    WeightsError,
-    fingerprint,
-    load_model,
-    read_labels,
-)
+from infer_torchvision_resnext.weights import WeightsError, fingerprint, load_model, read_labels
 
 _KEPT: list[Cache] = []
 """Temporary caches live as long as the models that were loaded through them."""
@@ -138,7 +135,7 @@ def test_wrong_companions_are_refused_with_both_numbers(files, tmp_path, imagene
     (files / "three.txt").write_text("a\nb\nc\n")
     cases = [
         ((files / "model.pth", files / "three.txt"), r"model\.pth has 2 classes, but .*three\.txt has 3 labels"),
-        ((files / "model.pth", ""), r"class_file is empty, but .*model\.pth tells 2 classes apart"),
+        ((files / "model.pth", ""), r"class_file is empty, but .*model\.pth has 2 classes"),
         ((files / "model.pth", files / "gone.txt"), r"class_file = .*gone\.txt.*there is no such file"),
         (
             (files / "model.pth", files / "labels.txt", "resnext101"),
@@ -146,7 +143,7 @@ def test_wrong_companions_are_refused_with_both_numbers(files, tmp_path, imagene
         ),
         ((files / "gone.pth", ""), r"there is no such file or folder \(looked for .*gone\.pth\)"),
         ((files / "labels.txt", ""), r"a \.txt file; expected one of \.safetensors, \.pth, \.pt"),
-        ((files, ""), r"is no model folder: it has no config\.json"),
+        ((files, ""), r"is not a model folder: it has no config\.json"),
     ]
     for arguments, message in cases:
         with pytest.raises(WeightsError, match=message):
@@ -275,7 +272,10 @@ def test_a_hostile_configuration_is_refused_before_it_costs_anything(change, mes
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: (folder / "config.json").write_text("[" * 100_000), "is no configuration of a ResNeXt model"),
+        (
+            lambda folder: (folder / "config.json").write_text("[" * 100_000),
+            "is not the configuration of a ResNeXt model",
+        ),
         (lambda folder: os.truncate(folder / "config.json", 2**40), "at most 67,108,864 may be"),
         (lambda folder: os.truncate(folder / "golden.safetensors", 2**40), "at most 1,073,741,824 may be"),
     ],
@@ -285,7 +285,7 @@ def test_hostile_files_are_refused(damage, message, tiny_folder, tmp_path):
     (folder / "golden.safetensors").touch()
     damage(folder)
     with pytest.raises(WeightsError, match=message):
-        load(folder).golden()
+        load(folder)
 
 
 @pytest.mark.parametrize(
@@ -306,8 +306,28 @@ def test_the_folder_of_a_run_is_known_as_such(tiny_folder, tmp_path, cache):
     shutil.copytree(tiny_folder, tmp_path / "run" / "model")
     parameters = Parameters(weights=str(tmp_path / "run"))
     model = load_model(parameters, cache)
-    assert model.folder == tmp_path / "run" / "model"
-    assert model.notes == (f"weights = '{tmp_path / 'run'}' is the folder of a run: taken is its model/",)
+    assert model.weights.path == tmp_path / "run" / "model" / "model.safetensors"
+    assert model.notes == (f"weights = '{tmp_path / 'run'}' is the folder of a training run: its model/ is used",)
     before = fingerprint(parameters)
     (tmp_path / "run" / "model" / "golden.safetensors").write_bytes(b"")
     assert fingerprint(parameters) != before
+
+
+def test_weights_that_change_while_the_model_is_loaded_are_refused(tiny_folder, tiny_state, tmp_path):
+    """What was decided for one content must not be kept of another."""
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    model = load(folder)
+    save_file({**tiny_state, "fc.bias": tiny_state["fc.bias"].flip(0)}, folder / "model.safetensors")
+    with pytest.raises(WeightsError, match=r"model\.safetensors was changed while the model was being"):
+        _ = model.state
+
+
+def test_a_model_is_read_once(tiny_folder, tmp_path):
+    """What was read stays what it is, whatever becomes of the folder."""
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    write_golden(folder, Golden(np.zeros((2, 32, 32, 3), np.uint8), np.zeros((2, 3), np.float32)))
+    model = load(folder)
+    state = model.state
+    shutil.rmtree(folder)
+    assert len(model.golden.images) == 2
+    assert model.state is state

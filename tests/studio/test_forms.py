@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.image_folders import write_two_levels
+
 REPOSITORY = Path(__file__).parents[2]
 INFER, TRAIN = "infer_torchvision_resnext", "train_torchvision_resnext"
 
@@ -56,16 +58,7 @@ def picture(tmp_path):
 
 @pytest.fixture
 def dataset(tmp_path):
-    """Two classes that a glance tells apart, eight images each, and two to validate with."""
-    generator = np.random.default_rng(0)
-    for part, count in (("train", 8), ("val", 2)):
-        for label, level in (("dark", 40), ("light", 200)):
-            folder = tmp_path / "dataset" / part / label
-            folder.mkdir(parents=True)
-            for index in range(count):
-                pixels = generator.integers(level - 30, level + 30, (32, 32, 3), np.uint8)
-                Image.fromarray(pixels).save(folder / f"{index}.png")
-    return str(tmp_path / "dataset")
+    return str(write_two_levels(tmp_path / "dataset", {"train": 8, "val": 2}))
 
 
 @pytest.mark.parametrize(

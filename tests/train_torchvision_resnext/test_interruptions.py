@@ -158,8 +158,8 @@ def test_an_image_that_is_lost_during_training_costs_neither_the_model_nor_the_r
     assert load_file(run / "model" / "model.safetensors")
 
     # `auto` does not pass over the difference; a run that is named goes on without the image, and says so.
-    anew = train(dataset, settings(tmp_path / "runs", epochs=4, resume="auto"))
-    assert any("no interrupted run" in note for note in anew.notes)
+    again = train(dataset, settings(tmp_path / "runs", epochs=4, resume="auto"))
+    assert any("no interrupted run" in note for note in again.notes)
     goes_on = train(dataset, settings(tmp_path / "runs", epochs=4, resume=run))
     assert len(goes_on.history) == 4
     assert any(note.startswith("the images have changed since this run began") for note in goes_on.notes)
@@ -327,5 +327,5 @@ def test_a_damaged_best_network_is_named(digits, tmp_path):
     train(digits, settings(tmp_path, **still), Listener(epoch=rows.append, stop_requested=lambda: len(rows) == 2))
     (best,) = tmp_path.glob("*/checkpoints/best.safetensors")
     best.write_bytes(best.read_bytes()[:100])
-    with pytest.raises(TrainingError, match=r"best\.safetensors is damaged .*; start anew, with resume empty"):
+    with pytest.raises(TrainingError, match=r"best\.safetensors is damaged .*; start over, with resume empty"):
         train(digits, settings(tmp_path, **still, resume="auto"))

@@ -294,11 +294,11 @@ def test_a_run_of_an_earlier_version_is_named_as_such(digits, tmp_path):
     run = train(digits, settings(tmp_path), stop_after(75 + 13)).model_folder.parent
     content = json.loads((run / "run.json").read_text(encoding="utf-8"))
     (run / "run.json").write_text(json.dumps({**content, "format_version": 1}), encoding="utf-8")
-    message = r"run\.json has format_version 1, expected 2: another version of this plugin began the run\. .*start anew"
+    message = r"run\.json has format_version 1, expected 2: another version of this plugin began the run\. .*start over"
     with pytest.raises(TrainingError, match=message):
         train(digits, settings(tmp_path, resume=run))
-    anew = train(digits, settings(tmp_path, resume="auto", epochs=1))
-    assert any(note.startswith("resume=auto: no interrupted run") for note in anew.notes)
+    again = train(digits, settings(tmp_path, resume="auto", epochs=1))
+    assert any(note.startswith("resume=auto: no interrupted run") for note in again.notes)
 
 
 def test_out_of_memory_says_what_to_do_and_keeps_the_best_model(digits, tmp_path):

@@ -67,7 +67,9 @@ class Cache:
         except FileNotFoundError:
             pass
         except (OSError, ValueError) as error:
-            logger.warning("%s is no cache of images, all are decoded anew: %s", path, str(error).partition("\n")[0])
+            logger.warning(
+                "%s is not a cache of images, all are decoded again: %s", path, str(error).partition("\n")[0]
+            )
 
     def __len__(self) -> int:
         return len(self._findings)

@@ -1,7 +1,7 @@
 """Copies of large photos no larger than training needs, so that later epochs and runs decode those instead.
 
-A large photo is always trained on in its smaller size, whether its copy is there or has to be made anew, and copies are
-PNG files, which lose nothing. So what is learned does not depend on what the folder holds: it may be deleted at any
+A large photo is always trained on in its smaller size, whether its copy is there or has to be made, and copies are PNG
+files, which lose nothing. So what is learned does not depend on what the folder holds: it may be deleted at any
 time. It is shared by all processes; an entry is whole or absent.
 """
 
@@ -17,8 +17,8 @@ from filelock import FileLock, Timeout
 
 from ..resnext.folder.whole import whole_file
 from ..resnext.images.files import read_image
+from ..resnext.images.opencv import opencv
 from ..resnext.images.preprocessing import Preprocessing
-from ..resnext.images.resize import opencv
 from ..resnext.images.rgb import RGBImage
 from .augmentation import ASPECT, SCALE
 from .dataset import Sample

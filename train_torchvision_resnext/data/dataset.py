@@ -95,7 +95,7 @@ def assemble(
         sentence = f"{len(broken)} of {len(findings)} images are broken: {_rows(told)}"
         too_many = len(broken) > max_broken * len(findings)
         if too_many:
-            problems.append(f"{sentence}. At most {max_broken:.0%} may be: mend them, or raise max_broken")
+            problems.append(f"{sentence}. At most {max_broken:.0%} may be: repair or remove them, or raise max_broken")
         else:
             notes.append(f"{sentence}; they are left out")
     train = _readable(folders.train, findings)
@@ -104,7 +104,7 @@ def assemble(
     labels = tuple(sorted(label for label, paths in train.items() if paths))
     problems += _class_problems(labels, folders)
     if empty := [label for label in sorted(train) if label not in labels]:
-        notes.append(f"no class, for want of readable training images: {_rows(empty)}")
+        notes.append(f"not a class, because no training image is readable: {_rows(empty)}")
     notes += _class_notes(labels, train, val, "validation")
     notes += _class_notes(labels, train, test or None, TEST)
     if val is None:

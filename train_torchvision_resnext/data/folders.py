@@ -54,7 +54,7 @@ def find_folders(root: Path) -> Folders:
             without a training part, or a folder around the one that was meant.
     """
     if not root.is_dir():
-        raise DatasetError([f"the dataset {str(root)!r} is no folder (looked for {root.absolute()})"])
+        raise DatasetError([f"the dataset {str(root)!r} is not a folder (looked for {root.absolute()})"])
     notes: list[str] = []
     parts = _parts_of(root)
     held_out = [name for name in VALIDATION_NAMES if name in parts]

@@ -101,5 +101,5 @@ def load_best(path: Path) -> tuple[dict[str, torch.Tensor], NDArray[np.float32]]
         logits = tensors.pop(LOGITS)
     except Exception as error:
         # Damaged files make the reader raise errors of many kinds.
-        raise RunFolderError(f"resume: {path} is damaged ({error}); start anew, with resume empty") from error
+        raise RunFolderError(f"resume: {path} is damaged ({error}); start over, with resume empty") from error
     return {key.removeprefix(STATE): tensor for key, tensor in tensors.items()}, np.asarray(logits.numpy())

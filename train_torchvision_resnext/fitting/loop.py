@@ -17,7 +17,7 @@ from ..data.loading import ReadError, places_of
 from ..parameters import Parameters
 from ..planning import TRAINED, Plan
 from ..progress import Listener, Row, StopRequestedError
-from ..resnext.machine.devices import is_out_of_memory
+from ..resnext.machine.devices import OutOfMemoryError, memory_watched
 from ..results.best_epoch import best, better
 from ..results.evaluation import evaluate
 from ..run_folder import RunFolder
@@ -40,7 +40,7 @@ class Fitted:
     """What came of the loop.
 
     Attributes:
-        history: a row an epoch, those of before an interruption included.
+        history: a row an epoch, those before an interruption included.
         stopped: the user ended it.
         failure: a sentence on what else broke it off; empty if nothing did.
     """
@@ -74,14 +74,15 @@ def fit(plan: Plan, run: RunFolder, listener: Listener, ranks: Ranks = ALONE) ->
     history: list[Row] = state["history"]
     stopped, failure = False, ""
     try:
-        loop = Loop.of(plan, make_subject(plan, listener, ranks), listener, ranks)
-        if history:
-            loop.learner.load(state)
-        with loop.bar(len(history)) as bar:
-            while not is_over(history, plan.parameters):
-                row = _epoch(loop, len(history), run, history, bar)
-                history.append(row)
-                listener.epoch(row)
+        with memory_watched():
+            loop = Loop.of(plan, make_subject(plan, listener, ranks), listener, ranks)
+            if history:
+                loop.learner.load(state)
+            with loop.bar(len(history)) as bar:
+                while not is_over(history, plan.parameters):
+                    row = _epoch(loop, len(history), run, history, bar)
+                    history.append(row)
+                    listener.epoch(row)
     except StopRequestedError:
         stopped = True
     except NotFiniteError as error:
@@ -91,14 +92,13 @@ def fit(plan: Plan, run: RunFolder, listener: Listener, ranks: Ranks = ALONE) ->
             f"{ranks}{error}. Put the file back and set resume to auto, or go on without it with "
             f"resume = {str(run.path)!r}"
         )
+    except OutOfMemoryError:
+        failure = f"{ranks}{_memory_problem(plan.parameters)}"
     except RuntimeError as error:
-        if is_out_of_memory(error):
-            failure = f"{ranks}{_memory_problem(plan.parameters)}"
-        elif ranks.count > 1:
-            # Another process has ended, most likely: gloo and NCCL have no class of their own for that.
-            failure = f"{ranks}{error}"
-        else:
+        if ranks.count == 1:
             raise
+        # Another process has ended, most likely: gloo and NCCL have no class of their own for that.
+        failure = f"{ranks}{error}"
     return Fitted(tuple(history), stopped, failure)
 
 

@@ -5,14 +5,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from ..resnext.folder.weight_files import names_without, published_for
+from ..resnext.folder.weight_files import published_for
+from ..resnext.host.fields import ModelName, weights_in_form
 from ..resnext.host.form import InForm, When
 from ..resnext.host.schema import ParameterSchema
 from ..resnext.network.architecture import Architecture, ArchitectureError
 
 NO_WEIGHTS = "none"
-
-WEIGHT_FILES = "Weights (*.safetensors *.pth *.pt);;All files (*)"
 
 NAMED_MODEL = When(
     "torchvision's weights are of the named model: set weights to none or to your own",
@@ -25,9 +24,8 @@ class NetworkParameters(ParameterSchema):
     """The network and its first weights."""
 
     model_name: Annotated[
-        str,
+        ModelName,
         Field(
-            title="Model",
             json_schema_extra={
                 "allowed": "resnext50, resnext101, or a member of the family such as resnext26_8x16d, resnext29_8x64d, "
                 "resnet50: depth 11, 20, 26, 29, 38, 50, 101 or 152, cardinality, bottleneck width"
@@ -50,16 +48,7 @@ class NetworkParameters(ParameterSchema):
                 ".safetensors or a .pth state dict"
             }
         ),
-        InForm(
-            first=True,
-            suggestions=("DEFAULT", "IMAGENET1K_V1", "IMAGENET1K_V2", "none"),
-            picker="file or folder",
-            files=WEIGHT_FILES,
-            ruled_out={
-                weights: When("torchvision publishes no such weights for this model", model_name=names_without(weights))
-                for weights in ("DEFAULT", "IMAGENET1K_V1", "IMAGENET1K_V2")
-            },
-        ),
+        weights_in_form(NO_WEIGHTS),
     ] = "DEFAULT"
     """What to start from: torchvision's ImageNet weights, `DEFAULT` being the best published; weights of your own,
     which bring their architecture unless one is asked for; or `none`, random ones.
@@ -100,12 +89,6 @@ class NetworkParameters(ParameterSchema):
     """
     input_size: Annotated[int, Field(ge=16, le=4096), InForm(group="Model")] = 224
     """Side of the square the network sees, in pixels."""
-
-    @field_validator("model_name")
-    @classmethod
-    def _of_the_family(cls, model_name: str) -> str:
-        Architecture.from_name(model_name)
-        return model_name
 
     @field_validator("weights")
     @classmethod

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from ..resnext.host.fields import RANGES, Device, Range, Threads
 from ..resnext.host.form import InForm, When
 from ..resnext.host.schema import ParameterError
-from ..resnext.images.rgb import ValueRange
 from ..resnext.network.quantization import MAX_DROP
 from .network import NetworkParameters
 from .recipe import RecipeParameters
@@ -21,11 +21,7 @@ class Parameters(RecipeParameters, NetworkParameters):
     """Share of each class set aside for validation where the folder has no validation part."""
     max_broken: Annotated[float, Field(title="Broken images", ge=0, le=1), InForm(group="Dataset")] = 0.1
     """Largest share of unreadable images with which training begins."""
-    value_range: Annotated[
-        str,
-        Field(json_schema_extra={"allowed": "auto, minmax, or low,high such as 0,4095"}),
-        InForm(group="Dataset", suggestions=("auto", "minmax", "0,4095")),
-    ] = "auto"
+    value_range: Annotated[Range, InForm(group="Dataset", suggestions=RANGES)] = "auto"
     """Which values of the images are black and white: by depth, 0 to 255, 0 to 65535 or 0 to 1 (`auto`; or as the
     model folder has it that training starts from), the smallest and largest of each image (`minmax`), or two of your
     own. Kept in the model folder.
@@ -37,11 +33,7 @@ class Parameters(RecipeParameters, NetworkParameters):
     """Large photos are trained on in a smaller size, of which copies are kept in the output folder (`.images`, at
     most 20 GiB, may be deleted); crops change by less than a level of 255 on average.
     """
-    device: Annotated[
-        str,
-        Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", json_schema_extra={"allowed": "auto, cpu, cuda or cuda:N"}),
-        InForm(group="Device", suggestions=("auto", "cpu", "cuda")),
-    ] = "auto"
+    device: Device = "auto"
     """Where the network is trained; `auto` takes the first GPU, if there is one."""
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
@@ -88,7 +80,7 @@ class Parameters(RecipeParameters, NetworkParameters):
         InForm(group="Reproducing", suggestions=("", "auto"), picker="folder"),
     ] = ""
     """Go on with an interrupted run: the newest one in the output folder that has these parameters and images
-    (`auto`), or a certain one. Empty = start anew.
+    (`auto`), or a certain one. Empty = start a new run.
     """
     devices: Annotated[
         str,
@@ -98,13 +90,8 @@ class Parameters(RecipeParameters, NetworkParameters):
     """How many share each batch, a process each: GPUs (`all` = every one), or on a CPU processes that share its cores.
     Their number does not change what is learned.
     """
-    threads: Annotated[int, Field(ge=0, le=1024), InForm(group="Device", minimum_means="the machine's cores")] = 0
+    threads: Threads = 0
     """Threads of the steps on a CPU, of all devices together; 0 = the machine's cores."""
-
-    @field_validator("value_range")
-    @classmethod
-    def _black_and_white(cls, value_range: str) -> str:
-        return str(ValueRange.parse(value_range))
 
     @field_validator("output_folder")
     @classmethod

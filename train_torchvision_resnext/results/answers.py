@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from ..data.dataset import Sample
-from ..resnext.host.shown_text import shown
+from ..resnext.host.shown_text import FORMULA, shown
 from ..resnext.network.inference import softmax
 from .evaluation import Evaluation, evaluate
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a cell begins with that a spreadsheet computes."""
 
 
 @dataclass(frozen=True, eq=False)

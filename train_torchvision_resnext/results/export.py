@@ -20,8 +20,9 @@ from torchvision.models import ResNet
 
 from ..resnext.folder.whole import whole_file
 from ..resnext.images.preprocessing import Preprocessing
-from ..resnext.network.answering import OUTPUTS, answering
+from ..resnext.network.answering import answering
 from ..resnext.network.conversion import ConversionError, to_onnx, traced
+from ..resnext.network.inference import OUTPUTS
 
 INPUT = "pixels"
 

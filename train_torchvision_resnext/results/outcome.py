@@ -16,7 +16,7 @@ from ..planning import Plan
 from ..progress import Listener, Row
 from ..resnext.folder.golden import GOLDEN, write_golden
 from ..resnext.folder.model_folder import ModelConfig, write_model_folder
-from ..resnext.folder.weight_files import errors_of_the_disk
+from ..resnext.folder.whole import errors_of_the_disk
 from ..resnext.network.architecture import Architecture
 from ..resnext.network.quantization import Quantized
 from ..resnext.trust.evidence import EVIDENCE, write_evidence
@@ -139,7 +139,8 @@ def _attempt(path: Path, write: Callable[[], object]) -> list[str]:
 def _write_exports(draft: Path, plan: Plan, network: ResNet, config: ModelConfig) -> list[str]:
     """The golden set and what else was asked for. Returns: a note for each that fails."""
     golden, pth, onnx = draft / GOLDEN, draft / f"{_file_name(plan)}.pth", draft / ONNX
-    notes = _attempt(golden, lambda: _write_golden(draft, plan, network, config))
+    dataset, seed = plan.dataset, plan.parameters.seed
+    notes = _attempt(golden, lambda: write_golden(draft, golden_set(network, dataset.val, config, seed)))
     if plan.parameters.export_pth:
         notes += _attempt(pth, lambda: _write_pth(network, pth))
     if plan.parameters.export_onnx:
@@ -151,11 +152,6 @@ def _file_name(plan: Plan) -> str:
     """The model's name as it was asked for, or that of the architecture of one's own."""
     found = plan.start.architecture
     return plan.parameters.model_name if found == Architecture.from_name(plan.parameters.model_name) else found.name
-
-
-def _write_golden(draft: Path, plan: Plan, network: ResNet, config: ModelConfig) -> None:
-    golden = golden_set(network, plan.dataset.val, plan.start.preprocessing, plan.parameters.seed)
-    write_golden(draft, golden, config.facts())
 
 
 def _write_pth(network: ResNet, path: Path) -> None:

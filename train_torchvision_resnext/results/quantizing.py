@@ -53,7 +53,7 @@ def quantize_trained(
 
 
 class _Crops:
-    """Batches of crops without augmentation, read anew each time they are gone through.
+    """Batches of crops without augmentation, read again each time they are gone through.
 
     Args:
         share: of the progress bar, from the first to the last batch.

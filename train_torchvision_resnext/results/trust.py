@@ -11,12 +11,14 @@ from torchvision.models import ResNet
 from tqdm import tqdm
 
 from ..data.dataset import Sample
+from ..data.folders import listed
 from ..data.picks import pick
 from ..fitting.features import outputs_of
 from ..fitting.subject import Normalize, images_of, on_device
 from ..planning import Plan
 from ..resnext.machine.devices import full_fp32
-from ..resnext.network.answering import Outputs, answering
+from ..resnext.network.answering import answering
+from ..resnext.network.inference import Outputs
 from ..resnext.trust.calibration import Calibration, calibrate, calibrated, reliability
 from ..resnext.trust.evidence import Evidence
 from ..resnext.trust.open_set import KnownFeatures
@@ -169,12 +171,8 @@ def _promised(figures: dict[str, Any]) -> str:
         f"target_precision = {figures['target_precision']:g} answers {figures['answered']:.1%} of the validation images"
     )
     never = figures["never_answered"]
-    return f"{told}; never answered: {_named(never)}." if never else f"{told}."
+    return f"{told}; never answered: {listed(never)}." if never else f"{told}."
 
 
 def _covered(figures: dict[str, Any]) -> str:
     return f"coverage = {figures['coverage']:g} gives sets of {figures['mean_size']:.2f} classes on average."
-
-
-def _named(labels: Sequence[str]) -> str:
-    return ", ".join(labels[:10]) + (f" and {len(labels) - 10} more" if len(labels) > 10 else "")

@@ -20,6 +20,7 @@ from typing import Any
 
 from typing_extensions import Self
 
+from ..resnext.machine.devices import first_line
 from .servers import ServerError, TrackingStore, file_store, open_mlflow, open_tensorboard
 
 logger = logging.getLogger(__name__)
@@ -136,7 +137,7 @@ class Tracking:
             # A program may answer as MLflow does and be none, or be one that refuses to log.
             if self.store.uri != self.mlflow_uri:
                 raise
-            self.store = file_store(self.mlflow_uri, self.mlflow_store, f"it takes no run ({_reason(error)})")
+            self.store = file_store(self.mlflow_uri, self.mlflow_store, f"it takes no run ({first_line(error)})")
             run = _Mlflow(self.store.uri, self.experiment, name, known)
         if self.store.note:
             self.notes.append(self.store.note)
@@ -170,7 +171,7 @@ class Tracking:
         try:
             yield
         except Exception as error:
-            self.notes.append(f"{what}: {_reason(error)}")
+            self.notes.append(f"{what}: {first_line(error)}")
             logger.warning("%s", self.notes[-1], exc_info=logger.isEnabledFor(logging.DEBUG))
 
 
@@ -188,7 +189,7 @@ class _Mlflow(_Tracker):
         self.run_id = known
         if known:
             try:
-                # MLflow refuses to be told a parameter anew.
+                # MLflow refuses to be told a parameter again.
                 self._logged = set(self._client.get_run(known).data.params)
                 self._client.update_run(known, status="RUNNING")
             except (MlflowException, ValueError) as error:
@@ -271,11 +272,6 @@ def _remembered(memo: Path) -> str:
     with suppress(OSError, ValueError):
         return memo.read_text(encoding="utf-8")
     return ""
-
-
-def _reason(error: Exception) -> str:
-    """An error's first line; MLflow's may hold whole pages."""
-    return f"{error}".strip().partition("\n")[0] or type(error).__name__
 
 
 def _key(name: str) -> str:

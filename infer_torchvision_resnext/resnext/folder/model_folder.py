@@ -66,13 +66,13 @@ class _ResNeXtConfig(BaseModel):
     layers: tuple[int, ...]
     cardinality: int
     bottleneck_width: int
-    # Folders of before there was another have none.
+    # Older folders have none.
     stem: Stem = "imagenet"
     resize_size: int
     crop_size: int
-    # As `ValueRange` reads it; folders of before have none.
+    # As `ValueRange` reads it; older folders have none.
     value_range: str = "auto"
-    # Of the validation images; folders of before have none.
+    # Of the validation images; older folders have none.
     calibration: Calibration | None = None
 
 
@@ -167,14 +167,14 @@ def read_config(folder: Path) -> ModelConfig:
     """Read and check `config.json`. Raises: ModelFolderError."""
     path = folder / CONFIG
     if not path.is_file():
-        raise ModelFolderError(f"{folder} is no model folder: it has no {CONFIG}")
+        raise ModelFolderError(f"{folder} is not a model folder: it has no {CONFIG}")
     if path.stat().st_size > MAX_CONFIG_BYTES:
         raise ModelFolderError(f"{path} has {path.stat().st_size:,} bytes, at most {MAX_CONFIG_BYTES:,} may be")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["resnext"]["format_version"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelFolderError(f"{path} is no configuration of a ResNeXt model folder: {error!r}") from error
+        raise ModelFolderError(f"{path} is not the configuration of a ResNeXt model folder: {error!r}") from error
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise ModelFolderError(
             f"{path} has format_version {version}, this plugin reads up to {FORMAT_VERSION}: update the plugin"

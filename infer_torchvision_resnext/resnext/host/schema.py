@@ -1,6 +1,6 @@
 """The ground of a parameter schema: strings at the border, typed values inside, one truth for each fact.
 
-The host carries parameters as a map of strings. A subclass of `ParameterSchema` declares each parameter once, as a
+The host keeps parameters as a map of strings. A subclass of `ParameterSchema` declares each parameter once, as a
 pydantic field with type, default and range, and a docstring that is its help; parsing, error messages and the README's
 table derive from it.
 """

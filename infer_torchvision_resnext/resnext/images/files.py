@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .resize import opencv
+from .opencv import opencv
 from .rgb import AUTO, ImageError, RGBImage, ValueRange, to_rgb
 
 _COMMON = (".bmp", ".dib", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -31,7 +31,7 @@ def read_image(path: Path, value_range: ValueRange = AUTO) -> RGBImage:
 def content_of(path: Path) -> bytes:
     """The bytes of a file, or of what a link leads to. Raises: OSError; ImageError for what may never end."""
     if not stat.S_ISREG(path.stat().st_mode):
-        raise ImageError("it is no file but a folder, a device, a pipe or a socket")
+        raise ImageError("it is not a file but a folder, a device, a pipe or a socket")
     return path.read_bytes()
 
 
@@ -57,7 +57,7 @@ def decode(content: bytes, reduction: int = 1) -> NDArray[Any]:
     except cv2.error as error:
         raise ImageError(f"the file cannot be decoded: {error}") from error
     if pixels is None:
-        raise ImageError("the file cannot be decoded: it is no image, or it is damaged")
+        raise ImageError("the file cannot be decoded: it is not an image, or it is damaged")
     # OpenCV keeps colors as BGR and BGRA.
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
         pixels = pixels[..., [2, 1, 0]]

@@ -1,12 +1,10 @@
 """Resizing as torchvision does it, with PIL's antialiased bilinear filter, and only what the crop shows."""
 
-import importlib
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .opencv import opencv
 from .rgb import RGBImage
 from .triangle_filter import Stretch
 
@@ -90,14 +88,3 @@ def _means(image: RGBImage, side: int) -> NDArray[np.uint8]:
 def _resized(image: RGBImage, size: Size, box: Box | None = None) -> NDArray[np.uint8]:
     pixels = Image.fromarray(np.ascontiguousarray(image))
     return np.asarray(pixels.resize(size, Image.Resampling.BILINEAR, box=box))
-
-
-def opencv() -> Any:
-    """The module `cv2`, imported when it is needed: Ikomia's own must come before any other. Raises: ImportError."""
-    try:
-        return importlib.import_module("cv2")
-    except ImportError as error:
-        raise ImportError(
-            "OpenCV is missing, with which images are decoded as Ikomia does, and large ones shrunk: import ikomia "
-            "first, which brings its own, or install opencv-python-headless where there is no Ikomia"
-        ) from error

@@ -43,7 +43,7 @@ class Values:
 
     @classmethod
     def of(cls, image: NDArray[Any]) -> Self:
-        """Raises: ImageError for what is no image, an empty one, no real numbers, NaN or infinity."""
+        """Raises: ImageError for what is not an image, is empty, not real numbers, NaN or infinite."""
         return cls._of_pixels(_color(image))
 
     @classmethod
@@ -112,7 +112,7 @@ class ValueRange:
                 f"the input image is {values.depth}: expected uint8, uint16, floating point in [0, 1] or bool; or set "
                 "value_range to what is black and white in it, such as -1000,400, or to minmax"
             )
-        # What rounds into 0..255 is accepted, so that resampling's tiny overshoot is no error.
+        # What rounds into 0..255 is accepted, so that resampling's tiny overshoot is not an error.
         slack = 0.5 / 255
         if values.low < -slack or values.high > white + slack:
             raise ImageError(

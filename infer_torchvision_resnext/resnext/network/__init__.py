@@ -1,1 +1,1 @@
-"""What a ResNeXt is, costs and computes."""
+"""What a ResNeXt is and computes, in torch and in the formats of other runtimes."""

@@ -13,7 +13,7 @@ from torch.export import Dim
 from ..images.preprocessing import Preprocessing
 from ..machine.devices import full_fp32
 from ..machine.telemetry import without_telemetry
-from .answering import OUTPUTS
+from .inference import OUTPUTS
 
 if TYPE_CHECKING:
     import onnx

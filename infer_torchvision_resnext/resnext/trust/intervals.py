@@ -39,7 +39,7 @@ def wilson(successes: int, count: int, confidence: float = CONFIDENCE) -> Interv
 def bootstrap(
     figure: Callable[[NDArray[np.int64]], float], count: int, seed: int = 0, resamples: int = RESAMPLES
 ) -> Interval:
-    """95 % percentile interval of a figure over images drawn anew; Efron, "Bootstrap methods", 1979.
+    """95 % percentile interval of a figure over resampled images; Efron, "Bootstrap methods", 1979.
 
     Args:
         figure: indices of N images, some of them repeated → the figure on these.

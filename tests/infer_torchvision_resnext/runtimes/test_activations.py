@@ -13,8 +13,8 @@ from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, w
 from infer_torchvision_resnext.resnext.folder.weight_files import read_classifier
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from infer_torchvision_resnext.resnext.machine.devices import DeviceError
-from infer_torchvision_resnext.resnext.network.answering import Outputs
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
+from infer_torchvision_resnext.resnext.network.inference import Outputs
 from infer_torchvision_resnext.resnext.network.quantization import INT8_GRAPH, quantize
 from infer_torchvision_resnext.runtimes.cuda_runtime import CudaRuntime
 from infer_torchvision_resnext.runtimes.guard import load
@@ -99,7 +99,7 @@ def test_where_a_map_is_positive_it_is_captums_grad_cam(folder, cache):
     model = with_activations(folder, cache)
     rows = TorchRuntime.load(model, "cpu", "fp32", 0).run(crops(1, SIDE))
     (activations,) = Outputs.of(rows, len(LABELS), ARCHITECTURE.features).activations
-    found = Mapper(LABELS, *read_classifier(model.file), "c").of(activations, 0).values
+    found = Mapper(LABELS, *model.classifier, "c").of(activations, 0).values
     network = model.architecture.load(model.state)
     pixels = model.preprocessing.normalize(torch.from_numpy(crops(1, SIDE)))
     oracle = attr.LayerGradCam(network, network.layer3).attribute(pixels, target=2, relu_attributions=True)
@@ -120,7 +120,7 @@ def test_an_int8_network_of_before_is_refused_with_the_remedy(folder, cache, tmp
     (old / "openvino" / "int8.json").write_text(
         (folder / "openvino" / "int8.json").read_text().replace("graph_sha256", "of_another")
     )
-    with pytest.raises(DeviceError, match=r"int8\.xml is of before 2\.1 and tells no features; make it anew"):
+    with pytest.raises(DeviceError, match=r"int8\.xml was made before 2\.1 and gives no features; make it again"):
         load(model_of(old, cache), Configuration("openvino", "int8"), 0, cache)
 
 

@@ -124,10 +124,10 @@ def test_the_classifier_resizes_where_the_network_is(on_the_device, tiny_folder,
 def test_a_frame_too_large_for_the_gpu_is_resized_on_the_cpu(on_the_device, monkeypatch, photos):
     expected = on_the_device.classify(photos)
 
-    def no_room(self, images, preprocessing):
+    def no_room(image, *_):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(CudaRuntime, "crop", no_room)
+    monkeypatch.setattr("infer_torchvision_resnext.runtimes.cuda_runtime.crop", no_room)
     found = on_the_device.classify(photos)
     assert on_the_device.notes == ["out of memory on the GPU while resizing: resized on the CPU"]
     assert [each.answer for each in found] == [each.answer for each in expected]
@@ -191,9 +191,9 @@ def test_after_a_failure_the_next_run_decides_anew(on_the_device, monkeypatch, p
     with pytest.raises(RuntimeError, match="unspecified launch failure"):
         on_the_device.classify(photos)
     monkeypatch.setattr(CudaRuntime, "run", run)
-    failed_runtime = on_the_device._runtime
+    failed_runtime = on_the_device._loaded.runtime
     on_the_device.prepare(asked)
-    assert on_the_device._runtime is not failed_runtime
+    assert on_the_device._loaded.runtime is not failed_runtime
     assert [each.answer for each in on_the_device.classify(photos)] == [each.answer for each in expected]
 
 

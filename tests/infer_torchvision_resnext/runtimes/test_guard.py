@@ -12,7 +12,7 @@ import torch
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
-from infer_torchvision_resnext.resnext.machine.devices import DeviceError
+from infer_torchvision_resnext.resnext.machine.devices import DeviceError, OutOfMemoryError
 from infer_torchvision_resnext.runtimes import candidates, torch_crop, torch_runtime
 from infer_torchvision_resnext.runtimes.agreement import answers, generated_images
 from infer_torchvision_resnext.runtimes.cuda_runtime import CudaRuntime
@@ -181,11 +181,8 @@ class Stub:
         if len(images) > self.room:
             computed = np.zeros(len(images))
             self.held = weakref.ref(computed)
-            raise RuntimeError("CUDA error: out of memory")
+            raise OutOfMemoryError("CUDA error: out of memory")
         return images.mean((1, 2, 3), dtype=np.float32)[:, None]
-
-    def is_out_of_memory(self, error):
-        return "out of memory" in str(error)
 
     def release_memory(self):
         self.freed = self.held() is None

@@ -1,21 +1,28 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from benchmarks.random_weights import decided_network
 from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from infer_torchvision_resnext.resnext.machine.devices import DeviceError
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
-from tests.runtime_inputs import crops, model_of
+from tests.runtime_inputs import crops, model_of, random_model
 
 pytest.importorskip("openvino")
 
 from infer_torchvision_resnext.resnext.network.inference import chunks
 from infer_torchvision_resnext.runtimes.openvino_runtime import OpenVINORuntime
+
+REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
@@ -32,11 +39,7 @@ from infer_torchvision_resnext.runtimes.openvino_runtime import OpenVINORuntime
     ids=str,
 )
 def test_any_architecture_gives_torchs_logits(architecture, tmp_path, cache):
-    torch.manual_seed(2)
-    state = decided_network(architecture.build(5)).state_dict()
-    preprocessing = Preprocessing(40, 36, (0.1, 0.5, 0.9), (0.2, 0.3, 0.4))
-    write_model_folder(tmp_path / "m", ModelConfig.of(architecture, tuple("abcde"), preprocessing), state)
-    model = model_of(tmp_path / "m", cache)
+    model = random_model(architecture, tmp_path / "m", cache)
     expected = TorchRuntime.load(model, "cpu", "fp32", 0)
     found = OpenVINORuntime.load(model, "fp32", 0, cache)
     for side in (36, 65):
@@ -108,6 +111,41 @@ def test_the_graph_is_built_once_for_all_precisions_and_anew_for_other_weights(t
     difference = changed.run(crops(1, 32)) - unchanged.run(crops(1, 32))
     assert difference[:, :3] == pytest.approx(1, abs=1e-4)
     assert difference[:, 3:] == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process's memory is limited as Linux does it")
+def test_a_full_memory_is_an_error_and_not_the_answer_before(tiny_folder, cache):
+    OpenVINORuntime.load(model_of(tiny_folder, cache), "fp32", 1, cache)
+    (graph,) = cache.folder.glob("openvino/*/model.xml")
+    code = f"""
+import resource
+from pathlib import Path
+import numpy as np
+from infer_torchvision_resnext.resnext.machine.devices import OutOfMemoryError
+from infer_torchvision_resnext.resnext.network.openvino_network import OpenVINONetwork
+from infer_torchvision_resnext.runtimes.openvino_runtime import OpenVINORuntime
+runtime = OpenVINORuntime(OpenVINONetwork(Path({str(graph)!r}), "fp32", 1))
+small, large = np.full((1, 32, 32, 3), 7, np.uint8), np.full((1, 1500, 1500, 3), 9, np.uint8)
+expected = runtime.run(small)
+size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+before = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (size + 40 * 2**20, before[1]))
+try:
+    runtime.run(large)
+except OutOfMemoryError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_AS, before)
+print((runtime.run(small) == expected).all(), (runtime.run(large) == expected).all())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert re.fullmatch(r"Failed to allocate \d+ bytes of memory\nTrue False\n", done.stdout), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("file", ["model.xml", "model.bin"])

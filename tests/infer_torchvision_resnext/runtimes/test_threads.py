@@ -44,7 +44,7 @@ def test_the_setting_reaches_the_runtime(runtime, threads, count_of, tiny_folder
     wanted = {"weights": str(tiny_folder), "device": "cpu", "runtime": runtime, "precision": "fp32"}
     classifier.prepare(Parameters(**wanted, threads=threads))
     classifier.classify([photos[0], photos[1]])
-    assert count_of(classifier._runtime) == threads
+    assert count_of(classifier._loaded.runtime) == threads
 
 
 @pytest.mark.usefixtures("threads_of_torch")

@@ -98,7 +98,7 @@ def test_what_is_no_file_is_a_broken_image_and_nobody_waits_for_it(tmp_path):
     (place / "lost.png").symlink_to(tmp_path / "nowhere.png")
     (place / "linked.png").symlink_to(sorted((root / "train" / "2").iterdir())[0])
     notes = "\n".join(load(root).notes)
-    said = "it is no file but a folder, a device, a pipe or a socket"
+    said = "it is not a file but a folder, a device, a pipe or a socket"
     assert f"train/1/pipe.png ({said})" in notes
     assert f"train/1/endless.png ({said})" in notes
     assert "train/1/lost.png (cannot be read: No such file or directory)" in notes
@@ -159,7 +159,7 @@ def test_missing_and_empty_classes_are_named(tmp_path):
     dataset = load(root)
     assert dataset.labels == ("0", "1", "2")
     assert any("without validation images" in note and note.endswith(": 1") for note in dataset.notes)
-    assert "no class, for want of readable training images: 0a" in dataset.notes
+    assert "not a class, because no training image is readable: 0a" in dataset.notes
 
 
 def test_hidden_folders_and_stray_files_are_named_and_left_out(tmp_path):
@@ -248,7 +248,7 @@ def test_what_cannot_be_trained_on(parts, labels, problem, tmp_path):
 
 
 def test_a_missing_and_an_empty_folder(tmp_path):
-    with pytest.raises(DatasetError, match="is no folder"):
+    with pytest.raises(DatasetError, match="is not a folder"):
         find_folders(tmp_path / "missing")
     with pytest.raises(DatasetError, match="holds no class folders"):
         find_folders(tmp_path)

@@ -44,7 +44,7 @@ OLD_WORKFLOW = {
         ({"quantize_max_drop": "5"}, "quantize_max_drop = '5': must be a number from 0 to 1"),
         (
             {"model_name": "resnet18"},
-            "model_name = 'resnet18': 'resnet18' names no member of the family: expected resnext<",
+            "model_name = 'resnet18': 'resnet18' is not a member of the family: expected resnext<",
         ),
         ({"model_name": "resnet50_2x40d"}, "a ResNet has cardinality 1, a ResNeXt more; write resnext50_2x40d"),
         ({"model_name": "resnext26_8x16d"}, "'DEFAULT': none are published for resnext26_8x16d; set weights to none"),

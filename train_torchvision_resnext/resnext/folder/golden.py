@@ -8,7 +8,7 @@ file's metadata under `facts`, in JSON: labels, temperature and preprocessing, w
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,12 @@ class Golden:
     Attributes:
         images: RGB, uint8, N x S x S x 3, N at least 1.
         logits: float32, N x C, finite.
+        facts: what the folder's configuration said, JSON-ready; empty in sets made before 2.1.
     """
 
     images: NDArray[np.uint8]
     logits: NDArray[np.float32]
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         images, logits = self.images, self.logits
@@ -49,72 +51,42 @@ class Golden:
         if not np.isfinite(logits).all():
             raise GoldenError("logits hold NaN or infinity")
 
+    def contradictions(self, facts: Mapping[str, Any]) -> list[str]:
+        """What the folder's configuration now says otherwise, a sentence each."""
+        now = json.loads(json.dumps(facts))
+        return [
+            f"{key} is {now.get(key)!r} in the folder's config.json, but was {known!r} when {GOLDEN} was made"
+            for key, known in self.facts.items()
+            if now.get(key) != known
+        ]
 
-def write_golden(folder: Path, golden: Golden, facts: Mapping[str, Any] | None = None) -> None:
-    """Write the golden set into a (draft of a) model folder.
 
-    Args:
-        facts: what the folder's configuration is to say, JSON-ready.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+def write_golden(folder: Path, golden: Golden) -> None:
+    """Write the golden set into a (draft of a) model folder. Raises: OSError."""
     from safetensors.numpy import save_file
 
-    tensors: dict[str, NDArray[Any]] = {"images": golden.images, "logits": golden.logits}
     with errors_of_the_disk(folder / GOLDEN):
-        arrays = {key: np.ascontiguousarray(values) for key, values in tensors.items()}
-        save_file(arrays, folder / GOLDEN, {"facts": json.dumps(facts or {})})
-
-
-def contradictions(folder: Path, facts: Mapping[str, Any]) -> list[str]:
-    """What the folder's configuration says otherwise than when the golden set was made, a sentence each.
-
-    Args:
-        facts: as the configuration says them now. A golden set of before 2.1 knows none.
-
-    Raises:
-        GoldenError: the file is damaged.
-    """
-    from safetensors import safe_open
-
-    path = folder / GOLDEN
-    if not path.is_file():
-        return []
-    _refuse_huge(path)
-    try:
-        with safe_open(path, "numpy") as file:
-            known = dict(json.loads((file.metadata() or {}).get("facts", "{}")))
-    except Exception as error:
-        # Damaged files make the reader raise errors of many kinds.
-        raise GoldenError(f"{path} is damaged or no golden set ({error!r}); {REMEDY}") from error
-    now = json.loads(json.dumps(facts))
-    return [
-        f"{key} is {now.get(key)!r} in the folder's config.json, but was {known[key]!r} when {GOLDEN} was made"
-        for key in known
-        if now.get(key) != known[key]
-    ]
+        arrays: dict[str, NDArray[Any]] = {"images": golden.images, "logits": golden.logits}
+        arrays = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
+        save_file(arrays, folder / GOLDEN, {"facts": json.dumps(golden.facts)})
 
 
 def read_golden(folder: Path) -> Golden | None:
     """The golden set of a model folder; None if it has none. Raises: GoldenError."""
-    from safetensors.numpy import load_file
+    from safetensors import safe_open
 
     path = folder / GOLDEN
     if not path.is_file():
         return None
-    _refuse_huge(path)
+    if path.stat().st_size > MAX_BYTES:
+        raise GoldenError(f"{path} has {path.stat().st_size:,} bytes, at most {MAX_BYTES:,} may be; {REMEDY}")
     try:
-        tensors = load_file(path)
-        # Copies, because torch warns of arrays that it may not write to.
-        return Golden(tensors["images"].copy(), tensors["logits"].copy())
+        with safe_open(path, "numpy") as file:
+            facts = dict(json.loads((file.metadata() or {}).get("facts", "{}")))
+            # Copies, because torch warns of arrays that it may not write to.
+            return Golden(file.get_tensor("images").copy(), file.get_tensor("logits").copy(), facts)
     except GoldenError as error:
         raise GoldenError(f"{path}: {error}; {REMEDY}") from error
     except Exception as error:
         # Damaged files make the reader raise errors of many kinds.
         raise GoldenError(f"{path} is damaged or no golden set ({error!r}); {REMEDY}") from error
-
-
-def _refuse_huge(path: Path) -> None:
-    if path.stat().st_size > MAX_BYTES:
-        raise GoldenError(f"{path} has {path.stat().st_size:,} bytes, at most {MAX_BYTES:,} may be; {REMEDY}")

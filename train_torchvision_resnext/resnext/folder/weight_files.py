@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..network.architecture import ALIASES, Architecture
-from .whole import errors_of_the_disk as errors_of_the_disk  # noqa: PLC0414
 
 if TYPE_CHECKING:
     import torch

@@ -46,7 +46,7 @@ class InForm:
         files: the picker's filter for files, in Qt's notation.
         minimum_means: what the smallest number stands for, such as "off".
         idle: conditions under which the parameter has no effect, each with the reason.
-        ruled_out: by choice or suggestion, the condition under which it cannot be had.
+        ruled_out: by choice or suggestion, the condition under which it is not available.
     """
 
     first: bool = False
@@ -135,7 +135,7 @@ class Form:
         }
 
     def ruled_out(self, key: str, values: Mapping[str, str]) -> dict[str, str]:
-        """The choices of a field that cannot be had beside the others' values, each with the reason."""
+        """The choices of a field that are not available with the others' values, each with the reason."""
         conditions = self.fields[key].look.ruled_out
         here = self._here(values)
         return {choice: condition.because for choice, condition in conditions.items() if condition.holds(here)}

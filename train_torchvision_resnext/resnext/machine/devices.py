@@ -30,12 +30,18 @@ MAJOR, MINOR = 75, 76
 
 NO_MEMORY = (
     "DefaultCPUAllocator: can't allocate",
-    "CUDA out of memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
+    "out of memory",
+    "_STATUS_ALLOC_FAILED",
+    "Failed to allocate",
+    "is smaller than requested bytes",
+    "bad_alloc",
 )
-"""Words of errors after which a smaller batch may succeed. Only the second has a class of its own in torch."""
+"""Words of errors after which a smaller batch may succeed: of torch, CUDA and its libraries, OpenVINO, ONNX Runtime and
+C++. Of all these only `torch.cuda.OutOfMemoryError` has a class of its own."""
+
+
+class OutOfMemoryError(RuntimeError):
+    """The memory of the device does not suffice; a smaller batch may succeed."""
 
 
 class DeviceError(ValueError):
@@ -95,7 +101,7 @@ def why_no_gpu(amd: Path = AMD) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What happened; CUDA's errors go on for lines."""
+    """What happened; CUDA's errors go on for lines, MLflow's for pages."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
@@ -184,9 +190,16 @@ def cpu_computes_bf16() -> bool:
     )
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch ran out of memory, on a GPU or on the CPU."""
-    return any(words in str(error) for words in NO_MEMORY)
+@contextmanager
+def memory_watched() -> Iterator[None]:
+    """Within, a library that runs out of memory, on a GPU or on the CPU, raises OutOfMemoryError."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        lines = [line for line in str(error).splitlines() if any(words in line for words in NO_MEMORY)]
+        if lines or isinstance(error, MemoryError):
+            raise OutOfMemoryError(lines[0] if lines else first_line(error)) from error
+        raise
 
 
 @contextmanager

@@ -109,7 +109,7 @@ class Architecture:
         if not match or int(match[2]) not in LAYERS_BY_DEPTH or (match[1] == "resnext" and not match[3]):
             depths = ", ".join(map(str, LAYERS_BY_DEPTH))
             raise ArchitectureError(
-                f"{name!r} names no member of the family: expected resnext<depth>_<cardinality>x<width>d or "
+                f"{name!r} is not a member of the family: expected resnext<depth>_<cardinality>x<width>d or "
                 f"resnet<depth>, made of bottleneck blocks, with depth {depths}"
             )
         depth, cardinality, width = int(match[2]), int(match[3] or 1), int(match[4] or 64)
@@ -129,7 +129,7 @@ class Architecture:
                 blocks[stage] = max(blocks[stage], int(match[2]) + 1)
         grouped = state.get("layer1.0.conv2.weight")
         if grouped is None or grouped.ndim != 4:
-            raise ArchitectureError("these are no weights of a ResNeXt: there is no layer1.0.conv2.weight")
+            raise ArchitectureError("these are not weights of a ResNeXt: there is no layer1.0.conv2.weight")
         if not blocks[0]:
             raise ArchitectureError(
                 "these are weights of a ResNet of basic blocks, such as ResNet-18: there is no layer1.0.conv3.weight"
@@ -224,10 +224,10 @@ class Architecture:
 
 
 def class_count(state: Mapping[str, Shaped]) -> int:
-    """The number of classes that a state dict's classifier tells apart. Raises: ArchitectureError."""
+    """The number of classes that a state dict's classifier has. Raises: ArchitectureError."""
     weight = state.get("fc.weight")
     if weight is None or weight.ndim != 2:
-        raise ArchitectureError("these are no weights of a ResNeXt classifier: there is no fc.weight")
+        raise ArchitectureError("these are not weights of a ResNeXt classifier: there is no fc.weight")
     return int(weight.shape[0])
 
 

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..folder.weight_files import errors_of_the_disk
+from ..folder.whole import errors_of_the_disk
 from ..machine.telemetry import without_telemetry
-from .answering import OUTPUTS
 from .inference import chunks
 
 with without_telemetry():
@@ -29,7 +28,7 @@ class OpenVINONetwork:
         precision: one of `HINTS`.
         threads: 0 = OpenVINO's own choice, the machine's physical cores.
         mapped: leave a file's weights where they are and map them into memory; only for files that never change.
-        activations: whether to answer with them, too.
+        activations: give these, too.
 
     Raises:
         RuntimeError: the file is damaged or missing.
@@ -43,34 +42,44 @@ class OpenVINONetwork:
         mapped: bool = False,
         activations: bool = False,
     ) -> None:
-        config: dict[str, Any] = {
+        self._graph, self._mapped = graph, mapped
+        self._count = 3 if activations else 2
+        self._config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
         }
         if threads:
-            config["INFERENCE_NUM_THREADS"] = threads
-        if isinstance(graph, Path):
-            # Read, not mapped into memory: a file of the user's may be overwritten while it is in use.
-            graph = core().read_model(graph, config={"ENABLE_MMAP": mapped})
-        self.tells_all = len(graph.outputs) == len(OUTPUTS)
-        """Whether there are features and activations; int8 networks of before 2.1 have only logits."""
-        if not activations:
-            graph = ov.Model(graph.get_results()[:2], graph.get_parameters())
-        compiled = core().compile_model(graph, "CPU", config)
+            self._config["INFERENCE_NUM_THREADS"] = threads
+        compiled = self._compiled()
         self.precision = _precision_of(compiled)
         """What it really computes in: `bf16` is a wish that a processor without it does not fulfill."""
-        self._request = compiled.create_infer_request()
+        self.is_whole = len(compiled.outputs) == self._count
+        """Whether it gives all that it should; int8 networks made before 2.1 give logits alone."""
+        self._request: ov.InferRequest | None = compiled.create_infer_request()
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x S x S x 3 uint8, any N and S → N x K: its outputs in float32, one behind the other."""
-        answers = []
-        for chunk in chunks(len(crops)):
-            self._request.infer([np.ascontiguousarray(crops[chunk])], share_inputs=True)
-            # A copy: the next chunk is written into the same tensors.
-            told = [tensor.data.reshape(chunk.stop - chunk.start, -1) for tensor in self._request.output_tensors]
-            answers.append(np.concatenate(told, axis=1))
-        return np.concatenate(answers)
+        """N x S x S x 3 uint8, any N and S → N rows of its outputs in float32. Raises: RuntimeError."""
+        return np.concatenate([self._rows(np.ascontiguousarray(crops[chunk])) for chunk in chunks(len(crops))])
+
+    def _rows(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        # A network that has failed, for want of memory, answers for other images from then on (OpenVINO 2026.4).
+        request, self._request = self._request or self._compiled().create_infer_request(), None
+        # Not `infer`, which raises nothing then and leaves the answers of the call before.
+        request.start_async([crops], share_inputs=True)
+        request.wait()
+        self._request = request
+        # A copy: the next chunk is written into the same tensors.
+        return np.concatenate([tensor.data.reshape(len(crops), -1) for tensor in request.output_tensors], axis=1)
+
+    def _compiled(self) -> ov.CompiledModel:
+        graph = self._graph
+        if isinstance(graph, Path):
+            # Read, not mapped into memory: a file of the user's may be overwritten while it is in use.
+            graph = core().read_model(graph, config={"ENABLE_MMAP": self._mapped})
+        # What is not asked for is not computed.
+        asked = ov.Model(graph.get_results()[: self._count], graph.get_parameters())
+        return core().compile_model(asked, "CPU", self._config)
 
 
 PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..folder.weight_files import errors_of_the_disk
+from ..folder.whole import errors_of_the_disk
 from .open_set import KnownFeatures
 
 EVIDENCE = "trust.safetensors"
@@ -86,7 +86,7 @@ class Evidence:
             )
         if len(self.feature_mean) != features:
             raise EvidenceError(
-                f"feature_mean has {len(self.feature_mean)} values, but the network {features} features"
+                f"feature_mean has {len(self.feature_mean)} values, but the network has {features} features"
             )
 
 

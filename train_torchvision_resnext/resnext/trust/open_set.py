@@ -1,8 +1,8 @@
 """How much an image is like what a network has learned: ViM, a score that is larger for what it knows.
 
 Wang et al., "ViM: Out-Of-Distribution with Virtual-logit Matching", CVPR 2022. The features of training images lie near
-a subspace; how far those of an image lie from it is taken off the energy of its logits. In small networks this tells
-strangers better than logits alone or the distance to decision borders: `python -m benchmarks trust`.
+a subspace; how far those of an image lie from it is taken off the energy of its logits. In small networks this finds
+unknown images better than logits alone or the distance to decision borders: `python -m benchmarks trust`.
 """
 
 from dataclasses import dataclass

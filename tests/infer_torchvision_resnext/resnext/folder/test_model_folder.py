@@ -95,7 +95,7 @@ def test_a_failure_leaves_the_old_model_and_no_trace(tmp_path):
         ({"label_names": ["a", ""]}, "is empty or holds a line break"),
         ({"resnext": {"format_version": 99}}, "format_version 99, this plugin reads up to 1: update the plugin"),
         ({"resnext": {"format_version": 1}}, r"resnext\.layers: Field required"),
-        ({"resnext": None}, "no configuration of a ResNeXt model folder"),
+        ({"resnext": None}, "not the configuration of a ResNeXt model folder"),
         (
             {"resnext": {**config_of().resnext.model_dump(), "stem": "tiny"}},
             r"resnext\.stem: Input should be 'imagenet' or 'cifar'",
@@ -141,10 +141,10 @@ def test_a_resnet_has_torchvisions_name():
 @pytest.mark.parametrize("content", ["", "[]", "{}", "{", '{"resnext": 3}'])
 def test_another_file_called_config_is_refused(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
-    with pytest.raises(ModelFolderError, match="no configuration of a ResNeXt model folder"):
+    with pytest.raises(ModelFolderError, match="not the configuration of a ResNeXt model folder"):
         read_config(tmp_path)
 
 
 def test_a_folder_without_configuration_is_refused(tmp_path):
-    with pytest.raises(ModelFolderError, match=r"is no model folder: it has no config\.json"):
+    with pytest.raises(ModelFolderError, match=r"is not a model folder: it has no config\.json"):
         read_config(tmp_path)

@@ -16,9 +16,9 @@ from infer_torchvision_resnext.resnext.folder.weight_files import (
     PUBLISHED_WEIGHTS,
     WeightFileError,
     cached_file,
-    errors_of_the_disk,
     read_state,
 )
+from infer_torchvision_resnext.resnext.folder.whole import errors_of_the_disk
 
 
 def test_published_weights_are_torchvisions_and_the_best_comes_last():

@@ -10,12 +10,13 @@ import torch
 from infer_torchvision_resnext.resnext.machine import devices
 from infer_torchvision_resnext.resnext.machine.devices import (
     DeviceError,
+    OutOfMemoryError,
     cpu_computes_bf16,
     full_fp32,
     gpu_identity,
     gpu_index,
     gpu_is_there,
-    is_out_of_memory,
+    memory_watched,
     quick_formats,
     resolve_device,
     resolve_precision,
@@ -65,19 +66,28 @@ def test_tensor_cores_decide_on_a_gpu():
         "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "ONNX Runtime: Failed to allocate memory for requested buffer of size 4",
+        "ONNX Runtime: Available memory of 1 is smaller than requested bytes of 2",
+        "std::bad_alloc",
     ],
 )
-def test_running_out_of_memory_on_a_gpu_is_known_by_its_words(words):
-    assert is_out_of_memory(RuntimeError(words))
+def test_running_out_of_memory_is_known_by_its_words(words):
+    with pytest.raises(OutOfMemoryError) as caught, memory_watched():
+        raise RuntimeError(words)
+    assert str(caught.value) == words.partition("\n")[0]
 
 
-def test_running_out_of_memory_is_known_from_other_errors():
-    with pytest.raises(RuntimeError) as caught:
-        torch.empty(2**50)
-    assert is_out_of_memory(caught.value)
-    assert is_out_of_memory(torch.cuda.OutOfMemoryError("CUDA out of memory"))
-    assert not is_out_of_memory(RuntimeError("shapes do not match"))
-    assert not is_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
+@pytest.mark.parametrize("allocate", [lambda: torch.empty(2**50), lambda: np.empty(2**50)], ids=["torch", "numpy"])
+def test_running_out_of_memory_on_the_cpu_is_known(allocate):
+    with pytest.raises(OutOfMemoryError), memory_watched():
+        allocate()
+
+
+@pytest.mark.parametrize("words", ["shapes do not match", "CUDA error: an illegal memory access was encountered"])
+def test_other_errors_stay_what_they_are(words):
+    with pytest.raises(RuntimeError, match=words) as caught, memory_watched():
+        raise RuntimeError(words)
+    assert not isinstance(caught.value, OutOfMemoryError)
 
 
 def switches():

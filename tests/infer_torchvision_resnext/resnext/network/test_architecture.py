@@ -60,7 +60,7 @@ def test_what_the_name_does_not_say_is_said_beside_it(architecture, text):
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet", "resnext50_", "resnext51_32x4d", "resnext50_32x", ""])
 def test_other_names_are_refused(name):
-    with pytest.raises(ArchitectureError, match=r"names no member of the family: expected resnext<depth>_<card"):
+    with pytest.raises(ArchitectureError, match=r"is not a member of the family: expected resnext<depth>_<card"):
         Architecture.from_name(name)
 
 
@@ -124,7 +124,7 @@ def test_loading_takes_the_tensors_and_gives_the_same_answers():
             lambda state: state.update({"conv1.weight": torch.zeros(64, 1, 7, 7)}),
             r"conv1.weight has the shape \(64, 1, 7, 7\), expected \(64, 3, 7, 7\)",
         ),
-        (lambda state: state.pop("layer1.0.conv2.weight"), "no weights of a ResNeXt"),
+        (lambda state: state.pop("layer1.0.conv2.weight"), "not weights of a ResNeXt"),
         (lambda state: state.pop("layer1.0.conv3.weight"), "of a ResNet of basic blocks, such as ResNet-18"),
         (lambda state: state.pop("conv1.weight"), "conv1.weight is missing"),
         (

@@ -128,7 +128,7 @@ def swap(folder):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (swap, r"int8\.bin is not what was measured; make it anew .* with python -m"),
+        (swap, r"int8\.bin is not what was measured; make it again .* with python -m"),
         (lambda folder: (folder / "openvino" / "int8.bin").unlink(), r"int8\.bin is not what was measured"),
         (lambda folder: (folder / "openvino" / "int8.xml").write_text("<net>"), r"int8\.xml is not what was measured"),
         (lambda folder: (folder / "openvino" / "int8.json").write_text("[1]"), "was made of other weights than"),
@@ -150,7 +150,9 @@ def test_a_damaged_int8_network_of_an_older_folder_is_named(quantized):
     report.write_text(json.dumps(known))
     Classifier().prepare(Parameters(weights=str(quantized), device="cpu", precision="int8"))
     (quantized / "openvino" / "int8.xml").write_text("<net>")
-    with pytest.raises(DeviceError, match=r"int8\.xml is damaged .*; make it anew .* with python -m infer_torchvision"):
+    with pytest.raises(
+        DeviceError, match=r"int8\.xml is damaged .*; make it again .* with python -m infer_torchvision"
+    ):
         Classifier().prepare(Parameters(weights=str(quantized), device="cpu", precision="int8"))
 
 

@@ -64,7 +64,7 @@ def test_evidence_of_another_network_is_told():
     Evidence(**content()).fits(2, 4)
     with pytest.raises(EvidenceError, match="class indices from 0 to 1, but there are 1 classes"):
         Evidence(**content()).fits(1, 4)
-    with pytest.raises(EvidenceError, match="feature_mean has 4 values, but the network 5 features"):
+    with pytest.raises(EvidenceError, match="feature_mean has 4 values, but the network has 5 features"):
         Evidence(**content()).fits(2, 5)
 
 

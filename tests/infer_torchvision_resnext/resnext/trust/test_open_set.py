@@ -19,9 +19,9 @@ def test_scores_are_pytorch_oods():
     offsets = (features - center).numpy()
     left = np.linalg.norm(offsets - offsets @ axes.numpy().T @ axes.numpy(), axis=1)
     known = KnownFeatures(center.numpy(), axes.numpy(), logits.max(axis=1).mean() / left.mean())
-    strangers = torch.randn(30, 16) * 3
-    found = known.scores((strangers @ weight.T + bias).numpy(), strangers.numpy())
-    assert found == pytest.approx(-oracle.predict_features(strangers).numpy(), rel=1e-3)
+    unknown = torch.randn(30, 16) * 3
+    found = known.scores((unknown @ weight.T + bias).numpy(), unknown.numpy())
+    assert found == pytest.approx(-oracle.predict_features(unknown).numpy(), rel=1e-3)
 
 
 def test_what_is_learned_from_training_images_worked_out_by_hand():
@@ -35,14 +35,14 @@ def test_what_is_learned_from_training_images_worked_out_by_hand():
     assert known.scores(np.array([[6.0], [6.0]]), np.array([[99.0, 0], [0, 3]])) == pytest.approx([6, 6 - 180])
 
 
-def test_strangers_score_less_than_what_was_learned():
+def test_unknown_images_score_less_than_what_was_learned():
     random = np.random.default_rng(0)
     spread = random.normal(0, 1, (3, 20))
     of = lambda count: random.normal(0, 1, (count, 3)) @ spread + random.normal(0, 0.1, (count, 20))  # noqa: E731
     weight = random.normal(0, 1, (20, 4))
-    training, known, strangers = of(300), of(100), random.normal(0, 1.5, (100, 20))
+    training, known, unknown = of(300), of(100), random.normal(0, 1.5, (100, 20))
     found = KnownFeatures.of(training @ weight, training)
-    scores = [found.scores(each @ weight, each) for each in (known, strangers)]
+    scores = [found.scores(each @ weight, each) for each in (known, unknown)]
     assert (scores[1] < threshold(scores[0], 0.99)).mean() > 0.95
 
 
