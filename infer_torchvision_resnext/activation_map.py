@@ -106,7 +106,7 @@ def _enlarged(values: NDArray[np.float32], side: int, shape: tuple[int, ...]) ->
     begin = (1 - 1 / stride) / 2
     end = begin + side / stride
     cells = Image.fromarray(np.pad(_levels(values), (0, 1), mode="edge"))
-    return np.asarray(cells.resize(shape[::-1], Image.Resampling.BILINEAR, (begin, begin, end, end)))
+    return np.asarray(cells.resize((shape[1], shape[0]), Image.Resampling.BILINEAR, (begin, begin, end, end)))
 
 
 def _levels(values: NDArray[np.float32]) -> NDArray[np.uint8]:

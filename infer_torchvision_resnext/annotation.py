@@ -32,7 +32,11 @@ OPACITY = 0.7
 GLOW = (0, 128, 255), ((0, 0, 160), (200, 0, 200), (255, 40, 60))
 """Levels of a map and their colors; those between are mixed."""
 
-PALETTE = np.uint8([np.interp(range(256), GLOW[0], each) for each in zip(*GLOW[1], strict=True)]).T.tobytes()
+PALETTE = (
+    np.stack([np.interp(range(256), GLOW[0], each) for each in zip(*GLOW[1], strict=True)], 1)
+    .astype(np.uint8)
+    .tobytes()
+)
 
 Color = tuple[int, int, int]
 
