@@ -39,10 +39,10 @@ SETTINGS = {"weights": str(DEMO / "speed_models" / "resnext50_32x4d"), "device":
 DIGITS = {"weights": str(REPOSITORY / "examples" / "models" / "digits"), "device": "cpu", "top_k": "1"}
 
 
-def write_photos(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
-    """JPEG files of smooth colors with some noise, as a camera gives them, no two alike."""
+def write_photos(folder: Path, count: int, size: tuple[int, int], seed: int = 0) -> list[Path]:
+    """JPEG files of smooth colors with some noise, as a camera gives them, no two of a seed alike."""
     folder.mkdir(parents=True)
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     noise = generator.normal(0, 6, (size[1], size[0], 1))
     files = []
     for number in range(count):

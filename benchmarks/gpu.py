@@ -230,7 +230,11 @@ def trainings(epochs: int) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as scratch:
         digits = training.write_digits(Path(scratch) / "digits")
         count = sum(1 for _ in digits.rglob("*.png"))
-        rows = [row for side in (64, 224) for row in training.compare(f"digits, {side} px", digits, side, epochs)]
+        rows = [
+            row
+            for side in (64, 224)
+            for row in training.compare(f"digits, {side} px", digits, side, epochs, others=(training.COMPILED,))
+        ]
     for row in rows:
         # An epoch is training and validation.
         row["images/s"] = f"{count / float(row['seconds of each epoch'].split(', ')[-1]):.0f}"

@@ -16,12 +16,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.bulk import write_photos
 from benchmarks.table import markdown
 from examples.digits import training_and_held_out, write_class_folders
 from examples.ikomia_home import REPOSITORY
 
 BATCH_SIZE = 32
 WAYS = ("plain loop", "this task")
+COMPILED = "this task, compiled"
+WITHOUT_COPIES = "this task, without image_cache"
+LARGE_PHOTOS = 60
 
 
 def main(photos: Path | None = None) -> list[dict[str, Any]]:
@@ -41,6 +45,12 @@ def main(photos: Path | None = None) -> list[dict[str, Any]]:
         if photos:
             rows += compare(f"{photos.name}, 224 px", photos, 224, epochs=2)
             rows += compare(f"{photos.name}, 224 px, frozen", photos, 224, epochs=3, frozen=True)
+        large = Path(scratch) / "large"
+        shares = {"train/one": 0.4, "train/other": 0.4, "val/one": 0.1, "val/other": 0.1}
+        for seed, (place, share) in enumerate(shares.items()):
+            write_photos(large / place, round(share * LARGE_PHOTOS), (4000, 3000), seed)
+        others = (WITHOUT_COPIES,)
+        rows += compare(f"{LARGE_PHOTOS} photos of 12 megapixels, 64 px", large, 64, epochs=2, others=others)
     return rows
 
 
@@ -50,11 +60,16 @@ def write_digits(folder: Path) -> Path:
     return folder
 
 
-def compare(name: str, dataset: Path, input_size: int, epochs: int, frozen: bool = False) -> list[dict[str, Any]]:
-    """Train both ways by turns. The speed is that of the last epoch, after everything has been set up."""
+def compare(  # noqa: PLR0913, PLR0917
+    name: str, dataset: Path, input_size: int, epochs: int, frozen: bool = False, others: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
+    """Train both ways, and others that are asked for, by turns.
+
+    The speed is that of the last epoch, after everything has been set up.
+    """
     work = {"dataset": str(dataset), "input_size": input_size, "epochs": epochs, "frozen": frozen}
-    ways = [_Child(way, work) for way in WAYS]
-    history: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    ways = [_Child(way, work) for way in (*WAYS, *others)]
+    history: dict[str, list[dict[str, float]]] = {child.way: [] for child in ways}
     for _ in range(epochs):
         for child in ways:
             history[child.way].append(child.next_epoch())
@@ -72,7 +87,7 @@ def compare(name: str, dataset: Path, input_size: int, epochs: int, frozen: bool
             "by processor seconds": f"{plain['processor'] / history[way][-1]['processor']:.1f}",
             "top-1": f"{history[way][-1]['top1']:.1%}",
         }
-        for way in WAYS
+        for way in history
     ]
 
 
@@ -128,7 +143,7 @@ def _child(way: str, work: dict[str, Any]) -> None:
     if way == WAYS[0]:
         _plain(work)
     else:
-        _ours(work)
+        _ours(work, torch_compile=way == COMPILED, image_cache=way != WITHOUT_COPIES)
 
 
 def _plain(work: dict[str, Any]) -> None:
@@ -141,7 +156,7 @@ def _plain(work: dict[str, Any]) -> None:
         turn.over(row)
 
 
-def _ours(work: dict[str, Any]) -> None:
+def _ours(work: dict[str, Any], **options: bool) -> None:
     # Its OpenCV decodes the images.
     import ikomia  # noqa: F401
 
@@ -160,6 +175,7 @@ def _ours(work: dict[str, Any]) -> None:
             "batch_size": BATCH_SIZE,
             "output_folder": scratch,
             "export_pth": False,
+            **options,
         }
         if work["frozen"]:
             values |= {"weights": _random_weights(Path(scratch)), "feature_extract": True, "augmentation": "none"}

@@ -16,6 +16,7 @@ from .judging import Judge
 from .model import Model
 from .parameters import Parameters
 from .predictions import Prediction
+from .regions import Region
 from .resnext.host.shown_text import shown
 from .resnext.images.preprocessing import Preprocessing
 from .resnext.images.rgb import AUTO, RGBImage, ValueRange
@@ -24,6 +25,7 @@ from .resnext.network.inference import Outputs
 from .runtimes.guard import Choice
 from .runtimes.runtime import Crops, CropsItself, Runtime, run_in_parts
 from .runtimes.selection import choose
+from .tracks import Moment, Tracks
 from .weights import fingerprint, load_model
 
 logger = logging.getLogger(__name__)
@@ -70,6 +72,7 @@ class Classifier:
         self._preprocessing = Preprocessing()
         self._judge: Judge | None = None
         self._mapper: Mapper | None = None
+        self._tracks: Tracks | None = None
         self._load_ms = 0.0
 
     def prepare(self, parameters: Parameters) -> None:
@@ -85,10 +88,12 @@ class Classifier:
         wanted = (fingerprint(parameters), parameters.guard_tolerance, parameters.maps, *where)
         if self._loaded is None or wanted != self._wanted:
             # Nothing of the old model is kept, so that a failure cannot leave half of each.
-            self._loaded, self._judge, self._wanted = None, None, ()
+            self._loaded, self._judge, self._tracks, self._wanted = None, None, None, ()
             self._loaded = self._load(parameters)
             self._wanted = wanted
         model = self._loaded.model
+        if self._tracks is None or parameters.track != self._parameters.track:
+            self._tracks = Tracks(parameters.track) if parameters.track else None
         if self._judge is None or parameters != self._parameters:
             self._mapper = Mapper(model.labels, *model.classifier, parameters.map_class) if parameters.maps else None
             self._judge = Judge(model.labels, parameters, model.calibration, model.evidence)
@@ -110,7 +115,7 @@ class Classifier:
         )
         for note in notes:
             self._tell(note)
-        # A new one, for the weights that were read stay with the one before.
+        # A copy: the tensors stay with the model that has read them, and go with it.
         return Loaded(replace(model, golden=None), runtime, choice, notes)
 
     @property
@@ -164,7 +169,23 @@ class Classifier:
                 raise
             predictions += self._judged(outputs)
             batch_done()
+        for note in self._judging().watch(predictions):
+            self._note(note)
         return predictions
+
+    def follow(self, moment: Moment, regions: Sequence[Region], predictions: Sequence[Prediction]) -> list[Prediction]:
+        """One answer for each object over its frames, with `track`; without it, that of the frame.
+
+        Args:
+            predictions: what this frame alone says, one for each region.
+        """
+        if self._tracks is None:
+            return list(predictions)
+        judge = self._judging()
+        pooled = self._tracks.follow(moment, regions, predictions, judge.decide)
+        for note in self._tracks.notes:
+            self._note(note)
+        return [judge.pooled(over, alone) if over else alone for over, alone in zip(pooled, predictions, strict=True)]
 
     def classify_crops(self, crops: NDArray[np.uint8]) -> list[Prediction]:
         """Answer for each of a batch of crops, N x S x S x 3, made by `preprocessing`. Raises: as `classify`."""

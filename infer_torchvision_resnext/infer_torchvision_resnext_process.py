@@ -26,6 +26,7 @@ from infer_torchvision_resnext.resnext.host.task import (
 )
 from infer_torchvision_resnext.resnext.images.files import refuse_cut_short
 from infer_torchvision_resnext.resnext.images.rgb import ImageError, dim_note, to_rgb
+from infer_torchvision_resnext.tracks import Moment
 
 logger = logging.getLogger("ikomia.infer_torchvision_resnext")
 """Below the host's own, so that its lines go where the host's go: the terminal, its log file, STUDIO's log."""
@@ -191,7 +192,10 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
         height, width = frame.shape[:2]
         self._show_maps([prediction], [(0, 0, width, height)], width, height)
         self._show_image_result(prediction, frame)
-        return {"region": "image", "predictions": [{"box_xywh": None, **prediction.to_dict()}], "notes": []}
+        notes = (
+            ["track: the whole image was classified, and only objects have tracks"] if self._parameters().track else []
+        )
+        return {"region": "image", "predictions": [{"box_xywh": None, **prediction.to_dict()}], "notes": notes}
 
     def _classify_objects(self, frame):
         height, width = frame.shape[:2]
@@ -205,8 +209,9 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
         if not readable:
             self._step()
         too_small = Prediction.unreadable(f"less than {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels lie in the image")
-        predictions = [next(answers) if box else too_small for box in views]
-        self._show_maps(predictions, views, width, height)
+        alone = [next(answers) if box else too_small for box in views]
+        self._show_maps(alone, views, width, height)
+        predictions = self._classifier.follow(self._moment(width, height), regions, alone)
         self._show_objects(regions, predictions, width, height)
         notes = [] if self._detector_is_connected() else ["region=objects, but nothing is connected to input 1"]
         return {
@@ -229,6 +234,12 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
             maps = zip((each.activation_map for each in predictions), views, strict=True)
             seen = [(found, box) for found, box in maps if found]
             self.get_output(MAP_OUT).set_image(heat_of(seen, self._classifier.preprocessing, width, height))
+
+    def _moment(self, width, height):
+        # Nothing announces a film to the task: a video is known by its file, and that it started again by the frame.
+        image = self.get_input(IMAGE)
+        frame = image.get_current_pos() if isinstance(image, dataprocess.CVideoIO) else 0
+        return Moment(image.source_file_path, frame, (width, height))
 
     def _show_image_result(self, prediction, frame):
         rows = list(zip(prediction.labels, prediction.probabilities, strict=True))

@@ -1,13 +1,15 @@
 """What a network says of images → predictions: calibrated, open to the unknown, and within what was promised."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .drift import Drift
 from .parameters import Parameters
-from .predictions import Doubt, Prediction, top_k
+from .predictions import Doubt, Prediction, Track, top_k
 from .resnext.host.schema import ParameterError
 from .resnext.network.inference import Outputs
 from .resnext.trust.calibration import Calibration, calibrated
@@ -15,6 +17,7 @@ from .resnext.trust.evidence import EVIDENCE, Evidence
 from .resnext.trust.open_set import KnownFeatures, threshold
 from .resnext.trust.prediction_sets import PredictionSets, prediction_sets
 from .resnext.trust.promises import Promises, promise
+from .tracks import Pooled
 
 
 class Judge:
@@ -39,7 +42,7 @@ class Judge:
         if evidence is None and (problems := _promised(parameters)):
             raise ParameterError(
                 [
-                    f"{name} = {value:g}: the model brings no {EVIDENCE}, by which it could be promised; train it with "
+                    f"{name} = {value:g}: the model brings no {EVIDENCE}, on which that rests; train it with "
                     "train_torchvision_resnext 2.1 or later, or set it to 0"
                     for name, value in problems.items()
                 ]
@@ -51,6 +54,8 @@ class Judge:
         self._least_known = -np.inf
         self._promises: Promises | None = None
         self._sets: PredictionSets | None = None
+        self.drift: Drift | None = None
+        """Frames of late beside validation; None where nobody asked."""
         if evidence is not None:
             self._take(evidence)
 
@@ -65,6 +70,11 @@ class Judge:
             self._promises = promise(evidence.probability, predicted, target, classes, asked.target_precision)
         if asked.coverage:
             self._sets = prediction_sets(evidence.true_probability, target, classes, asked.coverage)
+        if asked.drift_window:
+            validation = zip(evidence.predicted, evidence.probability, evidence.known_score, strict=True)
+            doubts = [self._doubt(int(best), float(p), float(score), float(p)) for best, p, score in validation]
+            unknown = np.array([self._counts(doubt) for doubt in doubts])
+            self.drift = Drift(asked.drift_window, evidence.known_score, unknown)
 
     def predictions(self, outputs: Outputs) -> list[Prediction]:
         """A prediction for each image. Raises: ValueError for logits that are not finite."""
@@ -73,35 +83,71 @@ class Judge:
         shown = honest if asked.calibrated else calibrated(outputs.logits, 1)
         scores = self._known.scores(outputs.logits, outputs.features) if self._known else None
         best = top_k(shown, self._labels, asked.top_k)
-        return [self._judged(best[place], honest[place], place, outputs, scores) for place in range(len(best))]
+        return [
+            self._judged(
+                best[place],
+                honest[place],
+                None if scores is None else float(scores[place]),
+                tuple(outputs.features[place].tolist()) if asked.embeddings else None,
+            )
+            for place in range(len(best))
+        ]
+
+    @staticmethod
+    def decide(log_probabilities: NDArray[np.float64]) -> int:
+        """The class that is the answer: the most probable of C."""
+        return int(log_probabilities.argmax())
+
+    def pooled(self, pooled: Pooled, this_frame: Prediction) -> Prediction:
+        """What is to be thought of an object after all its frames; their promises are those of single images."""
+        judged = this_frame
+        if pooled.log_probabilities is not None:
+            logits = pooled.log_probabilities[None].astype(np.float32)
+            honest = calibrated(logits, 1)
+            shown = honest if self._parameters.calibrated else calibrated(logits, 1 / self._temperature)
+            (best,) = top_k(shown, self._labels, 0)
+            held = best.held_at(pooled.answer, self._parameters.top_k)
+            judged = self._judged(held, honest[0], pooled.known_score, this_frame.embedding)
+        track = Track(pooled.frames, this_frame)
+        return replace(judged, track=track, activation_map=this_frame.activation_map)
+
+    def watch(self, predictions: Sequence[Prediction]) -> list[str]:
+        """Take in the objects of a frame, and note what has drifted."""
+        if self.drift is None:
+            return []
+        self.drift.see(
+            [(each.known_score, self._counts(each.doubt)) for each in predictions if each.known_score is not None]
+        )
+        return self.drift.notes()
 
     def _judged(
         self,
         prediction: Prediction,
         honest: NDArray[np.float64],
-        place: int,
-        outputs: Outputs,
-        scores: NDArray[np.float64] | None,
+        score: float | None,
+        embedding: tuple[float, ...] | None,
     ) -> Prediction:
         """One image's; `honest` are its calibrated probabilities."""
-        score = None if scores is None else float(scores[place])
-        return prediction.judged(
-            self._doubt(honest, score, prediction.probability),
+        best = prediction.indices[0]
+        possible = None if self._sets is None else dict.fromkeys((best, *self._sets.of(honest)))
+        judged = prediction.judged(
+            self._doubt(best, float(honest[best]), score, prediction.probability),
             score,
-            None if self._sets is None else tuple(self._labels[index] for index in self._sets.of(honest)),
-            tuple(outputs.features[place].tolist()) if self._parameters.embeddings else None,
+            None if possible is None else tuple(self._labels[index] for index in possible),
+            embedding,
         )
+        return replace(judged, distribution=honest if self._parameters.track else None)
 
-    def _doubt(self, honest: NDArray[np.float64], score: float | None, shown: float) -> Doubt | None:
-        """Why there is no answer; `honest` are the calibrated probabilities of one image."""
-        asked, best = self._parameters, int(honest.argmax())
+    def _doubt(self, best: int, honest: float, score: float | None, shown: float) -> Doubt | None:
+        """Why there is no answer; `honest` is the calibrated probability of the class that stands first, `best`."""
+        asked = self._parameters
         if score is not None and score < self._least_known:
             return Doubt(
                 "unlike",
                 f"unlike what was learned: its score is {score:.3g}, and {1 - asked.unknown_sensitivity:.4g} of the "
                 f"validation images have {self._least_known:.3g} or more",
             )
-        if self._promises and not self._promises.keeps(best, float(honest[best])):
+        if self._promises and not self._promises.keeps(best, honest):
             least = self._promises.thresholds[best]
             given = "never given" if least is None else f"given from a calibrated probability of {least:.4g} on"
             return Doubt(
@@ -111,6 +157,10 @@ class Judge:
         if shown < asked.confidence_threshold:
             return Doubt("unsure", f"below the confidence threshold of {asked.confidence_threshold:g}")
         return None
+
+    def _counts(self, doubt: Doubt | None) -> bool:
+        """Whether it is one that validation can be asked for; of uncalibrated probabilities it cannot."""
+        return doubt is not None and (self._parameters.calibrated or doubt.kind != "unsure")
 
     @property
     def _temperature(self) -> float:
@@ -124,9 +174,10 @@ class Judge:
             "unknown_below": self._least_known if np.isfinite(self._least_known) else None,
             "promises": self._promises.to_dict(self._labels) if self._promises else None,
             "sets": self._sets.to_dict(self._labels) if self._sets else None,
+            **({"drift": self.drift.to_dict()} if self.drift else {}),
         }
 
 
 def _promised(parameters: Parameters) -> dict[str, float]:
-    asked = {"target_precision": parameters.target_precision, "coverage": parameters.coverage}
+    asked = {name: getattr(parameters, name) for name in ("target_precision", "coverage", "drift_window")}
     return {name: value for name, value in asked.items() if value}

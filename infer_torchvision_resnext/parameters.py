@@ -95,6 +95,10 @@ class Parameters(ParameterSchema):
         InForm(group="Trust", idle=(When("maps are off", maps="False"),)),
     ] = ""
     """The class whose maps are shown; left empty, that of each answer."""
+    drift_window: Annotated[int, Field(ge=0, le=1_000_000), InForm(group="Trust", minimum_means="off")] = 0
+    """So many images are compared with the validation images; a note says when they are less like what was learned, or
+    more of them are `unknown`. 0 = off. For models that bring evidence.
+    """
     region: Annotated[Literal["auto", "image", "objects"], InForm(first=True)] = "auto"
     """What is classified: the whole image, every object that came in, or `auto`: objects where a detector is
     connected, the image otherwise.
@@ -110,6 +114,18 @@ class Parameters(ParameterSchema):
         InForm(group="Objects", idle=(When("the whole image is classified, no objects", region="image"),)),
     ] = 0.0
     """Context shown around each box, on every side, as a fraction of its size."""
+    track: Annotated[
+        int,
+        Field(ge=0, le=10_000),
+        InForm(
+            group="Objects",
+            minimum_means="off",
+            idle=(When("the whole image is classified, no objects", region="image"),),
+        ),
+    ] = 0
+    """In videos, one answer for each object over about so many frames, by the id that a tracker upstream gives it;
+    0 = off, each frame by itself.
+    """
     batch_size: Annotated[
         int,
         Field(ge=1, le=4096),

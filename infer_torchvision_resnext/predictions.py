@@ -43,6 +43,9 @@ class Prediction:
         possible: labels that hold the true one as often as was asked for; None where nothing was asked for.
         embedding: features that it was classified by; None where nobody asked for them.
         activation_map: where the network looked; None where nobody asked.
+        distribution: calibrated probabilities of all classes, in index order; None where nobody asked for them.
+        held: the answer is that of earlier frames and stands first, though another class is ahead, by too little.
+        track: whose answer it is, if it is that of an object over its frames.
     """
 
     indices: tuple[int, ...]
@@ -54,6 +57,9 @@ class Prediction:
     possible: tuple[str, ...] | None = None
     embedding: tuple[float, ...] | None = None
     activation_map: ActivationMap | None = field(default=None, compare=False)
+    distribution: NDArray[np.float64] | None = field(default=None, compare=False)
+    held: bool = False
+    track: "Track | None" = None
 
     def __post_init__(self) -> None:
         if not len(self.indices) == len(self.labels) == len(self.probabilities):
@@ -63,7 +69,8 @@ class Prediction:
             )
         if not all(0 <= value <= 1 for value in self.probabilities):
             raise ValueError(f"probabilities {self.probabilities}: expected values in [0, 1]")
-        if list(self.probabilities) != sorted(self.probabilities, reverse=True):
+        ordered = self.probabilities[1:] if self.held else self.probabilities
+        if list(ordered) != sorted(ordered, reverse=True):
             raise ValueError(f"probabilities {self.probabilities}: expected the best first")
         expected = UNKNOWN if self.doubt else next(iter(self.labels), None)
         if self.answer != expected:
@@ -87,9 +94,22 @@ class Prediction:
             self, answer=answer, doubt=doubt, known_score=known_score, possible=possible, embedding=embedding
         )
 
+    def held_at(self, index: int, k: int) -> "Prediction":
+        """The k classes (0 = all) that it consists of when the class `index` stands first."""
+        place = self.indices.index(index)
+        order = [place, *(other for other in range(len(self.indices)) if other != place)][: k or None]
+        return replace(
+            self,
+            indices=tuple(self.indices[each] for each in order),
+            labels=tuple(self.labels[each] for each in order),
+            probabilities=tuple(self.probabilities[each] for each in order),
+            answer=self.labels[place],
+            held=place > 0,
+        )
+
     @property
     def probability(self) -> float:
-        """Of the best class, whether or not it became the answer; 0 where the network was not asked."""
+        """Of the first class, whether or not it became the answer; 0 where the network was not asked."""
         return self.probabilities[0] if self.probabilities else 0.0
 
     @property
@@ -113,11 +133,30 @@ class Prediction:
             "set": None if self.possible is None else list(self.possible),
             **({} if self.embedding is None else {"embedding": list(self.embedding)}),
             **({} if self.activation_map is None else {"map": self.activation_map.to_dict()}),
+            **({} if self.track is None else {"track": {"held": self.held, **self.track.to_dict()}}),
             "top_k": [
                 {"label": label, "index": index, "probability": probability}
                 for label, index, probability in zip(self.labels, self.indices, self.probabilities, strict=True)
             ],
         }
+
+
+@dataclass(frozen=True)
+class Track:
+    """An object that was followed.
+
+    Attributes:
+        frames: in which it could be read.
+        this_frame: what the present one says alone.
+    """
+
+    frames: int
+    this_frame: Prediction
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        alone = self.this_frame.to_dict()
+        return {"frames": self.frames, "this_frame": {key: alone[key] for key in ("answer", "probability", "doubt")}}
 
 
 def top_k(probabilities: NDArray[np.float64], labels: Sequence[str], k: int) -> list[Prediction]:

@@ -36,11 +36,13 @@ class Region:
         box_xywh: as the detector gave it, unclipped.
         object_id: the detector's, or the ordinal where it gave none.
         detected: the detector's label; empty where it gave none.
+        has_id: whether the detector gave one.
     """
 
     box_xywh: Box
     object_id: int
     detected: str = ""
+    has_id: bool = True
 
     def pixels(self, width: int, height: int, margin: float = 0.0) -> Box | None:
         """The part of the frame to look at, in whole pixels; None where less than 2 x 2 of them remain.
@@ -82,7 +84,9 @@ def regions_of(items: Iterable[GraphicsItem]) -> list[Region]:
             pending.append(item)
     first_id = max((region.object_id for region in regions), default=-1) + 1
     alone += [[item] for item in pending]
-    regions += [Region(_finite(_enclosing(items)), first_id + ordinal) for ordinal, items in enumerate(alone)]
+    regions += [
+        Region(_finite(_enclosing(items)), first_id + ordinal, has_id=False) for ordinal, items in enumerate(alone)
+    ]
     return regions
 
 

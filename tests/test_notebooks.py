@@ -14,7 +14,7 @@ NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 
 FEWER = {
     '"epochs": 6': '"epochs": 1',
-    "training, held_out = training_and_held_out()": "training, held_out = map(first_100, training_and_held_out())",
+    "training, held_out = training_and_held_out()": "training, held_out = map(first_200, training_and_held_out())",
 }
 
 
@@ -56,7 +56,7 @@ def test_its_code_runs(notebook, changes, shown, tmp_path):
     """As one program, in a home of its own; training on fewer images for a shorter time."""
     # Not where a person's own examples keep their models.
     elsewhere = f"import examples.ikomia_home, pathlib; examples.ikomia_home.DEMO = pathlib.Path({str(tmp_path)!r})"
-    first = "def first_100(all): return type(all)(all.images[:100], all.digits[:100])"
+    first = "def first_200(all): return type(all)(all.images[:200], all.digits[:200])"
     code = "\n".join([elsewhere, first, *(source(cell) for cell in code_cells(EXAMPLES / f"{notebook}.ipynb"))])
     for old, new in changes.items():
         assert old in code

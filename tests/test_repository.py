@@ -100,7 +100,7 @@ for weights in sys.argv[1:]:
     print(data["runtime"]["name"], len(data["predictions"][0]["top_k"]), "map" in data["predictions"][0])
 print(sorted({"torch", "torchvision"} & set(sys.modules)))
 """
-    sources = (str(tiny_folder), "IMAGENET1K_V2", str(imagenet_cache / "resnext50_32x4d-7cdf4587.pth"))
+    sources = (str(tiny_folder), "IMAGENET1K_V2", str(imagenet_cache / "resnext50_32x4d-1a0047aa.pth"))
     classifier = Classifier(home / "Ikomia" / "Data" / "infer_torchvision_resnext")
     for weights in sources:
         classifier.prepare(Parameters(weights=weights, device="cpu", runtime="openvino"))

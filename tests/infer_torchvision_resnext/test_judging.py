@@ -5,9 +5,13 @@ import pytest
 
 from infer_torchvision_resnext.judging import Judge
 from infer_torchvision_resnext.parameters import ParameterError, Parameters
+from infer_torchvision_resnext.predictions import Prediction
+from infer_torchvision_resnext.regions import Region
 from infer_torchvision_resnext.resnext.network.inference import Outputs
 from infer_torchvision_resnext.resnext.trust.calibration import Calibration
 from infer_torchvision_resnext.resnext.trust.evidence import Evidence
+from infer_torchvision_resnext.resnext.trust.intervals import wilson
+from infer_torchvision_resnext.tracks import Moment, Tracks
 
 LABELS = ("ant", "bee")
 CALIBRATION = Calibration(temperature=2, images=200, ece_before=0.1, ece_after=0.01, loss_before=0.5, loss_after=0.4)
@@ -120,10 +124,104 @@ def test_embeddings_are_the_features_and_come_when_asked_for():
     assert json.loads(json.dumps(asked.to_dict()))["embedding"] == [1, 0, 3]
 
 
-@pytest.mark.parametrize("name", ["target_precision", "coverage"])
-def test_nothing_is_promised_without_evidence(name):
-    with pytest.raises(ParameterError, match=rf"{name} = 0.9: the model brings no trust.safetensors"):
-        judge(**{name: 0.9})
+def followed(judged, *frames, stray=0.0):
+    """What is to be thought of an object after these frames' logits."""
+    tracks = Tracks(10)
+    for number, logits in enumerate(frames):
+        (alone,) = judged.predictions(outputs(logits, stray=stray))
+        (pooled,) = tracks.follow(Moment("", number, (9, 9)), [Region((0, 0, 9, 9), 1)], [alone], judged.decide)
+    return judged.pooled(pooled, alone)
+
+
+def test_what_frames_say_together_is_judged_as_an_image_is():
+    asked = judge(evidence(), target_precision=0.9, unknown_sensitivity=0, coverage=0.9, track=10)
+    once = followed(asked, [0.5, 0])
+    assert (once.answer, once.doubt.kind, once.possible) == ("unknown", "imprecise", ("ant", "bee"))
+    # 0.9 of 4 and 0.5: the mean of the logits is 2.16, of which 0.896 follows; 0.802 is what the promise takes.
+    again = followed(asked, [4, 0], [0.5, 0])
+    assert (again.answer, again.doubt, again.probability) == ("ant", None, pytest.approx(0.8964, abs=1e-4))
+    found = json.loads(json.dumps(again.to_dict()))["track"]
+    assert found["frames"] == 2
+    assert (found["held"], found["this_frame"]["answer"], found["this_frame"]["doubt"]) == (
+        False,
+        "unknown",
+        "imprecise",
+    )
+
+
+def test_an_object_is_unlike_anything_learned_by_the_mean_of_its_frames():
+    asked = judge(evidence(), track=10)
+    like, unlike = ((asked.predictions(outputs([9, 0], stray=stray)))[0].known_score for stray in (1, 12))
+    assert unlike < asked.describe()["unknown_below"] < (0.9 * like + unlike) / 1.9
+    tracks = Tracks(10)
+    for number, stray in enumerate((1, 12)):
+        (alone,) = asked.predictions(outputs([9, 0], stray=stray))
+        (pooled,) = tracks.follow(Moment("", number, (9, 9)), [Region((0, 0, 9, 9), 1)], [alone], asked.decide)
+    found = asked.pooled(pooled, alone)
+    assert (alone.doubt.kind, found.doubt, found.answer) == ("unlike", None, "ant")
+    assert found.known_score == pytest.approx((0.9 * like + unlike) / 1.9)
+    stranger = followed(asked, [9, 0], [9, 0], stray=12)
+    assert (stranger.answer, stranger.doubt.kind, stranger.track.frames) == ("unknown", "unlike", 2)
+
+
+def test_an_answer_that_is_held_stands_first_with_its_own_probability():
+    # 0.9 * 0.1 - 0.5 = -0.41 in all, less than ln 3, with a weight of 1.9.
+    found = followed(judge(evidence(), track=10, unknown_sensitivity=0, coverage=0.1), [0.1, 0], [0, 0.5])
+    assert (found.answer, found.labels, found.held) == ("ant", ("ant", "bee"), True)
+    assert found.probabilities == pytest.approx([1 / (1 + np.exp(0.41 / 1.9)), 1 / (1 + np.exp(-0.41 / 1.9))])
+    assert found.possible[0] == "ant"
+    assert found.to_dict()["track"]["held"] is True
+
+
+@pytest.mark.parametrize(("calibrated", "logit"), [(True, 2), (False, 4)])
+def test_a_track_shows_calibrated_probabilities_unless_they_are_switched_off(calibrated, logit):
+    found = followed(judge(calibration=CALIBRATION, calibrated=calibrated, track=10), [4, 0], [4, 0])
+    assert found.probability == pytest.approx(1 / (1 + np.exp(-logit)))
+
+
+def test_a_track_keeps_its_answer_where_it_is_too_small_to_read():
+    asked, tracks = judge(track=10), Tracks(10)
+    (alone,) = asked.predictions(outputs([4, 0]))
+    too_small = Prediction.unreadable("too small")
+    for number, each in enumerate((alone, too_small)):
+        (pooled,) = tracks.follow(Moment("", number, (9, 9)), [Region((0, 0, 9, 9), 1)], [each], asked.decide)
+    found = asked.pooled(pooled, too_small)
+    assert (found.answer, found.track.frames, found.track.this_frame.answer) == ("ant", 1, "unknown")
+
+
+@pytest.mark.parametrize(
+    ("threshold", "calibrated", "unknown"),
+    [
+        (0, True, 10),
+        # Of both classes 13 probabilities, from 0.6 to 0.648 in steps of 0.4 / 99; the ten are among them.
+        (0.65, True, 26),
+        # What the validation images' probabilities were without the temperature is not known.
+        (0.65, False, 10),
+    ],
+)
+def test_drift_is_measured_against_the_same_doubts_of_validation(threshold, calibrated, unknown):
+    found = judge(
+        evidence(), confidence_threshold=threshold, calibrated=calibrated, drift_window=2, unknown_sensitivity=0.05
+    )
+    for _ in range(2):
+        notes = found.watch(found.predictions(outputs([9, 0])))
+    drift = json.loads(json.dumps(found.describe()))["drift"]
+    assert drift["unknown"]["expected"] == pytest.approx(list(wilson(unknown, 200, 0.99)))
+    assert drift["known_score"]["value"] == pytest.approx(np.log(np.exp(9) + 1))
+    (note,) = notes
+    assert note.startswith("drift: images are more like what was learned than validation's")
+
+
+def test_without_a_window_nothing_is_watched():
+    found = judge(evidence())
+    assert found.watch(found.predictions(outputs([9, 0], stray=99))) == []
+    assert "drift" not in found.describe()
+
+
+@pytest.mark.parametrize(("name", "value"), [("target_precision", 0.9), ("coverage", 0.9), ("drift_window", 100)])
+def test_nothing_is_promised_without_evidence(name, value):
+    with pytest.raises(ParameterError, match=rf"{name} = {value}: the model brings no trust.safetensors"):
+        judge(**{name: value})
 
 
 def test_logits_that_are_not_finite_are_refused():

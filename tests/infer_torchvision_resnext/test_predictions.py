@@ -46,6 +46,22 @@ def test_with_a_doubt_the_answer_is_unknown_and_the_probability_stays():
     assert sure.judged(None, None, None) == sure
 
 
+@pytest.mark.parametrize(
+    ("index", "k", "labels", "held"),
+    [
+        (0, 0, ("ant", "bee", "cat"), False),
+        (2, 0, ("cat", "ant", "bee"), True),
+        (1, 2, ("bee", "ant"), True),
+        (2, 1, ("cat",), True),
+    ],
+)
+def test_the_answer_that_is_held_stands_first_though_another_class_is_ahead(index, k, labels, held):
+    (best,) = top_k(np.array([[0.5, 0.3, 0.2]]), LABELS, 0)
+    found = best.held_at(index, k)
+    assert (found.answer, found.labels, found.held) == (labels[0], labels, held)
+    assert found.probabilities == tuple({"ant": 0.5, "bee": 0.3, "cat": 0.2}[label] for label in labels)
+
+
 def test_a_class_may_be_called_unknown():
     (prediction,) = top_k(np.array([[0.9, 0.1]]), (UNKNOWN, "ant"), 1)
     assert (prediction.answer, prediction.index, prediction.doubt) == (UNKNOWN, 0, None)

@@ -47,7 +47,7 @@ def test_hand_drawn_items_after_detections_get_ids_of_their_own():
 
 @pytest.mark.parametrize("box", [(float("nan"), 0, 5, 5), (0, 0, float("inf"), 5)])
 def test_a_box_that_is_not_finite_has_no_extent(box):
-    assert regions_of([rectangle(*box)]) == [Region((0, 0, 0, 0), 0)]
+    assert regions_of([rectangle(*box)]) == [Region((0, 0, 0, 0), 0, has_id=False)]
     assert regions_of([rectangle(*box), text("cat #2: 0.5")]) == [Region((0, 0, 0, 0), 2, "cat")]
 
 
@@ -95,15 +95,15 @@ def test_a_view_shares_the_frames_memory():
     [
         (
             [rectangle(0, 0, 5, 5), rectangle(9, 9, 4, 4), text("cat #3: 0.75")],
-            [Region((9, 9, 4, 4), 3, "cat"), Region((0, 0, 5, 5), 4)],
+            [Region((9, 9, 4, 4), 3, "cat"), Region((0, 0, 5, 5), 4, has_id=False)],
         ),
         (
             [rectangle(0, 0, 5, 5), polygon(1, 1, 2, 2), rectangle(9, 9, 4, 4), polygon(9, 9, 2, 2), text("a #1: 0.5")],
-            [Region((9, 9, 4, 4), 1, "a"), Region((0, 0, 5, 5), 2)],
+            [Region((9, 9, 4, 4), 1, "a"), Region((0, 0, 5, 5), 2, has_id=False)],
         ),
         (
             [rectangle(0, 0, 5, 5), text("a #1: 0.5"), rectangle(1, 0, 5, 5), rectangle(2, 0, 5, 5), text("b #2: 0.5")],
-            [Region((0, 0, 5, 5), 1, "a"), Region((2, 0, 5, 5), 2, "b"), Region((1, 0, 5, 5), 3)],
+            [Region((0, 0, 5, 5), 1, "a"), Region((2, 0, 5, 5), 2, "b"), Region((1, 0, 5, 5), 3, has_id=False)],
         ),
         (
             [polygon(1, 1, 9, 9), rectangle(0, 0, 20, 20), text("cat #3: 0.75")],

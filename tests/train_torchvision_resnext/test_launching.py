@@ -112,11 +112,51 @@ def test_a_lost_image_is_named_with_the_rank_that_missed_it(digits, tmp_path):
     assert not ranks_of()
 
 
-def test_a_loss_that_is_not_finite_ends_all(digits, tmp_path):
-    values = {**ENDLESS, "optimizer": "adamw", "learning_rate": 100, "weight_decay": 10, "warmup_epochs": 0}
-    with pytest.raises(TrainingError, match=r"training has diverged\. Likely cause: learning_rate 100 is too high"):
+def test_a_loss_that_is_not_finite_ends_all_and_names_whose_images_gave_it(tmp_path):
+    # Decay alone multiplies weights by -499 a step: they leave fp32's range in the middle of the first epoch.
+    digits = write_digits(tmp_path / "digits", {"train": 40, "val": 2})
+    values = {"optimizer": "adamw", "learning_rate": 50, "weight_decay": 10, "warmup_epochs": 0, "batch_size": 4}
+    whose = r"^(rank 0, )?rank [01]: the loss is \w+ in epoch 1, step \d+: .*learning_rate 50 is too high"
+    with pytest.raises(TrainingError, match=whose):
         train(digits, settings(tmp_path / "runs", **values))
     assert not ranks_of()
+
+
+def test_without_a_better_epoch_all_end_after_their_patience(digits, tmp_path):
+    result = train(digits, settings(tmp_path / "runs", **ENDLESS, learning_rate=0, early_stopping_patience=2))
+    assert (len(result.history), result.best_epoch) == (3, 1)
+    assert not ranks_of()
+
+
+def limited(rank, kind, values):
+    """Told of the first epoch, it forbids one of the processes to take more."""
+
+    def limit(row):
+        if row["epoch"] == 1:
+            ranks_of()[rank].rlimit(kind, values)
+
+    return Listener(epoch=limit)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of another process are Linux's")
+def test_memory_that_one_runs_out_of_ends_all_with_the_remedy(digits, tmp_path):
+    large = {**ENDLESS, "input_size": 256, "num_workers": 0, "augmentation": "none"}
+    limits = limited(1, psutil.RLIMIT_AS, (2**28, psutil.RLIM_INFINITY))
+    with pytest.raises(TrainingError, match=r"^rank 1: out of memory .*set batch_size to 4.* epoch \d+ is kept in"):
+        train(digits, settings(tmp_path / "runs", **large), limits)
+    assert not ranks_of()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of another process are Linux's")
+def test_a_disk_that_the_first_cannot_write_to_ends_all_and_the_run_can_go_on(digits, tmp_path):
+    limits = limited(0, psutil.RLIMIT_FSIZE, (1000, psutil.RLIM_INFINITY))
+    with pytest.raises(TrainingError, match=r"reading or writing failed .*File too large"):
+        train(digits, settings(tmp_path / "runs", **ENDLESS), limits)
+    assert not ranks_of()
+    rows = []
+    stop = Listener(epoch=rows.append, stop_requested=lambda: bool(rows))
+    resumed = train(digits, settings(tmp_path / "runs", **ENDLESS, resume="auto", devices=1), stop)
+    assert [row["epoch"] for row in resumed.history] == [1, 2]
 
 
 def test_processes_whose_parent_was_killed_end(digits, tmp_path):

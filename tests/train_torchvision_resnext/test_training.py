@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -267,6 +268,31 @@ def test_any_number_of_workers_gives_the_same_weights(digits, tmp_path):
     assert same(weights(alone.model_folder), weights(with_workers.model_folder))
 
 
+def test_copies_of_large_photos_may_go_at_any_time_and_serve_the_next_run(tmp_path):
+    photos = write_digits(tmp_path / "photos", {"train": 6, "val": 2}, size=300)
+
+    def copies(output):
+        return list((output / ".images").glob("*.png"))
+
+    def remove(row):
+        if row["epoch"] == 1:
+            # A smaller photo of each for training, a crop of each for validation.
+            assert len(copies(tmp_path / "removed")) == 18 + 6
+            shutil.rmtree(tmp_path / "removed" / ".images")
+
+    kept = train(photos, settings(tmp_path / "kept")).model_folder
+    removed = train(photos, settings(tmp_path / "removed"), Listener(epoch=remove)).model_folder
+    assert same(weights(removed), weights(kept))
+    # In the end crops of the training images are looked at, too.
+    assert len(copies(tmp_path / "removed")) == len(copies(tmp_path / "kept")) == 18 + 6 + 18
+    inodes = {path.name: path.stat().st_ino for path in copies(tmp_path / "kept")}
+    assert same(weights(train(photos, settings(tmp_path / "kept")).model_folder), weights(kept))
+    assert {path.name: path.stat().st_ino for path in copies(tmp_path / "kept")} == inodes, "they were made anew"
+    whole = train(photos, settings(tmp_path / "whole", image_cache=False))
+    assert not (tmp_path / "whole" / ".images").exists()
+    assert not same(weights(whole.model_folder), weights(kept))
+
+
 def test_stopping_before_the_first_epoch_is_over_leaves_nothing(digits, tmp_path):
     result = train(digits, settings(tmp_path), stop_after(75 + 3))
     assert (result.stopped, result.model_folder) == (True, None)
@@ -315,6 +341,28 @@ def test_out_of_memory_says_what_to_do_and_keeps_the_best_model(digits, tmp_path
     finally:
         Normalize.forward = whole
     assert len(list(tmp_path.glob("*/model/model.safetensors"))) == 1
+
+
+@pytest.mark.skipif("RUN_SLOW_TESTS" not in os.environ, reason="PyTorch's compiler takes a minute: RUN_SLOW_TESTS=1")
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_compiled_steps_learn_the_same(digits, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+    steps = {"epochs": 1, "ema_decay": 0.9, "learning_rate": 0.001}
+    compiled, eager = (
+        weights(train(digits, settings(tmp_path / f"{on}", **steps, torch_compile=on)).model_folder)
+        for on in (True, False)
+    )
+    assert list((tmp_path / "inductor").rglob("*.so"))
+    assert compiled.keys() == eager.keys()
+    assert max(float((compiled[key] - eager[key]).abs().max()) for key in eager) < 1e-4
+
+
+def test_where_nothing_can_be_compiled_it_says_what_to_do(digits, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+    message = r"torch_compile = True: PyTorch cannot compile here .*set torch_compile to False"
+    no_compiler = torch._inductor.config.patch({"cpp.cxx": (str(tmp_path / "none"),)})
+    with no_compiler, pytest.raises(TrainingError, match=message):
+        train(digits, settings(tmp_path, torch_compile=True))
 
 
 def test_a_state_that_holds_code_is_not_loaded(digits, tmp_path):

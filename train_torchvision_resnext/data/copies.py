@@ -1,13 +1,14 @@
-"""Copies of large photos no larger than training needs, so that later epochs and runs decode those instead.
+"""Copies of large photos no larger than they are needed, so that later epochs and runs decode those instead.
 
-A large photo is always trained on in its smaller size, whether its copy is there or has to be made, and copies are PNG
-files, which lose nothing. So what is learned does not depend on what the folder holds: it may be deleted at any
-time. It is shared by all processes; an entry is whole or absent.
+What validation sees is kept as it is. For training, a large photo is always taken in its smaller size, whether its
+copy is there or has to be made, and copies are PNG files, which lose nothing. So what is learned does not depend
+on what the folder holds: it may be deleted at any time. It is shared by all processes; an entry is whole or absent.
 """
 
 import logging
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -48,6 +49,7 @@ class Copies:
     preprocessing: Preprocessing
     max_bytes: int = MAX_BYTES
     since: float = field(default_factory=time.time)
+    _room: list[int] = field(default_factory=lambda: [0], repr=False, compare=False)
 
     def factor(self, sample: Sample) -> int:
         """By which a photo's sides are divided; 1 = it is small, and trained on as it is."""
@@ -59,42 +61,64 @@ class Copies:
         """The image as it is trained on: RGB, uint8, H x W x 3. Raises: ImageError, OSError, of the original."""
         factor = self.factor(sample)
         if factor == 1:
-            return read_image(sample.path, self.preprocessing.value_range)
-        copy = self._place(sample, factor)
+            return self._whole(sample)
+        return self._once(sample, str(factor), lambda image: _divided(image, factor))
+
+    def crop(self, sample: Sample) -> RGBImage:
+        """What inference sees of the image, S x S x 3, the same whether it was kept or not. Raises: as `read`."""
+        if self.factor(sample) == 1:
+            return self.preprocessing.crop(self._whole(sample))
+        return self._once(sample, str(self.preprocessing), self.preprocessing.crop)
+
+    def _whole(self, sample: Sample) -> RGBImage:
+        return read_image(sample.path, self.preprocessing.value_range)
+
+    def _once(self, sample: Sample, what: str, make: Callable[[RGBImage], RGBImage]) -> RGBImage:
+        """What is made of an image: its copy, or else made now, and kept if that can be."""
+        made_by = f"1/{sample.content_hash}/{what}/{self.preprocessing.value_range}"
+        copy = self.folder / f"{blake2b(made_by.encode(), digest_size=16).hexdigest()}.png"
         if (kept := _kept(copy)) is not None:
             return kept
         cv2 = opencv()
-        pixels = read_image(sample.path, self.preprocessing.value_range)
-        height, width = pixels.shape[:2]
-        # Each pixel is the mean of factor x factor; of the last row and column a little more.
-        smaller = cv2.resize(pixels, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
-        content = cv2.imencode(".png", smaller[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+        made = make(self._whole(sample))
+        content = cv2.imencode(".png", made[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
         try:
             self._keep(copy, content)
         except (OSError, Timeout) as error:
             logger.debug("no copy of %s was kept: %s", sample.path, error)
-        return np.asarray(smaller)
-
-    def _place(self, sample: Sample, factor: int) -> Path:
-        made_by = f"1/{sample.content_hash}/{factor}/{self.preprocessing.value_range}"
-        return self.folder / f"{blake2b(made_by.encode(), digest_size=16).hexdigest()}.png"
+        return made
 
     def _keep(self, copy: Path, content: bytes) -> None:
-        """Write a copy, if there is room when those that no training has used since this one began are removed."""
+        """Write a copy, if there is room for it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / ".lock", timeout=LOCK_TIMEOUT_S):
-            found = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in self.folder.glob("*.png"))
-            used = sum(size for _, size, _ in found)
-            # Half of the disk's room is left to the models.
-            bound = min(self.max_bytes, (used + shutil.disk_usage(self.folder).free) // 2)
-            for used_at, size, path in found:
-                if used + len(content) <= bound or used_at >= self.since:
-                    break
-                path.unlink(missing_ok=True)
-                used -= size
-            if used + len(content) <= bound:
-                with whole_file(copy) as draft:
-                    draft.write_bytes(content)
+        if len(content) > self._room[0]:
+            with FileLock(self.folder / ".lock", timeout=LOCK_TIMEOUT_S):
+                self._room[0] = self._make_room(len(content))
+        if len(content) <= self._room[0]:
+            self._room[0] -= len(content)
+            with whole_file(copy) as draft:
+                draft.write_bytes(content)
+
+    def _make_room(self, needed: int) -> int:
+        """Bytes that may be written, when copies that no training has used since this one began are removed."""
+        found = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in self.folder.glob("*.png"))
+        used = sum(size for _, size, _ in found)
+        # Half of the disk's room is left to the models.
+        bound = min(self.max_bytes, (used + shutil.disk_usage(self.folder).free) // 2)
+        for used_at, size, path in found:
+            if used + needed <= bound or used_at >= self.since:
+                break
+            path.unlink(missing_ok=True)
+            used -= size
+        # Some at once, for looking through thousands of files takes longer than decoding one.
+        return max(needed, min(bound - used, bound // 64)) if used + needed <= bound else 0
+
+
+def _divided(image: RGBImage, factor: int) -> RGBImage:
+    """Each pixel is the mean of factor x factor; of the last row and column a little more."""
+    cv2 = opencv()
+    height, width = image.shape[:2]
+    return np.asarray(cv2.resize(image, (width // factor, height // factor), interpolation=cv2.INTER_AREA))
 
 
 def _kept(copy: Path) -> RGBImage | None:

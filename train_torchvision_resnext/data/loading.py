@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -47,24 +48,37 @@ class TrainingImages(Dataset[tuple[NDArray[np.uint8], int]]):
     def __getitem__(self, draw: Draw) -> tuple[NDArray[np.uint8], int]:
         epoch, index = draw
         sample = self._samples[index]
-        image = _pixels(sample, self._augmentation.preprocessing, self._copies)
+        with _as_before(sample):
+            if self._copies:
+                image = self._copies.read(sample)
+            else:
+                image = read_image(sample.path, self._augmentation.preprocessing.value_range)
         shrunk = 1 if self._copies is None else self._copies.factor(sample)
         return self._augmentation.crop(image, epoch, index, shrunk), sample.target
 
 
 class Images(Dataset[tuple[NDArray[np.uint8], int]]):
-    """Samples as inference sees them."""
+    """Samples as inference sees them.
 
-    def __init__(self, samples: Sequence[Sample], preprocessing: Preprocessing) -> None:
+    Args:
+        copies: of what it sees of large photos; None = read them each time.
+    """
+
+    def __init__(self, samples: Sequence[Sample], preprocessing: Preprocessing, copies: Copies | None = None) -> None:
         self._samples = samples
         self._preprocessing = preprocessing
+        self._copies = copies
 
     def __len__(self) -> int:
         return len(self._samples)
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], int]:
         sample = self._samples[index]
-        return self._preprocessing.crop(_pixels(sample, self._preprocessing)), sample.target
+        with _as_before(sample):
+            if self._copies:
+                return self._copies.crop(sample), sample.target
+            image = read_image(sample.path, self._preprocessing.value_range)
+        return self._preprocessing.crop(image), sample.target
 
 
 class ShuffledDraws(Sampler[Draw]):
@@ -249,10 +263,10 @@ def _collate(rows: Sequence[tuple[NDArray[np.uint8], int]]) -> Batch:
     return torch.from_numpy(np.stack(crops)), torch.tensor(targets)
 
 
-def _pixels(sample: Sample, preprocessing: Preprocessing, copies: Copies | None = None) -> NDArray[np.uint8]:
+@contextmanager
+def _as_before(sample: Sample) -> Iterator[None]:
+    """Within, a sample is read. Raises: ReadError."""
     try:
-        if copies is not None:
-            return copies.read(sample)
-        return read_image(sample.path, preprocessing.value_range)
+        yield
     except (ImageError, OSError) as error:
         raise ReadError(f"{sample.path} could be read when training began, and now cannot: {error}") from error

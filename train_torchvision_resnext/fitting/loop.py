@@ -17,7 +17,7 @@ from ..data.loading import ReadError, places_of
 from ..parameters import Parameters
 from ..planning import TRAINED, Plan
 from ..progress import Listener, Row, StopRequestedError
-from ..resnext.machine.devices import OutOfMemoryError, memory_watched
+from ..resnext.machine.devices import OutOfMemoryError, first_line, memory_watched
 from ..results.best_epoch import best, better
 from ..results.evaluation import evaluate
 from ..run_folder import RunFolder
@@ -95,10 +95,16 @@ def fit(plan: Plan, run: RunFolder, listener: Listener, ranks: Ranks = ALONE) ->
     except OutOfMemoryError:
         failure = f"{ranks}{_memory_problem(plan.parameters)}"
     except RuntimeError as error:
-        if ranks.count == 1:
+        if plan.parameters.torch_compile and isinstance(error, torch._dynamo.exc.TorchDynamoException):
+            failure = (
+                f"{ranks}torch_compile = True: PyTorch cannot compile here ({first_line(error)}); install a C++ "
+                "compiler, for a GPU Triton too, or set torch_compile to False"
+            )
+        elif ranks.count > 1:
+            # Another process has ended, most likely: gloo and NCCL have no class of their own for that.
+            failure = f"{ranks}{error}"
+        else:
             raise
-        # Another process has ended, most likely: gloo and NCCL have no class of their own for that.
-        failure = f"{ranks}{error}"
     return Fitted(tuple(history), stopped, failure)
 
 
@@ -172,6 +178,9 @@ class Loop:
         steps = math.ceil(len(subject.training) / parameters.gradient_accumulation)
         schedule = Schedule(steps * parameters.epochs, parameters)
         together = ranks.together(network)
+        if parameters.torch_compile:
+            # In place, so that it stays the class that it is; the network of a running average is a copy of before.
+            together.compile()
         return Loop(plan, subject, learner, together, criterion, weights, blend, schedule, steps, listener, ranks)
 
     def learning_rate(self, step: int) -> float:
@@ -260,8 +269,9 @@ class Loop:
         values = self.ranks.sum(losses).double().cpu().numpy()
         wrong = np.flatnonzero(~np.isfinite(values))
         if len(wrong):
+            whose = self.ranks.those(not losses[wrong[0]].isfinite())
             where = f"in epoch {epoch + 1}, step {wrong[0] + 1}"
-            raise self._diverged(f"the loss is {values[wrong[0]]} {where}")
+            raise self._diverged(f"{whose}the loss is {values[wrong[0]]} {where}")
         return values
 
     def validate(self, epoch: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

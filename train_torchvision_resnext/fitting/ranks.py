@@ -80,6 +80,18 @@ class Ranks:
         dist.all_reduce(total)
         return total
 
+    def those(self, concerned: bool) -> str:
+        """What a sentence on some of the processes begins with, as `str` is for this one.
+
+        Args:
+            concerned: whether this one is among them.
+        """
+        if self.count == 1:
+            return ""
+        found: list[Any] = [None] * self.count
+        dist.all_gather_object(found, concerned)
+        return ", ".join(f"rank {rank}" for rank, each in enumerate(found) if each) + ": "
+
     def check(self, listener: Listener) -> None:
         """Raises: StopRequestedError, in all processes as soon as one is to stop."""
         if self.count == 1:

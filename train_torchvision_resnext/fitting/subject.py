@@ -80,8 +80,7 @@ def make_subject(plan: Plan, listener: Listener, ranks: Ranks = ALONE) -> Subjec
         network.requires_grad_(False)
         network.fc.requires_grad_(True)
     # Without augmentation training sees what inference sees.
-    small = parameters.image_cache and parameters.augmentation != "none"
-    copies = Copies(plan.output_folder / ".images", preprocessing) if small else None
+    copies = _copies(plan) if parameters.augmentation != "none" else None
     images = TrainingImages(plan.dataset.train, Augmentation.of(parameters, preprocessing), copies)
     draws = _draws(plan)
     if ranks.count > 1 and plan.device.type == "cuda":
@@ -153,5 +152,11 @@ def _draws(plan: Plan) -> ShuffledDraws:
 
 def images_of(plan: Plan, samples: Sequence[Sample], part: Part = WHOLE) -> DataLoader[Batch]:
     """As inference sees them, in their order."""
-    images = Images(samples, plan.start.preprocessing)
+    images = Images(samples, plan.start.preprocessing, _copies(plan))
     return evaluation_loader(images, plan.parameters.batch_size, plan.workers, plan.device, part)
+
+
+def _copies(plan: Plan) -> Copies | None:
+    if not plan.parameters.image_cache:
+        return None
+    return Copies(plan.output_folder / ".images", plan.start.preprocessing)

@@ -26,12 +26,9 @@ class Parameters(RecipeParameters, NetworkParameters):
     model folder has it that training starts from), the smallest and largest of each image (`minmax`), or two of your
     own. Kept in the model folder.
     """
-    image_cache: Annotated[
-        bool,
-        InForm(group="Dataset", idle=(When("nothing is augmented", augmentation="none"),)),
-    ] = True
-    """Large photos are trained on in a smaller size, of which copies are kept in the output folder (`.images`, at
-    most 20 GiB, may be deleted); crops change by less than a level of 255 on average.
+    image_cache: Annotated[bool, InForm(group="Dataset")] = True
+    """Of large photos copies are kept in the output folder (`.images`, at most 20 GiB, may be deleted): what validation
+    sees, as it is; and for augmentation a smaller photo, of which crops differ by less than a level of 255 on average.
     """
     device: Device = "auto"
     """Where the network is trained; `auto` takes the first GPU, if there is one."""
@@ -42,6 +39,8 @@ class Parameters(RecipeParameters, NetworkParameters):
     """Number format of the forward and backward pass; weights stay fp32. `auto` is bf16 where the device computes in
     it, else fp16 on a GPU with tensor cores, else fp32. fp16 needs a GPU.
     """
+    torch_compile: Annotated[bool, Field(title="Compile"), InForm(group="Device")] = False
+    """Steps by PyTorch's compiler, which takes a minute or more to start. On a CPU it needs a C++ compiler."""
     num_workers: Annotated[
         int, Field(title="Workers", ge=-1, le=256), InForm(group="Device", minimum_means="as the device needs")
     ] = -1

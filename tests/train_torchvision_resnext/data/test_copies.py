@@ -9,7 +9,7 @@ from PIL import Image
 from train_torchvision_resnext.data.augmentation import Augmentation
 from train_torchvision_resnext.data.copies import Copies
 from train_torchvision_resnext.data.dataset import Sample
-from train_torchvision_resnext.data.loading import ShuffledDraws, TrainingImages, training_loader
+from train_torchvision_resnext.data.loading import Images, ReadError, ShuffledDraws, TrainingImages, training_loader
 from train_torchvision_resnext.resnext.images.files import read_image
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 
@@ -57,6 +57,20 @@ def test_small_images_are_trained_on_as_they_are(tmp_path):
     copies = Copies(tmp_path / "copies", PREPROCESSING)
     np.testing.assert_array_equal(copies.read(Sample(tmp_path / "small.png", 0, "content", 104)), pixels)
     assert not (tmp_path / "copies").exists()
+
+
+def test_what_validation_sees_is_the_same_from_its_copy(photos, tmp_path):
+    seen = [Images(photos, PREPROCESSING)[index][0] for index in range(3)]
+    kept = Images(photos, PREPROCESSING, Copies(tmp_path / "copies", PREPROCESSING))
+    for index in range(3):
+        np.testing.assert_array_equal(kept[index][0], seen[index])
+    for sample in photos:
+        sample.path.unlink()
+    for index in range(3):
+        np.testing.assert_array_equal(kept[index][0], seen[index])
+    other = Preprocessing(24, 20)
+    with pytest.raises(ReadError, match="could be read when training began"):
+        Images(photos, other, Copies(tmp_path / "copies", other))[0]
 
 
 @pytest.mark.parametrize("harm", ["deleted", "cut short", "overwritten"])

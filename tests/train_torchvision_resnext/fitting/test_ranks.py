@@ -61,6 +61,7 @@ def rank_main(folder):
             plan, run = ranks.from_first(plan_of(recipe, folder) if ranks.is_first else None)
             fitted = fit_as_rank(plan, run, Listener(), ranks)
             assert not fitted.failure, fitted.failure
+        assert ranks.those(ranks.rank > 0) == ("rank 1, rank 2: " if ranks.count == 3 else "rank 1: ")
 
 
 @pytest.fixture(scope="module")

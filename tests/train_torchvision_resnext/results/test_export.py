@@ -23,20 +23,29 @@ PREPROCESSING = Preprocessing(36, 32, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
 
 @pytest.fixture
 def network():
+    return network_of(Architecture((1, 1), 4, 4))
+
+
+def network_of(architecture):
     torch.manual_seed(0)
-    network = Architecture((1, 1), 4, 4).build(len(LABELS))
+    network = architecture.build(len(LABELS))
     # A step of training, so that batch norm's running statistics matter.
     network(torch.rand(8, 3, 32, 32))
     nn.init.normal_(network.fc.weight)
     return network
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A file that is alone in its folder, its network, and how far their logits are apart."""
+    path = tmp_path_factory.mktemp("exported") / "model.onnx"
+    network = network_of(Architecture((1, 1), 4, 4))
+    return path, network, export_onnx(network, LABELS, PREPROCESSING, path, crops(4))
+
+
 @pytest.mark.parametrize("architecture", [Architecture((1, 1, 1), 2, 4, "cifar"), Architecture((1, 1), 1, 8)], ids=str)
 def test_both_stems_and_resnets_are_exported(tmp_path, architecture):
-    torch.manual_seed(0)
-    network = architecture.build(len(LABELS))
-    network(torch.rand(8, 3, 32, 32))
-    nn.init.normal_(network.fc.weight)
+    network = network_of(architecture)
     path = tmp_path / "model.onnx"
     assert 0 <= export_onnx(network, LABELS, PREPROCESSING, path, crops(4)) < 1e-4
     images = crops(3)
@@ -54,9 +63,8 @@ def eager(network, images):
         return network.eval()(PREPROCESSING.normalize(torch.from_numpy(images))).numpy()
 
 
-def test_answers_as_the_network_at_any_batch_size(tmp_path, network):
-    path = tmp_path / "model.onnx"
-    difference = export_onnx(network, LABELS, PREPROCESSING, path, crops(4))
+def test_answers_as_the_network_at_any_batch_size(exported):
+    path, network, difference = exported
     assert 0 <= difference < 1e-4
     session = onnxruntime.InferenceSession(str(path))
     for count in (1, 3, 9):
@@ -84,10 +92,9 @@ def test_logits_come_first_and_with_them_what_they_were_made_of(tmp_path, networ
     assert maps.mean((2, 3)) + bias == pytest.approx(logits, abs=1e-4)
 
 
-def test_is_one_file_that_says_what_it_needs(tmp_path, network):
-    path = tmp_path / "model.onnx"
-    export_onnx(network, LABELS, PREPROCESSING, path, crops(1))
-    assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
+def test_is_one_file_that_says_what_it_needs(exported):
+    path, *_ = exported
+    assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
     metadata = onnxruntime.InferenceSession(str(path)).get_modelmeta().custom_metadata_map
     assert json.loads(metadata["label_names"]) == list(LABELS)
     assert json.loads(metadata["preprocessing"]) == {
@@ -99,9 +106,8 @@ def test_is_one_file_that_says_what_it_needs(tmp_path, network):
     }
 
 
-def test_holds_no_paths_of_the_machine(tmp_path, network):
-    path = tmp_path / "model.onnx"
-    export_onnx(network, LABELS, PREPROCESSING, path, crops(2))
+def test_holds_no_paths_of_the_machine(exported):
+    path, *_ = exported
     assert b"site-packages" not in path.read_bytes()
     assert not any(node.metadata_props for node in onnx.load(path).graph.node)
 

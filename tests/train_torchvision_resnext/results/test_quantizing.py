@@ -93,6 +93,7 @@ def test_stop_while_quantizing_leaves_the_finished_model_without_it(digits, tmp_
     assert max(done for done in progress if done < 1) < TRAINED + 0.02
 
 
+@pytest.mark.usefixtures("no_report")
 def test_a_training_that_was_stopped_is_not_quantized(digits, tmp_path):
     pytest.importorskip("nncf")
     rows = []
@@ -103,6 +104,7 @@ def test_a_training_that_was_stopped_is_not_quantized(digits, tmp_path):
     assert any(note.startswith("stopped, and therefore not quantized") for note in result.notes)
 
 
+@pytest.mark.usefixtures("no_report")
 def test_what_fails_while_quantizing_does_not_cost_the_model(tmp_path):
     pytest.importorskip("nncf")
     root = write_digits(tmp_path / "data", {"train": 8, "val": 2})

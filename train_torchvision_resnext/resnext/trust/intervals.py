@@ -14,8 +14,10 @@ Interval = tuple[float, float]
 """The lower and the upper end."""
 
 
-def wilson(successes: int, count: int, confidence: float = CONFIDENCE) -> Interval:
+def wilson(successes: float, count: float, confidence: float = CONFIDENCE) -> Interval:
     """Two-sided interval of a proportion; Wilson, "Probable inference", JASA 1927. Nothing seen: (0, 1).
+
+    Counts need not be whole: those of an effective number of images are not.
 
     Raises:
         ValueError: not 0 <= successes <= count, or a confidence outside (0, 1).
