@@ -26,6 +26,7 @@ from benchmarks import (
     speed,
     training,
     trust,
+    trusted_run,
 )
 from benchmarks.table import markdown
 from examples.ikomia_home import REPOSITORY
@@ -52,6 +53,7 @@ SECTIONS = {
     "training": ("Training", training.main),
     "processes": ("Training in processes", lambda _: processes.main()),
     "trust": ("What promises are worth", trust.main),
+    "trusted_run": ("What it costs to rely on an answer", lambda _: trusted_run.main()),
 }
 
 DEFAULT = [name for name in SECTIONS if name != "compiled"]

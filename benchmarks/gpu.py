@@ -167,7 +167,7 @@ def _plain(  # noqa: PLR0913, PLR0917
 
 
 def _fused(model: Model, crops: np.ndarray, scale: Scale) -> Callable[[], object]:
-    network = model.architecture.load(model.state).requires_grad_(False).float()
+    network = model.network().requires_grad_(False).float()
     fused = FusedNetwork(network, Preprocessing(), scale.device, scale.half)
     there = torch.from_numpy(crops).to(scale.device)
 

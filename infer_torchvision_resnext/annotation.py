@@ -26,6 +26,18 @@ SMALLEST_TEXT = 13
 LONGEST_LABEL = 32
 GREY = (96, 96, 96)
 
+OPACITY = 0.7
+"""Of a map where it is largest."""
+
+GLOW = (0, 128, 255), ((0, 0, 160), (200, 0, 200), (255, 40, 60))
+"""Levels of a map and their colors; those between are mixed."""
+
+PALETTE = (
+    np.stack([np.interp(range(256), GLOW[0], each) for each in zip(*GLOW[1], strict=True)], 1)
+    .astype(np.uint8)
+    .tobytes()
+)
+
 Color = tuple[int, int, int]
 
 
@@ -77,18 +89,21 @@ def host_font_size(text: str, width: int, height: int) -> int:
     return max(1, math.floor(min(high, wide)))
 
 
-def draw(image: NDArray[Any], annotations: Sequence[Annotation]) -> RGBImage:
+def draw(image: NDArray[Any], annotations: Sequence[Annotation], heat: NDArray[np.uint8] | None = None) -> RGBImage:
     """Draw on a copy of the image.
 
     Args:
         image: any image that `to_rgb` takes.
         annotations: boxes in pixels of the image.
+        heat: height x width, as `heat_of` gives it; laid over the image below everything else.
 
     Returns:
         RGB, uint8. Small images are enlarged, and where a caption of the whole image would cover much of it or does
         not fit, it stands on a strip above.
     """
     canvas = _Canvas(to_rgb(image))
+    if heat is not None:
+        canvas.heat(heat)
     for annotation in annotations:
         if annotation.box_xywh is None:
             canvas.title(annotation)
@@ -106,6 +121,12 @@ class _Canvas:
         size = (picture.width * self.scale, picture.height * self.scale)
         self.picture = picture.resize(size, Image.Resampling.NEAREST)
         self.text_height = max(SMALLEST_TEXT, round(TEXT_FRACTION * min(size)))
+
+    def heat(self, heat: NDArray[np.uint8]) -> None:
+        levels = Image.fromarray(heat).resize(self.picture.size, Image.Resampling.BILINEAR)
+        opacity = levels.point([round(OPACITY * level) for level in range(256)])
+        levels.putpalette(PALETTE)
+        self.picture.paste(levels.convert("RGB"), mask=opacity)
 
     def title(self, annotation: Annotation) -> None:
         width, height = self._label_size(annotation.text)

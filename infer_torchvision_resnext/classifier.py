@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .activation_map import Mapper
 from .cache import Cache
 from .judging import Judge
 from .model import Model
@@ -70,6 +71,7 @@ class Classifier:
         self._cache = Cache(cache_folder)
         self._preprocessing = Preprocessing()
         self._judge: Judge | None = None
+        self._mapper: Mapper | None = None
         self._tracks: Tracks | None = None
         self._load_ms = 0.0
 
@@ -78,11 +80,12 @@ class Classifier:
 
         Raises:
             WeightsError: the weights cannot be used.
-            ParameterError: something is to be promised that the model brings no evidence for.
+            ParameterError: something is to be promised without evidence for it, or a class to be mapped that the model
+                does not know.
             DeviceError: the device, runtime or precision cannot be used here.
         """
         where = (parameters.device, parameters.runtime, parameters.precision, parameters.threads)
-        wanted = (fingerprint(parameters), parameters.guard_tolerance, *where)
+        wanted = (fingerprint(parameters), parameters.guard_tolerance, parameters.maps, *where)
         if self._loaded is None or wanted != self._wanted:
             # Nothing of the old model is kept, so that a failure cannot leave half of each.
             self._loaded, self._judge, self._tracks, self._wanted = None, None, None, ()
@@ -92,6 +95,7 @@ class Classifier:
         if self._tracks is None or parameters.track != self._parameters.track:
             self._tracks = Tracks(parameters.track) if parameters.track else None
         if self._judge is None or parameters != self._parameters:
+            self._mapper = Mapper(model.labels, *model.classifier, parameters.map_class) if parameters.maps else None
             self._judge = Judge(model.labels, parameters, model.calibration, model.evidence, model.costs)
         self._parameters = parameters
         preprocessing = model.preprocessing.scaled_to(parameters.input_size)
@@ -100,7 +104,7 @@ class Classifier:
 
     def _load(self, parameters: Parameters) -> Loaded:
         start = time.perf_counter()
-        model = load_model(parameters, self._cache)
+        model = replace(load_model(parameters, self._cache), activations=parameters.maps)
         runtime, choice = choose(model, parameters, self._cache)
         notes = (*model.notes, *choice.notes(parameters), *self._cache.notes)
         self._load_ms = _since(start)
@@ -154,7 +158,7 @@ class Classifier:
         self.notes = [*loaded.notes, *self._of_another_size(loaded.model)]
         self.timings_ms = {"load": self._load_ms, "preprocess": 0.0, "forward": 0.0}
         self._load_ms = 0.0
-        judge, predictions = self._judging(), list[Prediction]()
+        predictions: list[Prediction] = []
         while len(predictions) < len(images):
             done = len(predictions)
             try:
@@ -163,9 +167,9 @@ class Classifier:
                 # The next run decides again: a GPU that has failed leaves the work to the CPU, where that may be.
                 self._wanted = ()
                 raise
-            predictions += judge.predictions(outputs)
+            predictions += self._judged(outputs)
             batch_done()
-        for note in judge.watch(predictions):
+        for note in self._judging().watch(predictions):
             self._note(note)
         return predictions
 
@@ -185,8 +189,7 @@ class Classifier:
 
     def classify_crops(self, crops: NDArray[np.uint8]) -> list[Prediction]:
         """Answer for each of a batch of crops, N x S x S x 3, made by `preprocessing`. Raises: as `classify`."""
-        rows = self._run(self._ready().runtime, crops)
-        return self._judging().predictions(Outputs.of(rows, len(self.labels)))
+        return self._judged(self._run(self._ready().runtime, crops))
 
     def describe(self) -> dict[str, Any]:
         """What answered: model, preprocessing and runtime, JSON-ready."""
@@ -208,9 +211,19 @@ class Classifier:
         crops = self._crops(runtime, images)
         self.timings_ms["preprocess"] += _since(start)
         start = time.perf_counter()
-        rows = self._run(runtime, crops)
+        outputs = self._run(runtime, crops)
         self.timings_ms["forward"] += _since(start)
-        return Outputs.of(rows, len(self.labels))
+        return outputs
+
+    def _judged(self, outputs: Outputs) -> list[Prediction]:
+        """With maps, where they are asked for: of the class that stands first, also where the answer is `unknown`."""
+        predictions = self._judging().predictions(outputs)
+        if self._mapper is None or outputs.activations is None:
+            return predictions
+        return [
+            replace(each, activation_map=self._mapper.of(activations, each.indices[0]))
+            for each, activations in zip(predictions, outputs.activations, strict=True)
+        ]
 
     def _crops(self, runtime: Runtime, images: Sequence[RGBImage]) -> Crops:
         """N x S x S x 3, resized where the network runs, or else here, one after another."""
@@ -223,13 +236,14 @@ class Classifier:
             runtime.release_memory()
         return np.stack([self._preprocessing.crop(image) for image in images])
 
-    def _run(self, runtime: Runtime, crops: Crops) -> NDArray[np.float32]:
+    def _run(self, runtime: Runtime, crops: Crops) -> Outputs:
         """Run a batch, or its halves where memory does not suffice."""
 
         def halved(count: int, half: int) -> None:
             self._note(f"out of memory with {count} images at once: went on with {half}; set batch_size to {half}")
 
-        return run_in_parts(runtime, crops, halved)
+        rows, model = run_in_parts(runtime, crops, halved), self._ready().model
+        return Outputs.of(rows, len(model.labels), model.architecture.features if model.activations else None)
 
     def _note(self, note: str) -> None:
         if note not in self.notes:

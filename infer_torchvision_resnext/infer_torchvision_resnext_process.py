@@ -10,6 +10,7 @@ from ikomia import core, dataprocess
 from ikomia.core import config
 
 from infer_torchvision_resnext import __version__
+from infer_torchvision_resnext.activation_map import heat_of
 from infer_torchvision_resnext.annotation import Annotation, caption, color_of, colors_of, draw, host_font_size
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import OLD_KEYS, read_host_map
@@ -35,7 +36,7 @@ NAME = "infer_torchvision_resnext"
 IMAGE, GRAPHICS, MODEL_FOLDER = 0, 1, 2
 """Inputs. The third is optional and carries the folder of a model, as the training task's output does."""
 
-OBJECTS_OUT, GRAPHICS_OUT, TABLE_OUT, RESULTS_OUT = 1, 2, 3, 4
+OBJECTS_OUT, GRAPHICS_OUT, TABLE_OUT, RESULTS_OUT, MAP_OUT = 1, 2, 3, 4, 5
 """Outputs; 0 is the image, forwarded by the host."""
 
 
@@ -50,6 +51,18 @@ class InferResNeXtParam(HostParameters):
         super().__init__(read_host_map, OLD_KEYS)
 
 
+class MapImage(dataprocess.CImageIO):
+    """Where the network looked."""
+
+    def __init__(self):
+        dataprocess.CImageIO.__init__(self, core.IODataType.IMAGE, "ActivationMap")
+
+    def save(self, path):
+        # Saving by itself, the host gives all images of a task one name.
+        if self.is_data_available():
+            super().save(f"{path.removesuffix('.png')}_map.png" if self.auto_save else path)
+
+
 class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
     """Classifies the whole image, or every object that came in."""
 
@@ -61,6 +74,7 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
         self.set_param_object(own)
         self.add_input(dataprocess.CPathIO(core.IODataType.FOLDER_PATH))
         self.add_output(Results())
+        self.add_output(MapImage())
         self._classifier = Classifier(Path(config.main_cfg["data"]["path"]) / NAME, logger.info)
         self._annotations = []
         self._dimness = ""
@@ -105,8 +119,8 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
         self.end_task_run()
 
     def get_image_with_graphics(self):
-        """The image with captions and boxes: RGB, uint8; small images are enlarged so that the text can be read."""
-        return draw(self.get_output(IMAGE).get_image(), self._annotations)
+        """The image with maps, boxes and captions: RGB, uint8; small ones are enlarged so that the text can be read."""
+        return draw(self.get_output(IMAGE).get_image(), self._annotations, self.get_output(MAP_OUT).get_image())
 
     def _results(self, frame):
         """Classify; after a stop there are no results, since the objects done until then are not all of them.
@@ -175,6 +189,8 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
     def _classify_image(self, frame):
         (prediction,) = self._classifier.classify([frame])
         self._step()
+        height, width = frame.shape[:2]
+        self._show_maps([prediction], [(0, 0, width, height)], width, height)
         self._show_image_result(prediction, frame)
         notes = (
             ["track: the whole image was classified, and only objects have tracks"] if self._parameters().track else []
@@ -194,6 +210,7 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
             self._step()
         too_small = Prediction.unreadable(f"less than {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels lie in the image")
         alone = [next(answers) if box else too_small for box in views]
+        self._show_maps(alone, views, width, height)
         predictions = self._classifier.follow(self._moment(width, height), regions, alone)
         self._show_objects(regions, predictions, width, height)
         notes = [] if self._detector_is_connected() else ["region=objects, but nothing is connected to input 1"]
@@ -211,6 +228,12 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
             ],
             "notes": notes,
         }
+
+    def _show_maps(self, predictions, views, width, height):
+        if self._parameters().maps:
+            maps = zip((each.activation_map for each in predictions), views, strict=True)
+            seen = [(found, box) for found, box in maps if found]
+            self.get_output(MAP_OUT).set_image(heat_of(seen, self._classifier.preprocessing, width, height))
 
     def _moment(self, width, height):
         # Nothing announces a film to the task: a video is known by its file, and that it started again by the frame.

@@ -111,7 +111,8 @@ class Judge:
             (best,) = top_k(shown, self._labels, 0, self._expected_costs(honest))
             held = best.held_at(pooled.answer, self._parameters.top_k)
             judged = self._judged(held, honest[0], pooled.known_score, this_frame.embedding)
-        return replace(judged, track=Track(pooled.frames, this_frame))
+        track = Track(pooled.frames, this_frame)
+        return replace(judged, track=track, activation_map=this_frame.activation_map)
 
     def watch(self, predictions: Sequence[Prediction]) -> list[str]:
         """Take in the objects of a frame, and note what has drifted."""

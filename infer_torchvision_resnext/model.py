@@ -6,9 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .cache import Cache, stamp_of
 from .resnext.folder.golden import Golden
-from .resnext.folder.weight_files import WeightFileError, read_state
+from .resnext.folder.weight_files import WeightFileError, read_classifier, read_state
 from .resnext.images.preprocessing import Preprocessing
 from .resnext.network.architecture import Architecture
 from .resnext.trust.calibration import Calibration
@@ -17,7 +20,7 @@ from .resnext.trust.evidence import Evidence
 
 if TYPE_CHECKING:
     import torch
-    from torchvision.models import ResNet
+    from torch.nn import Sequential
 
     State = dict[str, torch.Tensor]
 
@@ -73,6 +76,7 @@ class Model:
         files: by name, those of the model folder that decide what answers: the golden set, the int8 network.
         golden, evidence, calibration, costs: what a model folder brings; None where it brings none.
         notes: what the user should know of it, a sentence each.
+        activations: whether its network is to give them, too.
     """
 
     source: str
@@ -86,6 +90,7 @@ class Model:
     calibration: Calibration | None = None
     costs: Costs | None = None
     notes: tuple[str, ...] = ()
+    activations: bool = False
 
     @property
     def digests(self) -> tuple[str, ...]:
@@ -100,8 +105,13 @@ class Model:
         except WeightFileError as error:
             raise WeightsError(str(error)) from error
 
-    def network(self, apart: bool = False) -> "ResNet":
+    @cached_property
+    def classifier(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Weights C x F and biases C of the last layer, read without torch. Raises: WeightsError."""
+        return self.weights.read(read_classifier)
+
+    def network(self, apart: bool = False) -> "Sequential":
         """The network in evaluation mode, which answers as `answering` says. Raises: WeightsError."""
         from .resnext.network.answering import answering
 
-        return answering(self.architecture.load(self.state), apart)
+        return answering(self.architecture.load(self.state), apart, self.activations)

@@ -92,6 +92,14 @@ class Parameters(ParameterSchema):
     """Output 4 also lists the features that each image or object was classified by, 2048 numbers in the usual
     models: for search and clustering.
     """
+    maps: Annotated[bool, InForm(group="Trust")] = False
+    """Output 5 and the picture show where the network saw what it answered, in the image or in each object."""
+    map_class: Annotated[
+        str,
+        Field(json_schema_extra={"allowed": "one of the model's labels"}),
+        InForm(group="Trust", idle=(When("maps are off", maps="False"),)),
+    ] = ""
+    """The class whose maps are shown; left empty, that of each answer."""
     drift_window: Annotated[int, Field(ge=0, le=1_000_000), InForm(group="Trust", minimum_means="off")] = 0
     """So many images are compared with the validation images; a note says when they are less like what was learned, or
     more of them are `unknown`. 0 = off. For models that bring evidence.

@@ -7,6 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .activation_map import ActivationMap
+
 UNKNOWN = "unknown"
 """The answer where there is a doubt."""
 
@@ -40,6 +42,7 @@ class Prediction:
         known_score: how much the image is like what was learned; None where the model cannot tell.
         possible: labels that hold the true one as often as was asked for; None where nothing was asked for.
         embedding: features that it was classified by; None where nobody asked for them.
+        activation_map: where the network looked; None where nobody asked.
         distribution: calibrated probabilities of all classes, in index order; None where nobody asked for them.
         held: the answer is that of earlier frames and stands first, though another class is ahead, by too little.
         track: whose answer it is, if it is that of an object over its frames.
@@ -55,6 +58,7 @@ class Prediction:
     known_score: float | None = None
     possible: tuple[str, ...] | None = None
     embedding: tuple[float, ...] | None = None
+    activation_map: ActivationMap | None = field(default=None, compare=False)
     distribution: NDArray[np.float64] | None = field(default=None, compare=False)
     held: bool = False
     track: "Track | None" = None
@@ -135,6 +139,7 @@ class Prediction:
             "known_score": self.known_score,
             "set": None if self.possible is None else list(self.possible),
             **({} if self.embedding is None else {"embedding": list(self.embedding)}),
+            **({} if self.activation_map is None else {"map": self.activation_map.to_dict()}),
             **({} if self.track is None else {"track": {"held": self.held, **self.track.to_dict()}}),
             "top_k": [
                 {"label": label, "index": index, "probability": probability, **more}

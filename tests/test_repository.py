@@ -93,10 +93,11 @@ from ikomia.dataprocess.workflow import Workflow
 wf = Workflow()
 task = wf.add_task(name="infer_torchvision_resnext", auto_connect=True)
 for weights in sys.argv[1:]:
-    task.set_parameters({"weights": weights, "device": "cpu", "runtime": "openvino"})
+    maps = weights == sys.argv[1]
+    task.set_parameters({"weights": weights, "device": "cpu", "runtime": "openvino", "maps": maps})
     wf.run_on(array=np.zeros((300, 400, 3), np.uint8))
     data = task.get_output(4).data
-    print(data["runtime"]["name"], len(data["predictions"][0]["top_k"]))
+    print(data["runtime"]["name"], len(data["predictions"][0]["top_k"]), "map" in data["predictions"][0])
 print(sorted({"torch", "torchvision"} & set(sys.modules)))
 """
     sources = (str(tiny_folder), "IMAGENET1K_V2", str(imagenet_cache / "resnext50_32x4d-1a0047aa.pth"))
@@ -112,7 +113,7 @@ print(sorted({"torch", "torchvision"} & set(sys.modules)))
         check=False,
     )
     answers = [line for line in finished.stdout.splitlines() if line.startswith(("openvino", "["))]
-    assert answers == ["openvino 3", "openvino 5", "openvino 5", "[]"], finished.stderr
+    assert answers == ["openvino 3 True", "openvino 5 False", "openvino 5 False", "[]"], finished.stderr
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)

@@ -62,6 +62,8 @@ class Request:
         problems = []
         if self.parameters.region == "objects":
             problems.append("region = 'objects': there is no detector here; set it to auto or image")
+        if self.parameters.maps:
+            problems.append("maps = True: the table has no column for them; set it to False")
         if self.reduced_decoding not in CHOICES:
             problems.append(f"reduced_decoding = {self.reduced_decoding!r}: must be one of {', '.join(CHOICES)}")
         if self.workers < 0:

@@ -73,7 +73,7 @@ def answers(runtime: Runtime, images: NDArray[np.uint8], preprocessing: Preproce
         images: crops, N x S x S x 3 uint8.
 
     Returns:
-        Logits and features, N x (C + F).
+        N x K, as `Runtime.run`.
 
     Raises:
         RuntimeError: it fails, or resizes otherwise than the CPU does.

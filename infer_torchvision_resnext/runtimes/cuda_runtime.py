@@ -58,7 +58,7 @@ class CudaRuntime(TorchRuntime):
             return torch.stack([crop(image, preprocessing, self._sent, self._weigh) for image in images])
 
     def run(self, crops: NDArray[np.uint8] | torch.Tensor) -> NDArray[np.float32]:
-        """N x S x S x 3 uint8, any N and S, here or on the device → N x (C + F), logits and features, in float32."""
+        """As `Runtime.run`, for any N and S, here or on the device. Pixels go there as uint8."""
         with self._computing():
             batch = crops if isinstance(crops, torch.Tensor) else self._sent(crops)
             return np.asarray(self._replayed(batch).cpu().numpy())

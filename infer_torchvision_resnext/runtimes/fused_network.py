@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.benchmark import Timer
-from torchvision.models import ResNet
 from torchvision.models.resnet import Bottleneck
 
 from ..resnext.images.preprocessing import Preprocessing
@@ -27,15 +26,15 @@ class FusedNetwork(nn.Module):
     Pooling and the classifier are in fp32, whatever the rest is in: nearly free, and most of fp16's error arises there.
 
     Args:
-        network: in evaluation mode and in fp32; its tensors are used.
+        network: one that answers in rows, in evaluation mode and in fp32; its tensors are used.
         dtype: of the convolutions.
     """
 
-    def __init__(self, network: ResNet, preprocessing: Preprocessing, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, network: Any, preprocessing: Preprocessing, device: torch.device, dtype: torch.dtype) -> None:
         super().__init__()
         fold_batch_norms(network)
-        self._classifier = network.fc.to(device)
-        network.fc = nn.Identity()  # type: ignore[assignment]
+        self._head = network.head.to(device)
+        network.head = nn.Identity()
         network.to(device, dtype).to(memory_format=torch.channels_last)
         stages = (network.layer1, network.layer2, network.layer3, network.layer4)
         blocks: list[Any] = [block for stage in stages if isinstance(stage, nn.Sequential) for block in stage]
@@ -48,7 +47,7 @@ class FusedNetwork(nn.Module):
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
         pixels = crops.permute(0, 3, 1, 2).float().sub_(self._mean).div_(self._std)
         features = self._features(pixels.to(self._dtype, memory_format=torch.channels_last))
-        told: torch.Tensor = self._classifier(features.mean((2, 3), dtype=torch.float32))
+        told: torch.Tensor = self._head(features.float())
         return told
 
 

@@ -7,7 +7,7 @@ that TensorRT makes of it.
 import ctypes
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from .. import __version__
 from ..cache import Cache, key_of
 from ..model import Model
 from ..resnext.machine.devices import DeviceError, OutOfMemoryError, gpu_index, memory_watched
-from ..resnext.network.inference import CHUNK, chunks
+from ..resnext.network.inference import CHUNK, OUTPUTS, chunks
 from .runtime import Runtime, core_count
 
 GRAPH = "model.onnx"
@@ -42,10 +42,13 @@ logger = logging.getLogger(__name__)
 class OnnxRuntime(Runtime):
     """A network in ONNX Runtime, on `cpu`, `cuda` or `cuda:N`."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, device: str, precision: str) -> None:
+    def __init__(
+        self, session: onnxruntime.InferenceSession, device: str, precision: str, outputs: Sequence[str]
+    ) -> None:
         self.device = device
         self.precision = precision
         self._session = session
+        self._outputs = outputs
 
     @classmethod
     def load(cls, model: Model, device: str, precision: str, threads: int, cache: Cache) -> "OnnxRuntime":
@@ -62,7 +65,7 @@ class OnnxRuntime(Runtime):
         _refuse(device, precision)
         facts = (
             __version__,
-            "rows",
+            "activations",
             model.weights.digest,
             model.preprocessing.mean,
             model.preprocessing.std,
@@ -76,8 +79,10 @@ class OnnxRuntime(Runtime):
         def open_graph(folder: Path) -> "OnnxRuntime":
             file = folder / GRAPH
             if device == "cpu":
-                return cls(_session(file, [(CPU, {})], threads), device, precision)
-            return cls(_session_on_gpu(file, device, precision, threads, cache, engines), device, precision)
+                session = _session(file, [(CPU, {})], threads)
+            else:
+                session = _session_on_gpu(file, device, precision, threads, cache, engines)
+            return cls(session, device, precision, OUTPUTS if model.activations else OUTPUTS[:2])
 
         # TensorRT's engines are made from the graph.
         runtime = cache.opened("onnx", key, fill, open_graph, derived=[("tensorrt", engines)])
@@ -94,13 +99,14 @@ class OnnxRuntime(Runtime):
         return str(self._session.get_providers()[0])
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x S x S x 3 uint8, any N and S → N x (C + F), logits and features, in float32. Raises: RuntimeError."""
+        """As `Runtime.run`, for any N and S."""
         parts = chunks(len(crops), CHUNK if self.device == "cpu" else GPU_CHUNK)
         with _own_errors("ONNX Runtime"):
             return np.concatenate([self._rows(crops[part]) for part in parts])
 
     def _rows(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.concatenate(self._session.run(None, {"crops": np.ascontiguousarray(crops)}), axis=1)
+        outputs = self._session.run(self._outputs, {"crops": np.ascontiguousarray(crops)})
+        return np.concatenate([each.reshape(len(crops), -1) for each in outputs], axis=1)
 
     def describe(self) -> dict[str, Any]:
         """For output and logs."""

@@ -50,7 +50,9 @@ class OpenVINORuntime(Runtime):
             )
         if precision == "int8":
             return cls._quantized(model, threads)
-        key = key_of(__version__, "features", model.weights.digest, model.preprocessing.mean, model.preprocessing.std)
+        key = key_of(
+            __version__, "activations", model.weights.digest, model.preprocessing.mean, model.preprocessing.std
+        )
 
         def fill(folder: Path) -> None:
             from ..resnext.network.conversion import to_openvino
@@ -58,7 +60,8 @@ class OpenVINORuntime(Runtime):
             save(to_openvino(model.network(apart=True).float(), model.preprocessing), folder / "model.xml")
 
         def open_graph(folder: Path) -> "OpenVINORuntime":
-            return cls(OpenVINONetwork(folder / "model.xml", precision, threads, mapped=True))
+            file = folder / "model.xml"
+            return cls(OpenVINONetwork(file, precision, threads, mapped=True, activations=model.activations))
 
         return cache.opened("openvino", key, fill, open_graph)
 
@@ -66,11 +69,11 @@ class OpenVINORuntime(Runtime):
     def _quantized(cls, model: Model, threads: int) -> "OpenVINORuntime":
         file = _measured_graph(model)
         try:
-            network = OpenVINONetwork(file, "int8", threads)
+            network = OpenVINONetwork(file, "int8", threads, activations=model.activations)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise DeviceError(f"precision = 'int8': {file} is damaged ({reason}); make it again {REMEDY}") from error
-        if not network.tells_features:
+        if not network.is_whole:
             raise DeviceError(
                 f"precision = 'int8': {file} was made before 2.1 and gives no features; make it again {REMEDY}"
             )
@@ -82,7 +85,7 @@ class OpenVINORuntime(Runtime):
         return self._network.precision
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x S x S x 3 uint8, any N and S → N x (C + F), logits and features, in float32."""
+        """As `Runtime.run`, for any N and S."""
         with memory_watched():
             return self._network.run(crops)
 

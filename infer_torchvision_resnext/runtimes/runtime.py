@@ -20,7 +20,7 @@ class Runtime(Protocol):
     """A network that is ready to run."""
 
     def run(self, crops: Crops) -> NDArray[np.float32]:
-        """Crops as `Preprocessing.crop` gives them → N x (C + F), logits and features, in float32.
+        """Crops as `Preprocessing.crop` gives them → N x K float32, the rows that `answering` tells of.
 
         Raises:
             OutOfMemoryError: a smaller batch may succeed.

@@ -24,7 +24,7 @@ class TorchCompileRuntime(TorchRuntime):
         return runtime
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x S x S x 3 uint8, any N and S → N x (C + F), logits and features, in float32.
+        """As `Runtime.run`, for any N and S.
 
         Raises:
             DeviceError: it cannot compile.

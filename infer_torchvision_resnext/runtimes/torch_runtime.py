@@ -73,10 +73,7 @@ class TorchRuntime(Runtime):
         return cls(model.network(), model.preprocessing, found, precision)
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x S x S x 3 uint8, any N and S → N x (C + F), logits and features, in float32.
-
-        On a GPU the pixels go there as uint8.
-        """
+        """As `Runtime.run`, for any N and S."""
         with torch.inference_mode(), fixed_threads(), full_fp32(), memory_watched():
             return np.asarray(self._rows(self._sent(crops)).cpu().numpy())
 

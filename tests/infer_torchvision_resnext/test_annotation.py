@@ -100,3 +100,16 @@ def test_the_hosts_text_fits_the_width(width, height):
     (text_width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size / 30, 1)
     assert size >= 1
     assert text_width <= width
+
+
+@pytest.mark.parametrize("side", [40, 400])
+def test_a_map_covers_the_image_the_more_the_larger_it_is(side):
+    heat = np.zeros((side, side), np.uint8)
+    heat[:, : side // 2] = np.linspace(255, 0, side // 2)
+    black, white = (draw(np.full((side, side, 3), level, np.uint8), [], heat).astype(int) for level in (0, 255))
+    row = len(black) // 2
+    seen = (white - black)[row]
+    assert np.abs(seen[0] - 0.3 * 255).max() <= 2
+    assert (np.diff(seen, axis=0) >= -1).all()
+    assert (seen[-len(seen) // 3 :] == 255).all()
+    assert np.abs(black[row, 0] - 0.7 * np.array([255, 40, 60])).max() <= 2

@@ -135,7 +135,7 @@ def learn(plan: Plan, network: ResNet, validation: Answers, hurried: bool) -> Tr
     return Trust(outputs, targets, labels, calibration, evidence, plan.costs)
 
 
-def _outputs(network: ResNet, plan: Plan, samples: Sequence[Sample]) -> Outputs:
+def _outputs(network: nn.Module, plan: Plan, samples: Sequence[Sample]) -> Outputs:
     """In fp32, without augmentation."""
     whole = on_device(nn.Sequential(Normalize(plan.start.preprocessing), network), plan.device)
     images = tqdm(images_of(plan, samples), desc="What can be promised", unit="batch")

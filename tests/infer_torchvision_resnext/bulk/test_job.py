@@ -143,9 +143,9 @@ def test_another_job_is_refused_with_what_differs(tmp_path, cache_folder, digits
         classify(digits, tmp_path / "table", cache_folder, form="csv")
     with pytest.raises(PlanError, match=r"holds a but no _plan\.json"):
         classify(digits, digits, cache_folder, form="csv")
-    with pytest.raises(ParameterError, match="no detector here") as refused:
-        classify(digits, tmp_path / "table", cache_folder, {"region": "objects"}, reduced_decoding="yes")
-    assert len(refused.value.problems) == 2
+    with pytest.raises(ParameterError, match=r"no detector here.*\n.*no column for them") as refused:
+        classify(digits, tmp_path / "table", cache_folder, {"region": "objects", "maps": True}, reduced_decoding="yes")
+    assert len(refused.value.problems) == 3
     with pytest.raises(InputError, match="holds no images"):
         classify(tmp_path / "table", tmp_path / "new", cache_folder)
 

@@ -75,6 +75,23 @@ def test_answers_as_the_network_at_any_batch_size(exported):
         np.testing.assert_allclose(logits, eager(network, images), atol=1e-4)
 
 
+def test_logits_come_first_and_with_them_what_they_were_made_of(tmp_path, network):
+    path = tmp_path / "model.onnx"
+    export_onnx(network, LABELS, PREPROCESSING, path, crops(2))
+    session = onnxruntime.InferenceSession(str(path))
+    assert [(output.name, output.shape[1:]) for output in session.get_outputs()] == [
+        ("logits", [3]),
+        ("features", [512]),
+        ("activations", [512, 4, 4]),
+    ]
+    pixels = PREPROCESSING.normalize(torch.from_numpy(crops(5))).numpy()
+    logits, features, activations = session.run(None, {"pixels": pixels})
+    assert features == pytest.approx(activations.mean((2, 3)), abs=1e-5)
+    weight, bias = network.fc.weight.detach().numpy(), network.fc.bias.detach().numpy()
+    maps = np.einsum("cf,nfhw->nchw", weight, activations)
+    assert maps.mean((2, 3)) + bias == pytest.approx(logits, abs=1e-4)
+
+
 def test_is_one_file_that_says_what_it_needs(exported):
     path, *_ = exported
     assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
@@ -111,32 +128,34 @@ def test_leaves_the_network_as_it_was(tmp_path, network):
 class Moody(nn.Module):
     """Answers differently each time, as a network does that was exported wrongly."""
 
-    def forward(self, pixels):
-        return pixels.mean(dim=(2, 3)) + torch.randn(pixels.shape[0], 3)
+    def forward(self, found):
+        return found + torch.randn_like(found)
 
 
 class Untranslatable(nn.Module):
-    """Decides by its pixels, which a graph cannot."""
+    """Decides by its values, which a graph cannot."""
 
-    def forward(self, pixels):
-        pooled = pixels.mean(dim=(2, 3))
-        return pooled if float(pooled.sum()) > 0 else -pooled
+    def forward(self, found):
+        return found if float(found.sum()) > 0 else -found
 
 
 class Undefined(nn.Module):
-    def forward(self, pixels):
-        return pixels.mean(dim=(2, 3)) * float("nan")
+    def forward(self, found):
+        return found * float("nan")
 
 
 @pytest.mark.parametrize(
-    ("network", "message"),
+    ("layer", "broken", "message"),
     [
-        (Moody(), "differs from the trained one by .* no ONNX file was kept"),
-        (Untranslatable(), "PyTorch cannot export this network"),
-        (Undefined(), "differs from the trained one by nan"),
+        ("fc", Moody(), r"differs from the trained one by [\d.]+ in its logits, .* no ONNX file was kept"),
+        ("avgpool", Moody(), "differs from the trained one by .* in its logits"),
+        ("layer3", Moody(), "differs from the trained one by .* in its logits"),
+        ("fc", Untranslatable(), "PyTorch cannot export this network"),
+        ("fc", Undefined(), "differs from the trained one by nan"),
     ],
 )
-def test_what_is_not_the_same_is_not_kept(tmp_path, network, message):
+def test_what_is_not_the_same_is_not_kept(tmp_path, network, layer, broken, message):
+    setattr(network, layer, nn.Sequential(getattr(network, layer), broken))
     path = tmp_path / "model.onnx"
     path.write_bytes(b"the last good one")
     with pytest.raises(ConversionError, match=message):

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..network.architecture import ALIASES, Architecture
 
 if TYPE_CHECKING:
@@ -124,6 +127,19 @@ def read_state(path: Path, expected: Architecture | None = None) -> "State":
             ) from error
         raise _damaged(path, expected, error) from error
     return _state_within(content, path)
+
+
+def read_classifier(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Weights C x F and biases C of a `.safetensors` file, without torch but for bf16, which numpy does not know."""
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            weight, bias = (file.get_tensor(f"fc.{part}") for part in ("weight", "bias"))
+    except TypeError:
+        with safe_open(path, framework="pt") as file:
+            weight, bias = (file.get_tensor(f"fc.{part}").float().numpy() for part in ("weight", "bias"))
+    return np.array(weight, np.float32), np.array(bias, np.float32)
 
 
 def sha256_of(path: Path) -> str:

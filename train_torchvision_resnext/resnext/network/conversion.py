@@ -13,12 +13,13 @@ from torch.export import Dim
 from ..images.preprocessing import Preprocessing
 from ..machine.devices import full_fp32
 from ..machine.telemetry import without_telemetry
+from .inference import OUTPUTS
 
 if TYPE_CHECKING:
     import onnx
     import openvino as ov
 
-INPUT, LOGITS, FEATURES = "crops", "logits", "features"
+INPUT = "crops"
 
 OPSET = 18
 """Of ONNX, from 2022: the oldest that PyTorch's exporter writes."""
@@ -31,8 +32,8 @@ class ConversionError(RuntimeError):
 class FromCrops(nn.Module):
     """A network that normalizes its pixels itself.
 
-    Input: uint8 N x S x S x 3, RGB, as `Preprocessing.crop` gives it. Outputs: logits and features,
-    float32, whatever the precision of the network's weights; pixels are normalized in fp32.
+    Input: uint8 N x S x S x 3, RGB, as `Preprocessing.crop` gives it. Outputs: those of the network, float32, whatever
+    the precision of its weights; pixels are normalized in fp32.
     """
 
     def __init__(self, network: nn.Module, preprocessing: Preprocessing) -> None:
@@ -53,10 +54,11 @@ def to_openvino(network: nn.Module, preprocessing: Preprocessing) -> "ov.Model":
     """The network as an OpenVINO model.
 
     Args:
-        network: one that answers with logits and features apart; in evaluation mode, on the CPU, in fp32.
+        network: one that answers apart; in evaluation mode, on the CPU, in fp32.
 
     Returns:
-        Input `crops`: uint8 N x S x S x 3, RGB, any N and S. Outputs, float32: `logits` N x C, `features` N x F.
+        Input `crops`: uint8 N x S x S x 3, RGB, any N and S. Outputs, float32: `logits` N x C, `features` N x F,
+        `activations` N x F x h x h.
 
     Raises:
         ConversionError: PyTorch or OpenVINO cannot convert it.
@@ -72,7 +74,7 @@ def to_openvino(network: nn.Module, preprocessing: Preprocessing) -> "ov.Model":
         # OpenVINO's errors have no base class of their own.
         raise ConversionError(f"OpenVINO cannot convert this network: {error}") from error
     model.input(0).get_tensor().set_names({INPUT})
-    for output, name in zip(model.outputs, (LOGITS, FEATURES), strict=True):
+    for output, name in zip(model.outputs, OUTPUTS, strict=True):
         output.get_tensor().set_names({name})
     return model
 
@@ -81,12 +83,12 @@ def crops_to_onnx(network: nn.Module, preprocessing: Preprocessing) -> "onnx.Mod
     """The network as an ONNX model, with input and output as `to_openvino` has them.
 
     Args:
-        network: in evaluation mode, on the CPU, in fp32 or fp16.
+        network: one that answers apart; in evaluation mode, on the CPU, in fp32 or fp16.
 
     Raises:
         ConversionError: PyTorch cannot convert it, or a package is missing.
     """
-    return to_onnx(_from_crops(network, preprocessing), INPUT, LOGITS, FEATURES)
+    return to_onnx(_from_crops(network, preprocessing), INPUT, *OUTPUTS)
 
 
 @full_fp32()

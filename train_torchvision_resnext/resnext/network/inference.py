@@ -1,10 +1,14 @@
 """What the runtimes' forward passes share: batches cut into few sizes, rows taken apart, logits → probabilities."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
+
+OUTPUTS = ("logits", "features", "activations")
+"""Of a graph that another runtime runs."""
 
 CHUNK = 8
 """Images per inference on a CPU. More are no faster there."""
@@ -17,15 +21,25 @@ class Outputs:
     Attributes:
         logits: float32, N x C.
         features: float32, N x F; the pooled ones that the logits were computed from.
+        activations: float32, N x F x h x h, whose means the features are; None where they were not asked for.
     """
 
     logits: NDArray[np.float32]
     features: NDArray[np.float32]
+    activations: NDArray[np.float32] | None = None
 
     @classmethod
-    def of(cls, rows: NDArray[np.float32], classes: int) -> Self:
-        """Take apart the rows that `answering` lets a network give."""
-        return cls(rows[:, :classes], rows[:, classes:])
+    def of(cls, rows: NDArray[np.float32], classes: int, features: int | None = None) -> Self:
+        """Take apart the rows that `answering` lets a network give for squares.
+
+        Args:
+            features: F, where the rows hold activations; None = nothing stands behind the features.
+        """
+        if features is None:
+            return cls(rows[:, :classes], rows[:, classes:])
+        logits, pooled, rest = np.split(rows, [classes, classes + features], axis=1)
+        side = math.isqrt(rest.shape[1] // features)
+        return cls(logits, pooled, rest.reshape(len(rows), features, side, side))
 
 
 def chunks(count: int, largest: int = CHUNK) -> list[slice]:

@@ -28,13 +28,22 @@ class OpenVINONetwork:
         precision: one of `HINTS`.
         threads: 0 = OpenVINO's own choice, the machine's physical cores.
         mapped: leave a file's weights where they are and map them into memory; only for files that never change.
+        activations: give these, too.
 
     Raises:
         RuntimeError: the file is damaged or missing.
     """
 
-    def __init__(self, graph: ov.Model | Path, precision: str, threads: int = 0, mapped: bool = False) -> None:
+    def __init__(
+        self,
+        graph: ov.Model | Path,
+        precision: str,
+        threads: int = 0,
+        mapped: bool = False,
+        activations: bool = False,
+    ) -> None:
         self._graph, self._mapped = graph, mapped
+        self._count = 3 if activations else 2
         self._config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],
             "PERFORMANCE_HINT": "LATENCY",
@@ -45,12 +54,12 @@ class OpenVINONetwork:
         compiled = self._compiled()
         self.precision = _precision_of(compiled)
         """What it really computes in: `bf16` is a wish that a processor without it does not fulfill."""
-        self.tells_features = len(compiled.outputs) > 1
-        """Whether it answers with features, too; int8 networks made before 2.1 do not."""
+        self.is_whole = len(compiled.outputs) == self._count
+        """Whether it gives all that it should; int8 networks made before 2.1 give logits alone."""
         self._request: ov.InferRequest | None = compiled.create_infer_request()
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x S x S x 3 uint8, any N and S → N rows of its output in float32. Raises: RuntimeError."""
+        """N x S x S x 3 uint8, any N and S → N rows of its outputs in float32. Raises: RuntimeError."""
         return np.concatenate([self._rows(np.ascontiguousarray(crops[chunk])) for chunk in chunks(len(crops))])
 
     def _rows(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -61,14 +70,16 @@ class OpenVINONetwork:
         request.wait()
         self._request = request
         # A copy: the next chunk is written into the same tensors.
-        return np.concatenate([tensor.data for tensor in request.output_tensors], axis=1)
+        return np.concatenate([tensor.data.reshape(len(crops), -1) for tensor in request.output_tensors], axis=1)
 
     def _compiled(self) -> ov.CompiledModel:
         graph = self._graph
         if isinstance(graph, Path):
             # Read, not mapped into memory: a file of the user's may be overwritten while it is in use.
             graph = core().read_model(graph, config={"ENABLE_MMAP": self._mapped})
-        return core().compile_model(graph, "CPU", self._config)
+        # What is not asked for is not computed.
+        asked = ov.Model(graph.get_results()[: self._count], graph.get_parameters())
+        return core().compile_model(asked, "CPU", self._config)
 
 
 PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}

@@ -45,7 +45,7 @@ def test_converting_leaves_the_log_as_it_was_also_where_it_fails():
 
         def forward(self, pixels):
             sums = torch.special.modified_bessel_k1(pixels.mean((2, 3)) * self.weight)
-            return sums, sums
+            return sums, sums, sums
 
     with pytest.raises(ConversionError, match="OpenVINO cannot convert this network"):
         to_openvino(Strange(), PREPROCESSING)
@@ -58,7 +58,7 @@ def test_a_network_is_converted_while_another_plugin_keeps_cudnns_precisions_apa
     before = torch.backends.cudnn.conv.fp32_precision, torch.backends.cudnn.rnn.fp32_precision
     torch.backends.cudnn.conv.fp32_precision, torch.backends.cudnn.rnn.fp32_precision = "ieee", "tf32"
     try:
-        assert len(to_openvino(network(), PREPROCESSING).outputs) == 2
+        assert len(to_openvino(network(), PREPROCESSING).outputs) == 3
         assert (torch.backends.cudnn.conv.fp32_precision, torch.backends.cudnn.rnn.fp32_precision) == ("ieee", "tf32")
     finally:
         torch.backends.cudnn.conv.fp32_precision, torch.backends.cudnn.rnn.fp32_precision = before
