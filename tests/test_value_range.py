@@ -1,5 +1,7 @@
 """Which values of a file are black and white: the same in training, in the model folder and in inference."""
 
+import csv
+
 import numpy as np
 import pytest
 from ikomia.dataprocess.workflow import Workflow
@@ -118,26 +120,27 @@ def test_a_range_goes_from_training_to_inference(value_range, xrays, tmp_path):
     result = train(xrays, settings(tmp_path, epochs="2", value_range=value_range))
     assert not [note for note in result.notes if "range of values" in note]
     assert str(read_config(result.model_folder).preprocessing.value_range) == value_range
-    table = (result.model_folder / "report" / "validation.csv").read_text(encoding="utf-8").splitlines()[1:]
+    with (result.model_folder / "report" / "validation.csv").open(encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
     workflow = Workflow()
     task = workflow.add_task(name="infer_torchvision_resnext", auto_connect=True)
     task.set_parameters(
         {"weights": str(result.model_folder), "device": "cpu", "runtime": "torch", "precision": "fp32", "top_k": 0}
     )
     for row in table[:4]:
-        file, _, predicted, probability, _ = row.split(",")
-        workflow.run_on(path=str(xrays / file))
+        workflow.run_on(path=str(xrays / row["file"]))
         output = task.get_output(4).data
         answer = output["predictions"][0]
-        assert (answer["answer"], output["notes"]) == (predicted, [])
-        assert answer["probability"] == pytest.approx(float(probability), abs=1e-5)
+        probability = float(row["calibrated_probability"])
+        assert (answer["answer"], output["notes"]) == (row["predicted"], [])
+        assert answer["probability"] == pytest.approx(probability, abs=1e-5)
         assert output["model"]["value_range"] == value_range
     # Asked for another one, it is another picture.
     task.set_parameters({"value_range": "0,65535"})
-    workflow.run_on(path=str(xrays / file))
+    workflow.run_on(path=str(xrays / row["file"]))
     (note,) = task.get_output(4).data["notes"]
     assert note.startswith("the image is nearly black: its brightest value is")
-    assert task.get_output(4).data["predictions"][0]["probability"] != pytest.approx(float(probability), abs=1e-5)
+    assert task.get_output(4).data["predictions"][0]["probability"] != pytest.approx(probability, abs=1e-5)
 
 
 def test_training_goes_on_from_a_folder_with_its_range(xrays, tmp_path):

@@ -122,7 +122,8 @@ def behind():
         task = wf.add_task(name=NAME)
         wf.connect_tasks(wf.root(), task, [(0, 0)])
         wf.connect_tasks(finder, task, [(1, 1)])
-        task.set_parameters({"weights": str(DIGITS), "device": "cpu", **parameters})
+        # Digits on plates are unlike those that the model learned.
+        task.set_parameters({"weights": str(DIGITS), "device": "cpu", "unknown_sensitivity": 0, **parameters})
         recorder = Recorder(task)
         wf.add_task(task=recorder)
         wf.connect_tasks(task, recorder, [(0, 0)])

@@ -18,6 +18,8 @@ def test_the_defaults_are_the_documented_ones():
         "coverage": "0",
         "decide_by": "auto",
         "embeddings": "False",
+        "maps": "False",
+        "map_class": "",
         "drift_window": "0",
         "region": "auto",
         "value_range": "auto",
@@ -76,8 +78,10 @@ def test_all_fields_can_be_wrong_at_once():
     wrong |= {"weights": "", "class_file": ""}
     with pytest.raises(ParameterError) as caught:
         read_host_map(wrong)
+    # A file of labels is looked for when it is needed; whose label it is that `map_class` names, the model says.
+    later = ("class_file", "map_class")
     assert [problem.split()[0] for problem in caught.value.problems] == [
-        key for key in Parameters.model_fields if key != "class_file"
+        key for key in Parameters.model_fields if key not in later
     ]
 
 
