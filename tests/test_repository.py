@@ -16,6 +16,7 @@ from examples.ikomia_home import link
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
 from tools.package import package
+from tools.publish import version
 from tools.update_readme import INFER_README, example_output, with_tables
 
 REPOSITORY = Path(__file__).parents[1]
@@ -216,3 +217,8 @@ def test_the_messages_in_the_readme_are_the_codes_own(plugin):
     said = spoken(plugin)
     missing = [message for message in messages if message not in said]
     assert not missing
+
+
+def test_both_plugins_are_published_under_the_version_of_the_changelog():
+    newest = re.search(r"^## (\S+)", (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert version() == newest[1]

@@ -67,12 +67,12 @@ def unpack(plugin: str, home: Path) -> list[str]:
 
 def version() -> str:
     """The version that both plugins carry. Raises: ValueError."""
-    from infer_torchvision_resnext.infer_torchvision_resnext_process import VERSION
-    from train_torchvision_resnext.train_torchvision_resnext_process import VERSION as OTHER
+    from infer_torchvision_resnext import __version__ as inference
+    from train_torchvision_resnext import __version__ as training
 
-    if VERSION != OTHER:
-        raise ValueError(f"the plugins have different versions: {VERSION} and {OTHER}")
-    return VERSION
+    if inference != training:
+        raise ValueError(f"the plugins have different versions: {inference} and {training}")
+    return inference
 
 
 def main() -> None:
