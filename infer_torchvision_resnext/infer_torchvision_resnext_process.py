@@ -100,13 +100,14 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
         start = time.perf_counter()
         self._stop.clear()
         self._clear_results()
-        self._classifier.prepare(self._parameters())
+        parameters = self._parameters()
+        self._classifier.prepare(parameters)
         # The first begin_task_run would call our init_long_process, warm-up and all, and wrap its errors twice.
         super().init_long_process()
         self.begin_task_run()
         frame = self._frame()
         self._name_classes()
-        results = self._results(frame)
+        results = self._results(frame, parameters)
         height, width = frame.shape[:2]
         self.get_output(RESULTS_OUT).data = {
             "format_version": 1,
@@ -122,15 +123,15 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
         """The image with maps, boxes and captions: RGB, uint8; small ones are enlarged so that the text can be read."""
         return draw(self.get_output(IMAGE).get_image(), self._annotations, self.get_output(MAP_OUT).get_image())
 
-    def _results(self, frame):
+    def _results(self, frame, parameters):
         """Classify; after a stop there are no results, since the objects done until then are not all of them.
 
         The run still ends without an error: after a task's error, a host that was asked to stop refuses its next run.
         """
-        at_objects = self._looks_at_objects()
+        at_objects = self._looks_at_objects(parameters.region)
         try:
             self._step()
-            results = (self._classify_objects if at_objects else self._classify_image)(frame)
+            results = (self._classify_objects if at_objects else self._classify_image)(frame, parameters)
         except StopRequestedError:
             self._clear_results()
             region = "objects" if at_objects else "image"
@@ -175,8 +176,7 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
             self.set_names(list(self._named))
             self.set_colors(colors_of(self._named))
 
-    def _looks_at_objects(self):
-        region = self._parameters().region
+    def _looks_at_objects(self, region):
         if region != "auto":
             return region == "objects"
         return self._detector_is_connected()
@@ -186,23 +186,20 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
         graphics = self.get_input(GRAPHICS)
         return graphics.is_data_available() or graphics.name != "GraphicsInput"
 
-    def _classify_image(self, frame):
+    def _classify_image(self, frame, parameters):
         (prediction,) = self._classifier.classify([frame])
         self._step()
         height, width = frame.shape[:2]
-        self._show_maps([prediction], [(0, 0, width, height)], width, height)
+        if parameters.maps:
+            self._show_maps([prediction], [(0, 0, width, height)], width, height)
         self._show_image_result(prediction, frame)
-        notes = (
-            ["track: the whole image was classified, and only objects have tracks"] if self._parameters().track else []
-        )
+        notes = ["track: the whole image was classified, and only objects have tracks"] if parameters.track else []
         return {"region": "image", "predictions": [{"box_xywh": None, **prediction.to_dict()}], "notes": notes}
 
-    def _classify_objects(self, frame):
+    def _classify_objects(self, frame, parameters):
         height, width = frame.shape[:2]
-        parameters = self._parameters()
-        margin = parameters.object_margin
         regions = regions_of(_item(item) for item in self.get_input(GRAPHICS).get_items())
-        views = [region.pixels(width, height, margin) for region in regions]
+        views = [region.pixels(width, height, parameters.object_margin) for region in regions]
         readable = [view(frame, box) for box in views if box]
         self.emit_add_sub_progress_steps(max(0, math.ceil(len(readable) / parameters.batch_size) - 1))
         answers = iter(self._classifier.classify(readable, self._step))
@@ -210,7 +207,8 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
             self._step()
         too_small = Prediction.unreadable(f"less than {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels lie in the image")
         alone = [next(answers) if box else too_small for box in views]
-        self._show_maps(alone, views, width, height)
+        if parameters.maps:
+            self._show_maps(alone, views, width, height)
         predictions = self._classifier.follow(self._moment(width, height), regions, alone)
         self._show_objects(regions, predictions, width, height)
         notes = [] if self._detector_is_connected() else ["region=objects, but nothing is connected to input 1"]
@@ -230,10 +228,9 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
         }
 
     def _show_maps(self, predictions, views, width, height):
-        if self._parameters().maps:
-            maps = zip((each.activation_map for each in predictions), views, strict=True)
-            seen = [(found, box) for found, box in maps if found]
-            self.get_output(MAP_OUT).set_image(heat_of(seen, self._classifier.preprocessing, width, height))
+        maps = zip((each.activation_map for each in predictions), views, strict=True)
+        seen = [(found, box) for found, box in maps if found]
+        self.get_output(MAP_OUT).set_image(heat_of(seen, self._classifier.preprocessing, width, height))
 
     def _moment(self, width, height):
         # Nothing announces a film to the task: a video is known by its file, and that it started again by the frame.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from ..model import Model
-from ..resnext.machine.devices import DeviceError, first_line
+from ..resnext.machine.devices import DeviceError, cannot_compile
 from .torch_runtime import TorchRuntime
 
 
@@ -33,10 +33,7 @@ class TorchCompileRuntime(TorchRuntime):
             return super().run(crops)
         except torch._dynamo.exc.TorchDynamoException as error:
             # Also raised where a GPU is too old for Triton, or Triton is missing.
-            raise DeviceError(
-                f"runtime = 'torch_compile': PyTorch cannot compile here ({first_line(error)}); install a C++ "
-                "compiler, for a GPU Triton too, or set runtime to auto"
-            ) from error
+            raise DeviceError(f"runtime = 'torch_compile': {cannot_compile(error)}, or set runtime to auto") from error
 
     def describe(self) -> dict[str, Any]:
         """For output and logs."""

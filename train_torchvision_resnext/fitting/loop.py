@@ -17,7 +17,7 @@ from ..data.loading import ReadError, places_of
 from ..parameters import Parameters
 from ..planning import TRAINED, Plan
 from ..progress import Listener, Row, StopRequestedError
-from ..resnext.machine.devices import OutOfMemoryError, first_line, memory_watched
+from ..resnext.machine.devices import OutOfMemoryError, cannot_compile, memory_watched
 from ..results.best_epoch import best, best_epoch, better
 from ..results.evaluation import evaluate
 from ..run_folder import RunFolder
@@ -88,10 +88,7 @@ def fit(plan: Plan, run: RunFolder, listener: Listener, ranks: Ranks = ALONE) ->
         failure = f"{ranks}{_memory_problem(plan.parameters)}"
     except RuntimeError as error:
         if plan.parameters.torch_compile and isinstance(error, torch._dynamo.exc.TorchDynamoException):
-            failure = (
-                f"{ranks}torch_compile = True: PyTorch cannot compile here ({first_line(error)}); install a C++ "
-                "compiler, for a GPU Triton too, or set torch_compile to False"
-            )
+            failure = f"{ranks}torch_compile = True: {cannot_compile(error)}, or set torch_compile to False"
         elif ranks.count > 1:
             # Another process has ended, most likely: gloo and NCCL have no class of their own for that.
             failure = f"{ranks}{error}"

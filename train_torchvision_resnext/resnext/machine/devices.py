@@ -190,6 +190,11 @@ def cpu_computes_bf16() -> bool:
     )
 
 
+def cannot_compile(error: BaseException) -> str:
+    """Why PyTorch's compiler failed, and what it needs; a way to do without it may follow."""
+    return f"PyTorch cannot compile here ({first_line(error)}); install a C++ compiler, for a GPU Triton too"
+
+
 @contextmanager
 def memory_watched() -> Iterator[None]:
     """Within, a library that runs out of memory, on a GPU or on the CPU, raises OutOfMemoryError."""
