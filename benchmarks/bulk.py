@@ -229,15 +229,15 @@ def rows_and_kills(count: int = ROWS, kills: int = KILLS) -> list[dict[str, Any]
         seed = random.Random(0)
         for _ in range(kills):
             before = len(list(table.glob("part-*")))
-            process = _command(folder, table)
+            process = started(folder, table)
             wanted = before + seed.randint(1, max(1, count // 1000 // (kills + 2)))
             while len(list(table.glob("part-*"))) < wanted and process.poll() is None:
                 time.sleep(0.01)
             process.kill()
             process.wait()
             print(f"killed with {len(list(table.glob('part-*')))} parts written")
-        memory = _memory_of(_command(folder, table))
-        paths = Counter(_paths(table))
+        memory = _memory_of(started(folder, table))
+        paths = Counter(paths_in(table))
     third = max(1, len(memory) // 3)
     return [
         {
@@ -262,7 +262,8 @@ def write_small(folder: Path, count: int) -> None:
         Image.fromarray(digits[number % len(digits)]).save(place / f"{number:07}.png")
 
 
-def _command(folder: Path, table: Path) -> "subprocess.Popen[bytes]":
+def started(folder: Path, table: Path, *options: str) -> "subprocess.Popen[str]":
+    """The command on a folder, with the digits model; what it says is in `stderr`."""
     settings = [f"{key}={value}" for key, value in DIGITS.items()]
     command = [
         sys.executable,
@@ -271,13 +272,14 @@ def _command(folder: Path, table: Path) -> "subprocess.Popen[bytes]":
         "classify",
         str(folder),
         str(table),
+        *options,
         "--set",
         *settings,
     ]
-    return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def _memory_of(process: "subprocess.Popen[bytes]") -> list[float]:
+def _memory_of(process: "subprocess.Popen[str]") -> list[float]:
     """Resident memory in MiB of the process and its children, each half second until it ends."""
     import psutil
 
@@ -289,7 +291,8 @@ def _memory_of(process: "subprocess.Popen[bytes]") -> list[float]:
     return curve
 
 
-def _paths(table: Path) -> list[str]:
+def paths_in(table: Path) -> list[str]:
+    """Of all rows."""
     from pyarrow import dataset
 
     paths: list[str] = dataset.dataset(table, format="parquet").to_table(columns=["path"])["path"].to_pylist()
