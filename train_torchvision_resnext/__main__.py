@@ -22,9 +22,8 @@ def main(arguments: Sequence[str]) -> int:
     import_ikomia()
 
     from .fitting.ranks import ALONE, joined
-    from .parameters import read_host_map
-    from .planning import TrainingError
-    from .progress import Listener, Signals
+    from .parameters.task import read_host_map
+    from .progress import Listener, Signals, TrainingError
     from .resnext.host.schema import ParameterError
     from .resnext.machine.devices import DeviceError, resolve_device
     from .tracking.epoch_line import epoch_line

@@ -25,8 +25,8 @@ from .fitting.checkpoint import read_state
 from .fitting.loop import Fitted, fit
 from .fitting.process_settings import kept_memory, process_settings, torch_threads
 from .fitting.ranks import Ranks, joined
-from .planning import Plan, TrainingError
-from .progress import Listener
+from .plan import Plan
+from .progress import Listener, TrainingError
 from .resnext.images.opencv import import_ikomia
 from .resnext.machine.threads import fixed_threads
 from .results.best_epoch import best_epoch

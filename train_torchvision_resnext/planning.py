@@ -1,9 +1,8 @@
-"""Everything that is settled, and everything that could stand in the way, before the first step of training."""
+"""Everything that could stand in the way is looked at before the first step of training, and told at once."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,66 +11,19 @@ from .data.audit import Cache, audit
 from .data.dataset import Dataset, assemble, images_of
 from .data.folders import DatasetError, find_folders
 from .data.loading import worker_count
-from .fitting.initial_weights import Start, StartError, start_network
-from .parameters import Parameters
-from .progress import Listener
+from .fitting.initial_weights import StartError, start_network
+from .parameters.task import Parameters
+from .plan import Plan
+from .progress import AUDITED, Listener, TrainingError
 from .resnext.images.rgb import ValueRange
 from .resnext.machine.devices import DeviceError, quick_formats, resolve_device, resolve_precision
 from .resnext.network.conversion import ConversionError, require_onnx
 from .resnext.network.quantization import QuantizationError, require_packages
-from .resnext.trust.costs import CostError, Costs, read_costs
+from .resnext.trust.costs import CostError, read_costs
 from .run_folder import RunFolderError, room_for, writable
 
 QUICK = ("bf16", "fp16")
 """What training takes under `auto`: bf16 needs no loss scaling."""
-
-AUDITED = 0.05
-"""Share of the progress bar at which the images are checked."""
-
-TRAINED = 0.95
-"""Share of the progress bar at which the epochs are over."""
-
-
-class TrainingError(RuntimeError):
-    """Training cannot begin, or broke off. `problems` holds a sentence for each cause."""
-
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(problems))
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is trained on what, where and how.
-
-    Attributes:
-        precision: fp32, bf16 or fp16.
-        workers: processes that load images, of all ranks of a machine together.
-        processes: that train together, each on a device of its own or on its part of the CPU.
-        costs: of wrong answers; None where nobody said.
-        notes: what the user should know.
-    """
-
-    parameters: Parameters
-    dataset: Dataset
-    start: Start
-    device: torch.device
-    precision: str
-    workers: int
-    output_folder: Path
-    notes: tuple[str, ...]
-    processes: int = 1
-    costs: Costs | None = None
-
-    @property
-    def costs_digest(self) -> str:
-        """Tells what wrong answers cost from other costs; empty where nobody said."""
-        return self.costs.digest if self.costs else ""
-
-    def of_rank(self, local_rank: int, local_count: int) -> "Plan":
-        """The same for one of so many processes of a machine."""
-        device = torch.device("cuda", local_rank) if self.device.type == "cuda" else self.device
-        return replace(self, device=device, workers=-(-self.workers // local_count))
 
 
 def make_plan(folder: Path, parameters: Parameters, listener: Listener, started: int = 1) -> Plan:

@@ -9,6 +9,10 @@ from types import FrameType
 
 from typing_extensions import Self
 
+AUDITED, FEATURES_READ, TRAINED = 0.05, 0.5, 0.95
+"""Shares of the progress bar at which the images are checked, features are computed, where they are, and the epochs
+are over."""
+
 HEARD = (signal.SIGINT, signal.SIGTERM)
 ALREADY_ENDING = "asked a second time: ending at once"
 
@@ -18,6 +22,14 @@ Row = dict[str, float]
 
 class StopRequestedError(Exception):
     """The user wants training to end."""
+
+
+class TrainingError(RuntimeError):
+    """Training cannot begin, or broke off. `problems` holds a sentence for each cause."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(problems))
 
 
 @dataclass

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from .parameters import Parameters
+from .parameters.task import Parameters
 from .resnext.folder.whole import errors_of_the_disk, remove_drafts, whole_file
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pathlib import Path
 from ikomia import core, dataprocess
 from ikomia.core import config
 
-from train_torchvision_resnext import __version__
-from train_torchvision_resnext.parameters import read_host_map
+from train_torchvision_resnext import NAME, __version__
+from train_torchvision_resnext.parameters.task import read_host_map
 from train_torchvision_resnext.progress import Signals
 from train_torchvision_resnext.resnext.host.task import (
     ChecksParameters,
@@ -22,8 +22,6 @@ from train_torchvision_resnext.tracking.epoch_line import epoch_line
 
 logger = logging.getLogger("ikomia.train_torchvision_resnext")
 """Below the host's own, so that its lines go where the host's go: the terminal, its log file, STUDIO's log."""
-
-NAME = "train_torchvision_resnext"
 
 DATASET = 0
 """Input."""

@@ -15,8 +15,7 @@ from benchmarks.interruptions import ENDLESS, FULL_DISK, SIGNALS, end
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext import training
 from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.planning import TrainingError
-from train_torchvision_resnext.progress import Listener
+from train_torchvision_resnext.progress import Listener, TrainingError
 from train_torchvision_resnext.results import outcome
 from train_torchvision_resnext.results.report import write_report
 from train_torchvision_resnext.run_folder import RunFolder, RunFolderError

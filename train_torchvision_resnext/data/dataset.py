@@ -16,24 +16,10 @@ from pathlib import Path
 from ..resnext.host.shown_text import shown
 from .audit import Finding
 from .folders import TEST, Classes, DatasetError, Folders, counted, listed
+from .samples import Sample
 
 _rows = partial(listed, most=20)
 _images = partial(counted, noun="image")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One image.
-
-    Attributes:
-        target: its class's index in the dataset's labels.
-        content_hash, short_side: as they were found; empty and 0 where nobody looked.
-    """
-
-    path: Path
-    target: int
-    content_hash: str = ""
-    short_side: int = 0
 
 
 Parts = dict[str, tuple[Sample, ...]]

@@ -13,16 +13,17 @@ from torch import nn
 from tqdm import tqdm
 
 from ..data.augmentation import Blend
-from ..data.loading import ReadError, places_of
-from ..parameters import Parameters
-from ..planning import TRAINED, Plan
-from ..progress import Listener, Row, StopRequestedError
+from ..data.loading import places_of
+from ..data.reading import ReadError
+from ..forward import autocast, outputs_of
+from ..parameters.task import Parameters
+from ..plan import Plan
+from ..progress import TRAINED, Listener, Row, StopRequestedError
 from ..resnext.machine.devices import OutOfMemoryError, cannot_compile, memory_watched
 from ..results.best_epoch import best, best_epoch, better
 from ..results.evaluation import evaluate
 from ..run_folder import RunFolder
 from .checkpoint import Learner, read_state, save_best, save_state
-from .features import autocast, outputs_of
 from .ranks import ALONE, Ranks
 from .recipe import RunningAverage, Schedule, class_weights, make_optimizer
 from .subject import Subject, make_subject, set_training

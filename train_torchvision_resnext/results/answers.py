@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from ..data.dataset import Sample
+from ..data.samples import Sample
 from ..resnext.host.shown_text import FORMULA, shown
 from ..resnext.network.inference import softmax
 from ..resnext.trust.calibration import calibrated
@@ -27,14 +27,14 @@ class Answers:
         logits: N x C, float32, finite.
         evaluation: how good they are.
         costs: of wrong answers; None where nobody said.
-        temperature: by which inference will divide the logits.
+        temperature: by which inference will divide the logits; None = nobody looked for one.
     """
 
     samples: Sequence[Sample]
     logits: NDArray[np.float32]
     evaluation: Evaluation
     costs: Costs | None = None
-    temperature: float = 1.0
+    temperature: float | None = None
 
     def __post_init__(self) -> None:
         if len(self.samples) != len(self.logits):
@@ -77,7 +77,7 @@ class Answers:
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
         """N x C, in [0, 1], calibrated: as inference gives them."""
-        return calibrated(self.logits, self.temperature)
+        return calibrated(self.logits, self.temperature or 1.0)
 
     def write_csv(self, file: Path, root: Path) -> None:
         """A row for each image: what it is, and what the network says. Paths relative to `root`. Raises: OSError."""

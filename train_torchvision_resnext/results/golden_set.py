@@ -4,37 +4,29 @@ By it inference tells that weights and preprocessing are still those of the trai
 network changes.
 """
 
-from collections.abc import Sequence
-
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from ..data.dataset import Sample
-from ..data.picks import crops_of, pick
 from ..resnext.folder.golden import Golden
 from ..resnext.folder.model_folder import ModelConfig
 from ..resnext.machine.threads import fixed_threads
 
-MOST = 32
-"""Images; fewer where there are fewer. At 224 pixels they take 5 MB."""
 
-
-def golden_set(network: nn.Module, samples: Sequence[Sample], config: ModelConfig, seed: int) -> Golden:
-    """Run a few of the samples.
+def golden_set(network: nn.Module, crops: NDArray[np.uint8], config: ModelConfig) -> Golden:
+    """Let the network answer them.
 
     Args:
         network: the one that is saved, in evaluation mode, on the CPU, in fp32.
-        samples: of the validation part, at least one.
+        crops: of validation images, N x S x S x 3, N at least 1.
         config: of the network's model folder.
-        seed: of the choice among them.
 
     Raises:
-        ReadError: an image cannot be read any more.
         GoldenError: logits are not finite.
     """
-    preprocessing = config.preprocessing
-    crops = crops_of(pick(samples, MOST, seed), preprocessing)
+    normalize = config.preprocessing.normalize
     with torch.inference_mode(), fixed_threads():
         # One by one, which is quick on a CPU and needs little memory at any size.
-        logits = [network(preprocessing.normalize(torch.from_numpy(crop.copy())[None])) for crop in crops]
+        logits = [network(normalize(torch.from_numpy(crop.copy())[None])) for crop in crops]
     return Golden(crops, torch.cat(logits).numpy(), config.facts())

@@ -2,17 +2,16 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
 
-from ..data.dataset import Sample
-from ..data.loading import Batch, Images, evaluation_loader
-from ..data.picks import pick
-from ..planning import TRAINED, Plan
-from ..progress import Listener, StopRequestedError
+from ..data.loading import Images
+from ..data.samples import Sample, pick
+from ..plan import Plan
+from ..progress import TRAINED, Listener, StopRequestedError
 from ..resnext.network.inference import Outputs
 from ..resnext.network.quantization import CALIBRATION, Quantized, quantize
 
@@ -61,8 +60,7 @@ class _Crops:
     def __init__(
         self, samples: tuple[Sample, ...], size: int, plan: Plan, listener: Listener, share: tuple[float, float]
     ) -> None:
-        images = Images(samples, plan.start.preprocessing)
-        self._loader: DataLoader[Batch] = evaluation_loader(images, size, plan.workers, plan.device)
+        self._loader = replace(plan.loading(), batch_size=size).evaluation(Images(samples, plan.reader))
         self._listener = listener
         self._share = share
         self._furthest = 0

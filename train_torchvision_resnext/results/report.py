@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..parameters.recipe import Measure
@@ -10,7 +9,8 @@ from .answers import Answers
 from .charts import class_bars, confusion_matrix, learning_curves, save
 from .mistakes import grid, ranked
 from .page import Picture, write_page
-from .trust import Trust, reliability_diagram
+from .reliability import reliability_diagram
+from .sections import Section
 
 PAGE = "report.html"
 TEMPLATE = Path(__file__).with_name(f"{PAGE}.jinja")
@@ -33,21 +33,11 @@ CAPTIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Section:
-    """What else the page says: sentences, then a table of names and values."""
-
-    heading: str
-    lines: Sequence[str] = ()
-    settings: Mapping[str, str] = field(default_factory=dict)
-
-
-def write_report(  # noqa: PLR0913, PLR0917 (the last two have defaults)
+def write_report(
     folder: Path,
     answers: Answers,
     history: Sequence[Mapping[str, float]],
     sections: Sequence[Section],
-    trust: Trust | None = None,
     by: Measure = "top1",
 ) -> list[Path]:
     """Write the report into a folder, which is made when needed.
@@ -55,7 +45,6 @@ def write_report(  # noqa: PLR0913, PLR0917 (the last two have defaults)
     Args:
         answers: to the validation images; one that cannot be read any more is shown as missing.
         history: a row an epoch, see `learning_curves`; without rows there is no such picture.
-        trust: how far probabilities hold; None = nothing is said of it.
         by: what the best epoch was chosen by.
 
     Returns:
@@ -67,8 +56,8 @@ def write_report(  # noqa: PLR0913, PLR0917 (the last two have defaults)
     evaluation, worst = answers.evaluation, ranked(answers)
     figures = {CURVES: learning_curves(history, by)} if history else {}
     figures |= {CONFUSION: confusion_matrix(evaluation), CLASSES: class_bars(evaluation), MISTAKES: grid(worst)}
-    if trust:
-        figures[RELIABILITY] = reliability_diagram(trust)
+    if answers.temperature:
+        figures[RELIABILITY] = reliability_diagram(answers)
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [Picture(save(figure, folder / name), CAPTIONS[name]) for name, figure in figures.items()]
     columns = list(dict.fromkeys(key for row in history for key in row))
@@ -79,7 +68,7 @@ def write_report(  # noqa: PLR0913, PLR0917 (the last two have defaults)
         guessing=math.log(len(answers.labels)),
         support={metrics.label: metrics.support for metrics in evaluation.per_class},
         pictures=pictures,
-        calibrated=answers.temperature != 1,
+        calibrated=answers.temperature not in (None, 1),
         mistakes=[answer for answer in worst if not answer.right],
         columns=[column.replace("_", " ") for column in columns],
         epochs=[[f"{row[column]:.5g}" if column in row else "" for column in columns] for row in history],

@@ -8,7 +8,8 @@ from torch import nn
 
 from train_torchvision_resnext.data.loading import FeatureBatches, ShuffledDraws
 from train_torchvision_resnext.fitting.loop import LOOK_EVERY, Loop, NotFiniteError, is_over
-from train_torchvision_resnext.fitting.subject import Normalize, Subject
+from train_torchvision_resnext.fitting.subject import Subject
+from train_torchvision_resnext.forward import Normalize
 from train_torchvision_resnext.parameters import Parameters
 from train_torchvision_resnext.progress import Listener
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing

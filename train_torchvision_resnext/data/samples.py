@@ -1,16 +1,26 @@
-"""A few of many samples: as even over the classes as can be, and the same every time."""
+"""The images of a dataset, one by one, and a few that stand for all."""
 
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
+from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 
-from ..resnext.images.preprocessing import Preprocessing
-from .dataset import Sample
-from .loading import Images
+@dataclass(frozen=True)
+class Sample:
+    """One image.
+
+    Attributes:
+        target: its class's index in the dataset's labels.
+        content_hash, short_side: as they were found; empty and 0 where nobody looked.
+    """
+
+    path: Path
+    target: int
+    content_hash: str = ""
+    short_side: int = 0
 
 
 def pick(samples: Sequence[Sample], most: int, seed: int) -> tuple[Sample, ...]:
@@ -26,9 +36,3 @@ def pick(samples: Sequence[Sample], most: int, seed: int) -> tuple[Sample, ...]:
         draw.shuffle(of_class)
     turns = (place for place in chain.from_iterable(zip_longest(*classes)) if place is not None)
     return tuple(samples[place] for place in sorted(islice(turns, most)))
-
-
-def crops_of(samples: Sequence[Sample], preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """As inference sees them: RGB, uint8, N x S x S x 3. Raises: ReadError."""
-    images = Images(samples, preprocessing)
-    return np.stack([images[place][0] for place in range(len(images))])
