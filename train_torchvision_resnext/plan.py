@@ -12,8 +12,7 @@ from torchvision.models import ResNet
 from .data.copies import Copies
 from .data.dataset import Dataset
 from .data.loading import WHOLE, Batch, Images, Loading, Part
-from .data.reading import Reader
-from .data.samples import Sample
+from .data.samples import Reader, Sample
 from .parameters.task import Parameters
 from .resnext.images.preprocessing import Preprocessing
 from .resnext.network.architecture import Architecture
@@ -61,9 +60,10 @@ class Plan:
     costs: Costs | None = None
 
     @property
-    def costs_digest(self) -> str:
-        """Tells what wrong answers cost from other costs; empty where nobody said."""
-        return self.costs.digest if self.costs else ""
+    def model_name(self) -> str:
+        """As it was asked for, or that of the architecture of one's own."""
+        asked, found = self.parameters.model_name, self.start.architecture
+        return asked if found == Architecture.from_name(asked) else found.name
 
     @cached_property
     def reader(self) -> Reader:

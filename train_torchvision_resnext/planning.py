@@ -69,15 +69,22 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener, started:
             room_for(start.network, output_folder)
     if problems or dataset is None or start is None:
         raise TrainingError(problems)
-    notes = [*dataset.notes, *start.notes, f"on {_named(device)} in {precision}"]
-    if precision == "bf16" and precision not in quick_formats(device):
-        notes.append(f"precision = 'bf16' is emulated by {_named(device)}, slower than fp32: set precision to auto")
     workers = worker_count(parameters.num_workers, device, os.cpu_count() or 1)
-    if processes > 1:
-        notes.append(f"{processes} processes share each batch of {parameters.batch_size}")
+    notes = (*dataset.notes, *start.notes)
+    plan = Plan(parameters, dataset, start, device, precision, workers, output_folder, notes, processes, costs)
+    return plan.noted(*_on_the_device(plan))
+
+
+def _on_the_device(plan: Plan) -> Iterator[str]:
+    """What the user should know of where it is trained, a sentence each."""
+    device, precision, parameters = plan.device, plan.precision, plan.parameters
+    yield f"on {_named(device)} in {precision}"
+    if precision == "bf16" and precision not in quick_formats(device):
+        yield f"precision = 'bf16' is emulated by {_named(device)}, slower than fp32: set precision to auto"
+    if plan.processes > 1:
+        yield f"{plan.processes} processes share each batch of {parameters.batch_size}"
         if device.type == "cpu" and not parameters.feature_extract:
-            notes.append("batch normalization learns from each process's part alone: torch joins them on GPUs only")
-    return Plan(parameters, dataset, start, device, precision, workers, output_folder, tuple(notes), processes, costs)
+            yield "batch normalization learns from each process's part alone: torch joins them on GPUs only"
 
 
 def _process_count(parameters: Parameters, device: torch.device, started: int) -> int:

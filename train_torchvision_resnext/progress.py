@@ -41,7 +41,7 @@ class Listener:
         progress: is told the share of the whole work that is done, in [0, 1], never falling.
         stop_requested: is asked after every batch.
         epoch: is told the metrics of each epoch.
-        say: is told, in a sentence each, what the user should know.
+        say: is told, in a sentence each, what the user should know, a line on each epoch included.
     """
 
     begins: Callable[[Path, str], None] = lambda run, network: None

@@ -2,25 +2,24 @@
 
 import errno
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .data.reading import ReadError
 from .fitting.checkpoint import load_best
 from .fitting.loop import Fitted, fit
-from .fitting.process_settings import kept_memory, process_settings, torch_threads
+from .fitting.process_settings import cpu_settings, process_settings
 from .fitting.ranks import ALONE, Ranks
 from .launching import fit_as_rank, fit_in_processes
 from .parameters.task import Parameters
 from .plan import Plan
 from .planning import make_plan
 from .progress import Listener, Row, StopRequestedError, TrainingError
-from .resnext.machine.threads import fixed_threads
 from .results.best_epoch import measured
 from .results.evaluation import Evaluation
 from .results.judging import judge
 from .results.outcome import REPORT, write_outcome
-from .run_folder import RunFolder, RunFolderError, open_run
+from .run_folder import Job, RunFolder, RunFolderError, open_run
+from .tracking.epoch_line import epoch_line
 
 LARGEST_LOSS, LARGEST_LEARNED_LOSS = 10_000.0, 104.0
 """Nats, of any loss that tells something, and of training after its first epoch. With a mean cross-entropy of 104, the
@@ -63,15 +62,13 @@ def train(folder: Path, parameters: Parameters, listener: Listener | None = None
         TrainingError: with all problems that can be told before training begins; or what broke it off. A model of
             the best epoch until then is kept, and the message says where.
     """
-    listener = listener or Listener()
+    listener = _saying_epochs(listener or Listener(), parameters)
     try:
         plan = make_plan(folder, parameters, listener, ranks.count)
-        run, opened = open_run(
-            plan.output_folder, parameters, plan.dataset.fingerprint, plan.dataset.labels, plan.costs_digest
-        )
+        run, opened = open_run(plan.output_folder, _job(plan))
         plan = plan.noted(*opened)
         try:
-            with run.locked(), kept_memory(plan.device), fixed_threads(), torch_threads(parameters.threads):
+            with run.locked(), cpu_settings(plan.device, parameters.threads):
                 run.remove_drafts()
                 listener.begins(run.path, plan.start.architecture.name)
                 _tell(plan.notes, listener)
@@ -86,10 +83,18 @@ def train(folder: Path, parameters: Parameters, listener: Listener | None = None
             run.discard_if_empty()
     except StopRequestedError:
         return stopped_at_once()
-    except (RunFolderError, ReadError) as error:
+    except RunFolderError as error:
         raise TrainingError([str(error)]) from error
     except OSError as error:
         raise TrainingError([_disk_problem(error)]) from error
+
+
+def _saying_epochs(listener: Listener, parameters: Parameters) -> Listener:
+    def epoch(row: Row) -> None:
+        listener.epoch(row)
+        listener.say(epoch_line(row, parameters))
+
+    return replace(listener, epoch=epoch)
 
 
 def follow(ranks: Ranks) -> None:
@@ -101,7 +106,7 @@ def follow(ranks: Ranks) -> None:
 
 
 def _train_in(run: RunFolder, plan: Plan, listener: Listener, ranks: Ranks) -> Result:
-    parameters, dataset = plan.parameters, plan.dataset
+    parameters = plan.parameters
     if ranks.count > 1:
         ranks.from_first((plan, run))
         fitted = fit_as_rank(plan, run, listener, ranks)
@@ -122,9 +127,14 @@ def _train_in(run: RunFolder, plan: Plan, listener: Listener, ranks: Ranks) -> R
     if failure:
         raise TrainingError([f"{failure}. The model of epoch {best} is kept in {run.model}"])
     if not fitted.stopped:
-        run.describe(parameters, dataset.fingerprint, dataset.labels, finished=True, costs=plan.costs_digest)
+        run.describe(_job(plan), finished=True)
     listener.progress(1.0)
     return result
+
+
+def _job(plan: Plan) -> Job:
+    costs = plan.costs.digest if plan.costs else ""
+    return Job(plan.parameters, plan.dataset.fingerprint, plan.dataset.labels, costs)
 
 
 def _tell(notes: Sequence[str], listener: Listener) -> None:
@@ -167,11 +177,11 @@ def _write_best(run: RunFolder, plan: Plan, fitted: Fitted, listener: Listener, 
         # The classifier alone was trained; the rest is what training started from.
         state = {**plan.start.network.state_dict(), **{f"fc.{key}": tensor for key, tensor in state.items()}}
     network = plan.start.architecture.load({key: tensor.cpu() for key, tensor in state.items()})
-    judged = judge(network, logits, plan, hurried)
+    judged = judge(plan, network, logits, fitted.history, hurried)
     by = measured(fitted.history[fitted.best_epoch - 1], plan.parameters.best_epoch_by)
     best = f"the model is that of epoch {fitted.best_epoch} of {len(fitted.history)}, the best by {by}"
     plan = plan.noted(*judged.notes, best)
-    told = write_outcome(run.model, plan, judged, fitted.history, listener)
+    told = write_outcome(run.model, plan, judged, listener)
     return Result(
         run.model,
         judged.validation.evaluation,

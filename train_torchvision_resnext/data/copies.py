@@ -20,8 +20,7 @@ from ..resnext.folder.whole import whole_file
 from ..resnext.images.opencv import opencv
 from ..resnext.images.rgb import RGBImage
 from .augmentation import ASPECT, SCALE
-from .reading import Reader
-from .samples import Sample
+from .samples import Reader, Sample
 
 logger = logging.getLogger(__name__)
 

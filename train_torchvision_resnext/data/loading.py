@@ -1,10 +1,9 @@
 """Samples → batches of uint8 crops, in an order that depends on the seed and the epoch alone."""
 
-import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -12,15 +11,13 @@ from numpy.typing import NDArray
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
 from .augmentation import Augmentation, generator_of
-from .reading import Reader
-from .samples import Sample
+from .samples import Reader, Sample
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """N x H x W x 3 uint8 crops (or N x F float features), and N class indices."""
 
 Draw = tuple[int, int]
 """Epoch, and the sample's place in the dataset."""
-
 
 Row = TypeVar("Row")
 
@@ -53,6 +50,26 @@ class Images(Dataset[tuple[NDArray[np.uint8], int]]):
     def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], int]:
         sample = self._samples[index]
         return self._reader.crop(sample), sample.target
+
+
+class Features(Dataset[tuple[NDArray[np.float32], int]]):
+    """Features that were computed before, a batch at a time.
+
+    Args:
+        rows: N x F, float32, and N class indices.
+    """
+
+    def __init__(self, rows: Batch) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows[1])
+
+    def __getitems__(self, places: Sequence[int] | Sequence[Draw]) -> Batch:
+        """Called by torch in the place of as many calls of `__getitem__`."""
+        order = torch.tensor([place if isinstance(place, int) else place[1] for place in places])
+        features, targets = self._rows
+        return features[order], targets[order]
 
 
 class ShuffledDraws(Sampler[Draw]):
@@ -142,48 +159,7 @@ class PartBatches(BatchSampler):
             yield list(self._part.of(batch))
 
 
-class FeatureBatches:
-    """Features that were computed before, in batches; a loader without a loader's cost.
-
-    Args:
-        features: N x F, float32.
-        targets: N class indices.
-        sampler: gives the order; the trainer tells it the epoch. None = as they are.
-        part: what this process takes of each batch.
-    """
-
-    def __init__(
-        self,
-        features: torch.Tensor,
-        targets: torch.Tensor,
-        batch_size: int,
-        sampler: ShuffledDraws | None = None,
-        part: Part = WHOLE,
-    ) -> None:
-        self.sampler = sampler
-        self._features, self._targets, self._batch_size = features, targets, batch_size
-        self._part = part
-
-    def __len__(self) -> int:
-        count = len(self._features) if self.sampler is None else len(self.sampler)
-        return math.ceil(count / self._batch_size)
-
-    def __iter__(self) -> Iterator[Batch]:
-        for rows in self.batch_sampler:
-            yield self._features[rows], self._targets[rows]
-
-    @property
-    def batch_sampler(self) -> Iterator[torch.Tensor]:
-        """Rows of the batches to come, as a torch loader has them."""
-        order = np.arange(len(self._features)) if self.sampler is None else self.sampler.order()
-        for rows in torch.split(torch.from_numpy(order), self._batch_size):
-            yield rows if self._part.count == 1 else torch.tensor(self._part.of(rows.tolist()))
-
-
-Loader = DataLoader[Batch] | FeatureBatches
-
-
-def places_of(loader: Loader) -> list[int]:
+def places_of(loader: DataLoader[Batch]) -> list[int]:
     """Which images an evaluation loader gives, in its order."""
     return [int(place) for batch in loader.batch_sampler or () for place in batch]
 
@@ -204,21 +180,20 @@ class Loading:
     device: torch.device
     part: Part = WHOLE
 
-    def training(self, images: TrainingImages, draws: ShuffledDraws) -> DataLoader[Batch]:
+    def training(self, images: TrainingImages | Features, draws: ShuffledDraws) -> DataLoader[Batch]:
+        """As they are drawn."""
         return self._loader(images, draws)
 
-    def evaluation(self, images: Images) -> DataLoader[Batch]:
-        """In the dataset's order."""
+    def evaluation(self, images: Images | Features) -> DataLoader[Batch]:
+        """In their order."""
         return self._loader(images, range(len(images)))
 
-    def _loader(
-        self, dataset: Dataset[tuple[NDArray[np.uint8], int]], order: Sampler[Draw] | range
-    ) -> DataLoader[Batch]:
+    def _loader(self, images: Dataset[Any], order: Sampler[Draw] | range) -> DataLoader[Batch]:
         return DataLoader(
-            dataset,  # type: ignore[arg-type]  # what it holds is collated to batches
+            images,
             batch_sampler=PartBatches(order, self.batch_size, self.part),
             num_workers=self.workers,
-            collate_fn=_collate,
+            collate_fn=(lambda batch: batch) if isinstance(images, Features) else _collate,
             pin_memory=self.device.type == "cuda",
             persistent_workers=self.workers > 0,
         )

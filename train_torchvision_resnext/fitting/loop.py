@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
+from typing_extensions import Self
 
 from ..data.augmentation import Blend
 from ..data.loading import places_of
-from ..data.reading import ReadError
+from ..data.samples import ReadError
 from ..forward import autocast, outputs_of
 from ..parameters.task import Parameters
 from ..plan import Plan
@@ -51,6 +52,11 @@ class Fitted:
     best_epoch: int
     stopped: bool = False
     failure: str = ""
+
+    @classmethod
+    def of(cls, history: Sequence[Row], parameters: Parameters, stopped: bool, failure: str) -> Self:
+        """After these epochs."""
+        return cls(tuple(history), best_epoch(history, parameters.best_epoch_by), stopped, failure)
 
 
 def fit(plan: Plan, run: RunFolder, listener: Listener, ranks: Ranks = ALONE) -> Fitted:
@@ -95,7 +101,7 @@ def fit(plan: Plan, run: RunFolder, listener: Listener, ranks: Ranks = ALONE) ->
             failure = f"{ranks}{error}"
         else:
             raise
-    return Fitted(tuple(history), best_epoch(history, plan.parameters.best_epoch_by), stopped, failure)
+    return Fitted.of(history, plan.parameters, stopped, failure)
 
 
 def is_over(history: Sequence[Row], parameters: Parameters) -> bool:

@@ -3,18 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import nn
+from torch.utils.data import DataLoader
 from torchvision.models import ResNet
 from tqdm import tqdm
 
 from ..data.augmentation import Augmentation
-from ..data.loading import Batch, FeatureBatches, Loader, ShuffledDraws, TrainingImages, places_of
-from ..data.reading import Reader
-from ..data.samples import Sample
+from ..data.loading import Batch, Features, Loading, ShuffledDraws, TrainingImages, places_of
+from ..data.samples import Reader, Sample
 from ..forward import Normalize, on_device, outputs_of
 from ..plan import Plan
 from ..progress import AUDITED, FEATURES_READ, Listener
 from .ranks import ALONE, Ranks
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,9 @@ class Subject:
 
     network: nn.Module
     prepare: nn.Module
-    training: Loader
+    training: DataLoader[Batch]
     draws: ShuffledDraws
-    validation: Loader
+    validation: DataLoader[Batch]
     begins: float
 
 
@@ -87,19 +90,19 @@ def _features_subject(plan: Plan, draws: ShuffledDraws, listener: Listener, rank
         listener.progress(AUDITED + (FEATURES_READ - AUDITED) * min(1.0, seen / total))
         ranks.check(listener)
 
-    def features(samples: Sequence[Sample], part: str) -> Batch:
+    def features(samples: Sequence[Sample], part: str) -> Features:
         loader = plan.images(samples, ranks.part())
         batches = tqdm(loader, desc=f"Features of the {part} images", unit="batch", disable=not ranks.is_first)
         outputs = outputs_of(network, batches, plan.device, plan.precision, on_batch)
-        return ranks.whole(outputs, places_of(loader))
+        return Features(ranks.whole(outputs, places_of(loader)))
 
     training, validation = features(dataset.train, "training"), features(dataset.val, "validation")
     return Subject(
         head.to(plan.device),
         nn.Identity(),
-        FeatureBatches(*training, size, draws, ranks.part()),
+        Loading(size, 0, CPU, ranks.part()).training(training, draws),
         draws,
-        FeatureBatches(*validation, max(1024, size), part=ranks.part()),
+        Loading(max(1024, size), 0, CPU, ranks.part()).evaluation(validation),
         FEATURES_READ,
     )
 

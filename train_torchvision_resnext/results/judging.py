@@ -4,17 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 from torchvision.models import ResNet
 from tqdm import tqdm
 from typing_extensions import Self
 
-from ..data.reading import ReadError
-from ..data.samples import Sample
+from ..data.samples import ReadError, Sample
 from ..forward import Normalize, on_device, outputs_of
 from ..plan import Plan
+from ..progress import Row
+from ..resnext.folder.golden import Golden
+from ..resnext.folder.model_folder import ModelConfig
 from ..resnext.machine.devices import full_fp32
+from ..resnext.machine.threads import fixed_threads
 from .answers import Answers
 
 
@@ -24,12 +28,14 @@ class Judged:
 
     Attributes:
         network: in evaluation mode, on the CPU, in fp32.
+        history: a row for each epoch of the training.
         test: None where there are no test images, where they were not waited for, or where one cannot be read any more.
         hurried: training did not come to its end, and what takes long is not waited for.
         notes: what the user should know of the answers.
     """
 
     network: ResNet
+    history: Sequence[Row]
     validation: Answers
     test: Answers | None
     hurried: bool
@@ -41,7 +47,7 @@ class Judged:
         return replace(self, validation=self.validation.at(temperature), test=test)
 
 
-def judge(network: ResNet, trained: NDArray[np.float32], plan: Plan, hurried: bool) -> Judged:
+def judge(plan: Plan, network: ResNet, trained: NDArray[np.float32], history: Sequence[Row], hurried: bool) -> Judged:
     """Let the network answer; the images of `test/`, which had no part in choosing it, for the first time.
 
     Args:
@@ -68,11 +74,33 @@ def judge(network: ResNet, trained: NDArray[np.float32], plan: Plan, hurried: bo
             notes.append(f"the images of test/ were not judged: {error}")
     return Judged(
         network.cpu(),
+        history,
         Answers.judge(dataset.val, trained, dataset.labels, plan.costs),
         None if test is None else Answers.judge(dataset.test, test, dataset.labels, plan.costs),
         hurried,
         tuple(notes),
     )
+
+
+def golden_set(network: ResNet, crops: NDArray[np.uint8], config: ModelConfig) -> Golden:
+    """What the network says of a few crops.
+
+    By it inference tells that weights and preprocessing are still those of the training, and what a faster way to run
+    the network changes.
+
+    Args:
+        network: the one that is saved, in evaluation mode, on the CPU, in fp32.
+        crops: of validation images, N x S x S x 3, N at least 1.
+        config: of the network's model folder.
+
+    Raises:
+        GoldenError: logits are not finite.
+    """
+    normalize = config.preprocessing.normalize
+    with torch.inference_mode(), fixed_threads():
+        # One by one, which is quick on a CPU and needs little memory at any size.
+        logits = [network(normalize(torch.from_numpy(crop.copy())[None])) for crop in crops]
+    return Golden(crops, torch.cat(logits).numpy(), config.facts())
 
 
 def exact_outputs(network: nn.Module, plan: Plan, samples: Sequence[Sample], task: str) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,17 @@ from torchvision.models import ResNet
 
 from ..data.samples import pick
 from ..plan import Plan
-from ..progress import Listener, Row
+from ..progress import Listener
 from ..resnext.folder.golden import GOLDEN, write_golden
 from ..resnext.folder.model_folder import ModelConfig, write_model_folder
 from ..resnext.folder.whole import errors_of_the_disk
-from ..resnext.network.architecture import Architecture
 from ..resnext.network.quantization import Quantized
 from ..resnext.trust.evidence import EVIDENCE, write_evidence
 from .best_epoch import best_epoch
 from .export import export_onnx
-from .golden_set import golden_set
-from .judging import Judged
-from .quantizing import LATER, quantize_trained
-from .report import write_report
-from .sections import Section, compared, judged_once
+from .judging import Judged, golden_set
+from .quantizing import quantize_trained
+from .report import Section, compared, judged_once, write_report
 from .trust import Trust, learn
 
 logger = logging.getLogger(__name__)
@@ -45,16 +42,13 @@ Step = tuple[str, Callable[[Path], object]]
 """The name of a file or folder within the model folder, and what writes it there."""
 
 
-def write_outcome(
-    folder: Path, plan: Plan, judged: Judged, history: Sequence[Row], listener: Listener
-) -> tuple[str, ...]:
+def write_outcome(folder: Path, plan: Plan, judged: Judged, listener: Listener) -> tuple[str, ...]:
     """Write the model folder, whole or not at all.
 
     Nothing but weights, configuration and figures can cost the model. Golden set, exports and report are left out where
     they fail, and a note says why.
 
     Args:
-        history: a row for each epoch of the training.
         listener: is told how quantizing goes, and may stop it.
 
     Returns:
@@ -67,28 +61,20 @@ def write_outcome(
     calibration = trust.calibration if trust else None
     if calibration:
         judged = judged.at(calibration.temperature)
-    config = ModelConfig.of(
-        plan.start.architecture, plan.dataset.labels, plan.start.preprocessing, calibration, plan.costs
-    )
+    start = plan.start
+    config = ModelConfig.of(start.architecture, plan.dataset.labels, start.preprocessing, calibration, plan.costs)
 
     def complete(draft: Path) -> None:
         for name, write in _steps(plan, judged, config, trust):
             notes.extend(_attempt(draft / name, write))
-        int8, told = _quantize(draft, plan, trust, listener, judged.hurried)
+        exact = trust.outputs if trust else None
+        int8, told = quantize_trained(draft, plan, exact, listener, judged.hurried)
         notes.extend(told)
-
-        def report(place: Path) -> None:
-            sections = list(_sections(plan, notes, judged, int8, trust))
-            write_report(place, judged.validation, history, sections, plan.parameters.best_epoch_by)
-            judged.validation.write_csv(place / ANSWERS, plan.dataset.root)
-            if judged.test:
-                judged.test.write_csv(place / TEST_ANSWERS, plan.dataset.root)
-
-        notes.extend(_attempt(draft / REPORT, report))
+        known = plan.noted(*notes)
+        notes.extend(_attempt(draft / REPORT, lambda report: _write_report(report, known, judged, int8, trust)))
         figures = {
-            **_figures(plan, judged, history),
+            **_figures(plan.noted(*notes), judged),
             "int8": int8.to_dict() if int8 else None,
-            "notes": [*plan.notes, *notes],
             "trust": trust.to_dict() if trust else None,
         }
         text = json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False)
@@ -134,17 +120,11 @@ def _steps(plan: Plan, judged: Judged, config: ModelConfig, trust: Trust | None)
 
     yield GOLDEN, lambda path: write_golden(path.parent, golden_set(network, crops(GOLDEN_IMAGES), config))
     if parameters.export_pth:
-        yield f"{_file_name(plan)}.pth", lambda path: _write_pth(network, path)
+        yield f"{plan.model_name}.pth", lambda path: _write_pth(network, path)
     if parameters.export_onnx:
         yield ONNX, lambda path: export_onnx(network, plan.dataset.labels, preprocessing, path, crops(COMPARED_IMAGES))
     if trust and (evidence := trust.evidence):
         yield EVIDENCE, lambda path: write_evidence(path.parent, evidence)
-
-
-def _file_name(plan: Plan) -> str:
-    """The model's name as it was asked for, or that of the architecture of one's own."""
-    found = plan.start.architecture
-    return plan.parameters.model_name if found == Architecture.from_name(plan.parameters.model_name) else found.name
 
 
 def _write_pth(network: ResNet, path: Path) -> None:
@@ -152,40 +132,32 @@ def _write_pth(network: ResNet, path: Path) -> None:
         torch.save(network.state_dict(), path)
 
 
-def _quantize(
-    draft: Path, plan: Plan, trust: Trust | None, listener: Listener, hurried: bool
-) -> tuple[Quantized | None, list[str]]:
-    if not plan.parameters.quantize:
-        return None, []
-    if hurried:
-        return None, [f"stopped, and therefore not quantized; {LATER}"]
-    int8, note = quantize_trained(draft, plan, trust.outputs if trust else None, listener)
-    return int8, [note]
-
-
-def _sections(
-    plan: Plan, notes: Sequence[str], judged: Judged, int8: Quantized | None, trust: Trust | None
-) -> Iterator[Section]:
-    if trust:
-        yield Section("What can be promised", trust.lines())
+def _write_report(folder: Path, plan: Plan, judged: Judged, int8: Quantized | None, trust: Trust | None) -> None:
+    """Pictures, page and the tables of all answers."""
+    parameters, root = plan.parameters, plan.dataset.root
+    sections = [
+        *([Section("What can be promised", trust.lines())] if trust else []),
+        *([judged_once(judged.test.evaluation)] if judged.test else []),
+        *([compared(int8)] if int8 else []),
+        Section("Notes", plan.notes),
+        Section("Settings", settings=parameters.to_strings()),
+    ]
+    write_report(folder, judged.validation, judged.history, sections, parameters.best_epoch_by)
+    judged.validation.write_csv(folder / ANSWERS, root)
     if judged.test:
-        yield judged_once(judged.test.evaluation)
-    if int8:
-        yield compared(int8)
-    yield Section("Notes", [*plan.notes, *notes])
-    yield Section("Settings", settings=plan.parameters.to_strings())
+        judged.test.write_csv(folder / TEST_ANSWERS, root)
 
 
-def _figures(plan: Plan, judged: Judged, history: Sequence[Row]) -> dict[str, Any]:
-    """Of `metrics.json` what is known before anything is written."""
-    dataset = plan.dataset
+def _figures(plan: Plan, judged: Judged) -> dict[str, Any]:
+    """The content of `metrics.json`, but for int8 and trust."""
+    dataset, parameters = plan.dataset, plan.parameters
     return {
         "format_version": METRICS_VERSION,
         "validation": judged.validation.evaluation.to_dict(),
         "test": judged.test.evaluation.to_dict() if judged.test else None,
-        "history": [dict(row) for row in history],
-        "best_epoch": best_epoch(history, plan.parameters.best_epoch_by),
-        "best_epoch_by": plan.parameters.best_epoch_by,
+        "history": [dict(row) for row in judged.history],
+        "best_epoch": best_epoch(judged.history, parameters.best_epoch_by),
+        "best_epoch_by": parameters.best_epoch_by,
         "dataset": {
             "fingerprint": dataset.fingerprint,
             "train": len(dataset.train),
@@ -193,5 +165,6 @@ def _figures(plan: Plan, judged: Judged, history: Sequence[Row]) -> dict[str, An
             "test": len(dataset.test),
             "train_per_class": dict(zip(dataset.labels, dataset.counts(), strict=True)),
         },
-        "parameters": plan.parameters.to_strings(),
+        "parameters": parameters.to_strings(),
+        "notes": list(plan.notes),
     }

@@ -24,17 +24,22 @@ LATER = "python -m infer_torchvision_resnext.quantize, in Ikomia's folder Plugin
 
 
 def quantize_trained(
-    draft: Path, plan: Plan, exact: Outputs | None, listener: Listener
-) -> tuple[Quantized | None, str]:
-    """Quantize the draft of the model folder. Nothing that goes wrong here costs the model.
+    draft: Path, plan: Plan, exact: Outputs | None, listener: Listener, hurried: bool
+) -> tuple[Quantized | None, list[str]]:
+    """Quantize the draft of the model folder where that was asked for. Nothing that goes wrong here costs the model.
 
     Args:
         exact: the network's answers in fp32 to the validation images; None = not known, and computed here.
         listener: may stop it at every image of the calibration and every batch of the validation.
+        hurried: there is no time for it.
 
     Returns:
-        What it cost, None where it failed or was stopped; and a note of it.
+        What it cost, None where there is no int8 network; and a note of it.
     """
+    if not plan.parameters.quantize:
+        return None, []
+    if hurried:
+        return None, [f"stopped, and therefore not quantized; {LATER}"]
     dataset, parameters = plan.dataset, plan.parameters
     calibration = _Crops(pick(dataset.train, CALIBRATION, parameters.seed), 1, plan, listener, (TRAINED, CALIBRATED))
     validation = _Crops(dataset.val, parameters.batch_size, plan, listener, (CALIBRATED, 1.0))
@@ -42,12 +47,12 @@ def quantize_trained(
     try:
         cost = quantize(draft, calibration, validation, targets, parameters.quantize_max_drop, exact)
     except StopRequestedError:
-        return None, f"stopped while quantizing, so that there is no int8 network; {LATER}"
+        return None, [f"stopped while quantizing, so that there is no int8 network; {LATER}"]
     except Exception as error:
         # NNCF raises errors of many kinds, and none of them is worth a trained model.
         logger.exception("quantizing failed")
-        return None, f"there is no int8 network, for quantizing failed: {error}; {LATER}"
-    return cost, f"int8: {cost}"
+        return None, [f"there is no int8 network, for quantizing failed: {error}; {LATER}"]
+    return cost, [f"int8: {cost}"]
 
 
 class _Crops:

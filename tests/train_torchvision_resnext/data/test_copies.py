@@ -9,8 +9,7 @@ from PIL import Image
 from train_torchvision_resnext.data.augmentation import Augmentation
 from train_torchvision_resnext.data.copies import Copies
 from train_torchvision_resnext.data.loading import Images, Loading, ShuffledDraws, TrainingImages
-from train_torchvision_resnext.data.reading import Reader, ReadError
-from train_torchvision_resnext.data.samples import Sample
+from train_torchvision_resnext.data.samples import Reader, ReadError, Sample
 from train_torchvision_resnext.resnext.images.files import read_image
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 

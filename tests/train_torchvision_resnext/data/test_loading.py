@@ -5,15 +5,14 @@ from PIL import Image
 
 from train_torchvision_resnext.data.augmentation import Augmentation
 from train_torchvision_resnext.data.loading import (
-    FeatureBatches,
+    Features,
     Images,
     Loading,
     ShuffledDraws,
     TrainingImages,
     worker_count,
 )
-from train_torchvision_resnext.data.reading import Reader, ReadError
-from train_torchvision_resnext.data.samples import Sample
+from train_torchvision_resnext.data.samples import Reader, ReadError, Sample
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 
 CPU = torch.device("cpu")
@@ -78,19 +77,24 @@ TARGETS = torch.tensor([3, 1, 4, 1, 5])
 
 
 def test_features_come_in_order():
-    batches = FeatureBatches(FEATURES, TARGETS, 2)
+    batches = Loading(2, 0, CPU).evaluation(Features((FEATURES, TARGETS)))
     assert [(features.tolist(), targets.tolist()) for features, targets in batches] == [
         ([[0, 1], [2, 3]], [3, 1]),
         ([[4, 5], [6, 7]], [4, 1]),
         ([[8, 9]], [5]),
     ]
     assert len(batches) == 3
-    assert [len(FeatureBatches(FEATURES, TARGETS, size)) for size in (1, 4, 5, 6)] == [5, 2, 1, 1]
+    assert [len(Loading(size, 0, CPU).evaluation(Features((FEATURES, TARGETS)))) for size in (1, 4, 5, 6)] == [
+        5,
+        2,
+        1,
+        1,
+    ]
 
 
 def test_features_come_as_drawn():
     draws = ShuffledDraws(TARGETS.tolist(), 2, balanced=False, seed=4)
-    batches = FeatureBatches(FEATURES, TARGETS, 2, draws)
+    batches = Loading(2, 0, CPU).training(Features((FEATURES, TARGETS)), draws)
     draws.set_epoch(3)
     order = np.random.default_rng((4, 3)).permutation(5)[:4]
     features, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))

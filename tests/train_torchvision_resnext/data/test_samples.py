@@ -3,8 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from train_torchvision_resnext.data.reading import Reader, ReadError
-from train_torchvision_resnext.data.samples import Sample, pick
+from train_torchvision_resnext.data.samples import Reader, ReadError, Sample, pick
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 
 

@@ -17,8 +17,7 @@ from train_torchvision_resnext.results.answers import Answers
 from train_torchvision_resnext.results.charts import class_bars, confusion_matrix, learning_curves, short
 from train_torchvision_resnext.results.evaluation import evaluate
 from train_torchvision_resnext.results.mistakes import grid, ranked
-from train_torchvision_resnext.results.report import TEMPLATE, write_report
-from train_torchvision_resnext.results.sections import Section
+from train_torchvision_resnext.results.report import TEMPLATE, Section, write_report
 
 PICTURES = ["learning_curves.png", "confusion_matrix.png", "per_class.png", "worst_mistakes.png"]
 HISTORY = [
