@@ -15,7 +15,6 @@ from .fitting.initial_weights import StartError, start_network
 from .parameters.task import Parameters
 from .plan import Plan
 from .progress import AUDITED, Listener, TrainingError
-from .resnext.images.rgb import ValueRange
 from .resnext.machine.devices import DeviceError, quick_formats, resolve_device, resolve_precision
 from .resnext.network.conversion import ConversionError, require_onnx
 from .resnext.network.quantization import QuantizationError, require_packages
@@ -50,12 +49,8 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener, started:
     if parameters.export_onnx:
         with _collected(problems):
             require_onnx()
-    if output_folder.resolve().is_relative_to(folder.resolve()):
-        # Its pictures would be taken for images of a class.
-        problems.append(f"output_folder = {str(output_folder)!r} lies within the dataset {str(folder)!r}: move it out")
-    else:
-        with _collected(problems):
-            writable(output_folder)
+    with _collected(problems):
+        writable(output_folder, folder)
     with _collected(problems):
         dataset = _look_at(folder, output_folder, parameters, listener)
     if parameters.cost_matrix:
@@ -115,17 +110,9 @@ def _named(device: torch.device) -> str:
 def _look_at(folder: Path, output_folder: Path, parameters: Parameters, listener: Listener) -> Dataset:
     folders = find_folders(folder)
     paths = images_of(folders)
-    cache = Cache(output_folder / ".images.json", ValueRange.parse(parameters.value_range))
-    seen = 0
-
-    def on_file() -> None:
-        nonlocal seen
-        seen += 1
-        listener.progress(AUDITED * seen / len(paths))
-        listener.check()
-
+    cache = Cache(output_folder / ".images.json", parameters.range_of_values)
     try:
-        findings = audit(paths, cache, on_file)
+        findings = audit(paths, cache, listener.counting(0.0, AUDITED, len(paths)))
     finally:
         cache.save()
     return assemble(folders, findings, parameters.val_fraction, parameters.max_broken, parameters.seed)

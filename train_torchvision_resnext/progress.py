@@ -1,5 +1,6 @@
 """How a training tells what it does, and how it is asked to end: by the host's Stop, Ctrl-C, or SIGTERM."""
 
+import itertools
 import signal
 import threading
 from collections.abc import Callable
@@ -54,6 +55,22 @@ class Listener:
         """Raises: StopRequestedError."""
         if self.stop_requested():
             raise StopRequestedError
+
+    def counting(
+        self, begin: float, end: float, total: int, check: Callable[[], None] | None = None
+    ) -> Callable[[], None]:
+        """To be called after each of `total` parts of a work: tells the progress, from `begin` to `end`, and checks.
+
+        Args:
+            check: in the place of `check`.
+        """
+        numbers = itertools.count(1)
+
+        def on_part() -> None:
+            self.progress(begin + (end - begin) * min(1.0, next(numbers) / total))
+            (check or self.check)()
+
+        return on_part
 
 
 class Signals:

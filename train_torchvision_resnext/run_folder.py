@@ -246,8 +246,13 @@ def open_run(output_folder: Path, job: Job) -> tuple[RunFolder, tuple[str, ...]]
     return run, notes
 
 
-def writable(output_folder: Path) -> Path:
-    """Make the folder and try to write into it. Raises: RunFolderError."""
+def writable(output_folder: Path, dataset: Path) -> None:
+    """Make the folder, which must not be within the dataset's, and try to write into it. Raises: RunFolderError."""
+    if output_folder.resolve().is_relative_to(dataset.resolve()):
+        # Its pictures would be taken for images of a class.
+        raise RunFolderError(
+            f"output_folder = {str(output_folder)!r} lies within the dataset {str(dataset)!r}: move it out"
+        )
     try:
         output_folder.mkdir(parents=True, exist_ok=True)
         with whole_file(output_folder / "trial") as trial:
@@ -258,7 +263,6 @@ def writable(output_folder: Path) -> Path:
         raise RunFolderError(
             f"output_folder = {str(output_folder)!r} cannot be written to: {error.strerror}"
         ) from error
-    return output_folder
 
 
 def room_for(network: "torch.nn.Module", output_folder: Path) -> None:

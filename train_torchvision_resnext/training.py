@@ -21,12 +21,6 @@ from .results.outcome import REPORT, write_outcome
 from .run_folder import Job, RunFolder, RunFolderError, open_run
 from .tracking.epoch_line import epoch_line
 
-LARGEST_LOSS, LARGEST_LEARNED_LOSS = 10_000.0, 104.0
-"""Nats, of any loss that tells something, and of training after its first epoch. With a mean cross-entropy of 104, the
-true class's probability is 0 in fp32, whose least number is e^-103.3. A few hundred can occur on the way: in the first
-epoch, where a random classifier meets large features; in validation, while the statistics of batch normalization
-settle. After the first epoch, which may be a single step, these can make validation's loss anything."""
-
 
 @dataclass(frozen=True)
 class Result:
@@ -115,8 +109,7 @@ def _train_in(run: RunFolder, plan: Plan, listener: Listener, ranks: Ranks) -> R
     else:
         with process_settings(plan.device, plan.precision, parameters.deterministic):
             fitted = fit(plan, run, listener)
-    failure = fitted.failure or _divergence(fitted, parameters)
-    epochs, best = len(fitted.history), fitted.best_epoch
+    failure, epochs, best = fitted.failure, len(fitted.history), fitted.best_epoch
     if best == 0:
         if failure:
             raise TrainingError([f"{failure}. No epoch was completed, so that there is no model to keep"])
@@ -140,20 +133,6 @@ def _job(plan: Plan) -> Job:
 def _tell(notes: Sequence[str], listener: Listener) -> None:
     for note in notes:
         listener.say(note)
-
-
-def _divergence(fitted: Fitted, parameters: Parameters) -> str:
-    """What a training came to whose numbers stayed finite without meaning anything; empty if they do mean something."""
-    for row in (*fitted.history[-1:], *fitted.history[fitted.best_epoch - 1 : fitted.best_epoch]):
-        first = row["epoch"] == 1
-        limits = {"train": LARGEST_LOSS} if first else {"train": LARGEST_LEARNED_LOSS, "val": LARGEST_LOSS}
-        for part, limit in limits.items():
-            if row[f"{part}_loss"] > limit:
-                return (
-                    f"{part}_loss of epoch {row['epoch']:.0f} is {row[f'{part}_loss']:.3g}: training has diverged. "
-                    f"Likely cause: learning_rate {parameters.learning_rate:g} is too high; try a tenth of it"
-                )
-    return ""
 
 
 def stopped_at_once() -> Result:

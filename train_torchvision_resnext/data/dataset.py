@@ -48,10 +48,8 @@ class Dataset:
 
     def counts(self) -> list[int]:
         """Training images of each class, in index order."""
-        counts = [0] * len(self.labels)
-        for sample in self.train:
-            counts[sample.target] += 1
-        return counts
+        counts = Counter(sample.target for sample in self.train)
+        return [counts[target] for target in range(len(self.labels))]
 
 
 def images_of(folders: Folders) -> list[Path]:

@@ -14,7 +14,6 @@ from ..resnext.folder.model_folder import WEIGHTS, ModelFolderError, model_folde
 from ..resnext.folder.weight_files import WeightFileError, cached_file, published_for, read_state
 from ..resnext.host.shown_text import shown
 from ..resnext.images.preprocessing import Preprocessing
-from ..resnext.images.rgb import AUTO, ValueRange
 from ..resnext.network.architecture import Architecture, ArchitectureError, class_count
 
 
@@ -57,9 +56,8 @@ def start_network(parameters: Parameters, labels: Sequence[str]) -> Start:
 
 def _prepared(preprocessing: Preprocessing, parameters: Parameters) -> Preprocessing:
     """As the start has it, at the size and with the values that were asked for."""
-    given = ValueRange.parse(parameters.value_range)
     scaled = preprocessing.scaled_to(parameters.input_size)
-    return scaled if given == AUTO else replace(scaled, value_range=given)
+    return scaled if parameters.value_range == "auto" else replace(scaled, value_range=parameters.range_of_values)
 
 
 def _random(architecture: Architecture, classes: int, seed: int) -> ResNet:

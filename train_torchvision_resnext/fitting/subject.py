@@ -82,13 +82,7 @@ def _features_subject(plan: Plan, draws: ShuffledDraws, listener: Listener, rank
     backbone, head = split_backbone(plan.start.network)
     network = on_device(nn.Sequential(Normalize(plan.start.preprocessing), backbone), plan.device)
     total = -(-len(dataset.train) // size) - (-len(dataset.val) // size)
-    seen = 0
-
-    def on_batch() -> None:
-        nonlocal seen
-        seen += 1
-        listener.progress(AUDITED + (FEATURES_READ - AUDITED) * min(1.0, seen / total))
-        ranks.check(listener)
+    on_batch = listener.counting(AUDITED, FEATURES_READ, total, lambda: ranks.check(listener))
 
     def features(samples: Sequence[Sample], part: str) -> Features:
         loader = plan.images(samples, ranks.part())

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from ..resnext.host.fields import RANGES, Device, Range, Threads
 from ..resnext.host.form import InForm, When
 from ..resnext.host.schema import ParameterError
+from ..resnext.images.rgb import ValueRange
 from .network import NetworkParameters
 from .recipe import RecipeParameters
 
@@ -97,6 +98,11 @@ class Parameters(RecipeParameters, NetworkParameters):
         if not value:
             raise ValueError("must not be empty")
         return value
+
+    @property
+    def range_of_values(self) -> ValueRange:
+        """`value_range`, read."""
+        return ValueRange.parse(self.value_range)
 
     @property
     def caches_features(self) -> bool:

@@ -14,7 +14,7 @@ from ..data.samples import Sample
 from ..resnext.host.shown_text import FORMULA, shown
 from ..resnext.network.inference import softmax
 from ..resnext.trust.calibration import calibrated
-from ..resnext.trust.costs import Costs
+from ..resnext.trust.costs import Costs, answers_of
 from .evaluation import Evaluation, evaluate
 
 
@@ -35,10 +35,6 @@ class Answers:
     evaluation: Evaluation
     costs: Costs | None = None
     temperature: float | None = None
-
-    def __post_init__(self) -> None:
-        if len(self.samples) != len(self.logits):
-            raise ValueError(f"{len(self.samples)} samples, but logits of {len(self.logits)}: expected as many of each")
 
     @classmethod
     def judge(
@@ -79,6 +75,15 @@ class Answers:
         """N x C, in [0, 1], calibrated: as inference gives them."""
         return calibrated(self.logits, self.temperature or 1.0)
 
+    @cached_property
+    def decided(self) -> NDArray[np.int64]:
+        """N class indices: the most probable ones, or those of least expected cost, as inference answers."""
+        return answers_of(self.probabilities, self.costs)
+
+    def probability_of(self, classes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """N, of one class of each row."""
+        return np.asarray(np.take_along_axis(self.probabilities, classes[:, None], 1)[:, 0])
+
     def write_csv(self, file: Path, root: Path) -> None:
         """A row for each image: what it is, and what the network says. Paths relative to `root`. Raises: OSError."""
         columns = {
@@ -90,7 +95,7 @@ class Answers:
             for of, classes in (("", self.predicted), ("_of_true", self.targets)):
                 columns[name + of] = np.take_along_axis(rows, classes[:, None], 1)[:, 0].tolist()
         if self.costs:
-            columns["answer_of_least_cost"] = self._named(self.costs.decide(self.probabilities))
+            columns["answer_of_least_cost"] = self._named(self.decided)
         with file.open("w", encoding="utf-8", newline="") as stream:
             table = csv.writer(stream)
             table.writerow(columns)

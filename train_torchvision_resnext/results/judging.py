@@ -1,6 +1,6 @@
 """The best network → its answers to the validation and the test images, in fp32, as inference gives them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,6 @@ from typing_extensions import Self
 from ..data.samples import ReadError, Sample
 from ..forward import Normalize, on_device, outputs_of
 from ..plan import Plan
-from ..progress import Row
 from ..resnext.folder.golden import Golden
 from ..resnext.folder.model_folder import ModelConfig
 from ..resnext.machine.devices import full_fp32
@@ -35,7 +34,7 @@ class Judged:
     """
 
     network: ResNet
-    history: Sequence[Row]
+    history: Sequence[Mapping[str, float]]
     validation: Answers
     test: Answers | None
     hurried: bool
@@ -47,7 +46,9 @@ class Judged:
         return replace(self, validation=self.validation.at(temperature), test=test)
 
 
-def judge(plan: Plan, network: ResNet, trained: NDArray[np.float32], history: Sequence[Row], hurried: bool) -> Judged:
+def judge(
+    plan: Plan, network: ResNet, trained: NDArray[np.float32], history: Sequence[Mapping[str, float]], hurried: bool
+) -> Judged:
     """Let the network answer; the images of `test/`, which had no part in choosing it, for the first time.
 
     Args:

@@ -3,25 +3,21 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torchvision.models import ResNet
 
 from ..data.samples import pick
 from ..plan import Plan
 from ..progress import Listener
 from ..resnext.folder.golden import GOLDEN, write_golden
 from ..resnext.folder.model_folder import ModelConfig, write_model_folder
-from ..resnext.folder.whole import errors_of_the_disk
-from ..resnext.network.quantization import Quantized
 from ..resnext.trust.evidence import EVIDENCE, write_evidence
 from .best_epoch import best_epoch
-from .export import export_onnx
+from .export import export_onnx, export_pth
 from .judging import Judged, golden_set
 from .quantizing import quantize_trained
 from .report import Section, compared, judged_once, write_report
@@ -70,8 +66,8 @@ def write_outcome(folder: Path, plan: Plan, judged: Judged, listener: Listener) 
         exact = trust.outputs if trust else None
         int8, told = quantize_trained(draft, plan, exact, listener, judged.hurried)
         notes.extend(told)
-        known = plan.noted(*notes)
-        notes.extend(_attempt(draft / REPORT, lambda report: _write_report(report, known, judged, int8, trust)))
+        known, costs = plan.noted(*notes), [compared(int8)] if int8 else []
+        notes.extend(_attempt(draft / REPORT, lambda report: _write_report(report, known, judged, trust, costs)))
         figures = {
             **_figures(plan.noted(*notes), judged),
             "int8": int8.to_dict() if int8 else None,
@@ -120,25 +116,20 @@ def _steps(plan: Plan, judged: Judged, config: ModelConfig, trust: Trust | None)
 
     yield GOLDEN, lambda path: write_golden(path.parent, golden_set(network, crops(GOLDEN_IMAGES), config))
     if parameters.export_pth:
-        yield f"{plan.model_name}.pth", lambda path: _write_pth(network, path)
+        yield f"{plan.model_name}.pth", lambda path: export_pth(network, path)
     if parameters.export_onnx:
         yield ONNX, lambda path: export_onnx(network, plan.dataset.labels, preprocessing, path, crops(COMPARED_IMAGES))
     if trust and (evidence := trust.evidence):
         yield EVIDENCE, lambda path: write_evidence(path.parent, evidence)
 
 
-def _write_pth(network: ResNet, path: Path) -> None:
-    with errors_of_the_disk(path):
-        torch.save(network.state_dict(), path)
-
-
-def _write_report(folder: Path, plan: Plan, judged: Judged, int8: Quantized | None, trust: Trust | None) -> None:
+def _write_report(folder: Path, plan: Plan, judged: Judged, trust: Trust | None, int8: Sequence[Section]) -> None:
     """Pictures, page and the tables of all answers."""
     parameters, root = plan.parameters, plan.dataset.root
     sections = [
         *([Section("What can be promised", trust.lines())] if trust else []),
         *([judged_once(judged.test.evaluation)] if judged.test else []),
-        *([compared(int8)] if int8 else []),
+        *int8,
         Section("Notes", plan.notes),
         Section("Settings", settings=parameters.to_strings()),
     ]

@@ -66,20 +66,12 @@ class _Crops:
         self, samples: tuple[Sample, ...], size: int, plan: Plan, listener: Listener, share: tuple[float, float]
     ) -> None:
         self._loader = replace(plan.loading(), batch_size=size).evaluation(Images(samples, plan.reader))
-        self._listener = listener
-        self._share = share
-        self._furthest = 0
+        self._on_batch = listener.counting(*share, len(self._loader))
 
     def __len__(self) -> int:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        for seen, (crops, _) in enumerate(self._loader, start=1):
-            self._tell(seen)
+        for crops, _ in self._loader:
+            self._on_batch()
             yield crops.numpy()
-
-    def _tell(self, seen: int) -> None:
-        self._furthest = max(self._furthest, seen)
-        first, last = self._share
-        self._listener.progress(first + (last - first) * self._furthest / len(self))
-        self._listener.check()

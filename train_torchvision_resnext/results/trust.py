@@ -1,23 +1,21 @@
 """What the finished model may promise, by its answers to the validation images."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..data.folders import listed
 from ..data.samples import pick
 from ..plan import Plan
 from ..resnext.network.answering import answering
 from ..resnext.network.inference import Outputs
-from ..resnext.trust.calibration import Calibration, calibrate, calibrated
-from ..resnext.trust.costs import Costs, answers_of
+from ..resnext.trust.calibration import Calibration, calibrate
 from ..resnext.trust.evidence import Evidence
 from ..resnext.trust.open_set import KnownFeatures
 from ..resnext.trust.prediction_sets import prediction_sets
 from ..resnext.trust.promises import promise
+from .answers import Answers
 from .judging import Judged, exact_outputs
 from .page import percent
 
@@ -33,44 +31,43 @@ class Trust:
     """What is written into the model folder, and what the report shows of it.
 
     Attributes:
-        outputs: of the N validation images: N x C logits, N x F features; no features where nobody waited for them.
-        targets: their true classes.
-        labels: C, in index order.
+        answers: to the validation images, calibrated, in fp32 where it could be waited for.
+        outputs: what these follow from; without features where nobody waited for them.
         evidence: None where nobody waited for it.
-        costs: of wrong answers; None where nobody said.
     """
 
+    answers: Answers
     outputs: Outputs
-    targets: NDArray[np.int64]
-    labels: Sequence[str]
     calibration: Calibration
     evidence: Evidence | None
-    costs: Costs | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For `metrics.json`."""
-        probabilities = calibrated(self.outputs.logits, self.calibration.temperature)
-        answers, classes = answers_of(probabilities, self.costs), len(self.labels)
-        sure, true = _probabilities_of(answers, probabilities), _probabilities_of(self.targets, probabilities)
-        promises = [promise(sure, answers, self.targets, classes, target).to_dict(self.labels) for target in PRECISIONS]
-        sets = [prediction_sets(true, self.targets, classes, coverage) for coverage in COVERAGES]
+        answers, labels, targets = self.answers, self.answers.labels, self.answers.targets
+        sure, true, classes = answers.probability_of(answers.decided), answers.probability_of(targets), len(labels)
+        promises = [promise(sure, answers.decided, targets, classes, target).to_dict(labels) for target in PRECISIONS]
+        sets = [prediction_sets(true, targets, classes, coverage) for coverage in COVERAGES]
         return {
             "calibration": self.calibration.model_dump(),
-            "costs": self._priced(probabilities),
+            "costs": self._priced(),
             "promises": promises,
             "sets": [
-                {**each.to_dict(self.labels), "mean_size": float(np.mean([len(each.of(row)) for row in probabilities]))}
+                {
+                    **each.to_dict(labels),
+                    "mean_size": float(np.mean([len(each.of(row)) for row in answers.probabilities])),
+                }
                 for each in sets
             ],
         }
 
-    def _priced(self, probabilities: NDArray[np.float64]) -> dict[str, Any] | None:
+    def _priced(self) -> dict[str, Any] | None:
         """What answers cost, and how often they are right, by what they are decided by; None without costs."""
-        if self.costs is None:
+        costs, targets = self.answers.costs, self.answers.targets
+        if costs is None:
             return None
-        decided = {"probability": probabilities.argmax(axis=1), "cost": self.costs.decide(probabilities)}
+        decided = {"probability": self.answers.probabilities.argmax(axis=1), "cost": self.answers.decided}
         return {
-            by: {"mean_cost": self.costs.mean(answers, self.targets), "right": float((answers == self.targets).mean())}
+            by: {"mean_cost": costs.mean(answers, targets), "right": float((answers == targets).mean())}
             for by, answers in decided.items()
         }
 
@@ -101,41 +98,33 @@ def learn(plan: Plan, judged: Judged) -> Trust:
     Raises:
         ReadError: an image cannot be read any more.
     """
-    labels, targets, logits = plan.dataset.labels, judged.validation.targets, judged.validation.logits
+    validation = judged.validation
     if judged.hurried:
-        unseen = np.empty((len(targets), 0), np.float32)
-        return Trust(Outputs(logits, unseen), targets, labels, calibrate(logits, targets), None, plan.costs)
+        calibration = calibrate(validation.logits, validation.targets)
+        outputs = Outputs(validation.logits, np.empty((len(validation.logits), 0), np.float32))
+        return Trust(validation.at(calibration.temperature), outputs, calibration, None)
     network = answering(plan.start.architecture.load(judged.network.state_dict()))
     typical, outputs = (
-        Outputs.of(exact_outputs(network, plan, samples, "What can be promised"), len(labels))
+        Outputs.of(exact_outputs(network, plan, samples, "What can be promised"), len(plan.dataset.labels))
         for samples in (pick(plan.dataset.train, STANDING_FOR_ALL, plan.parameters.seed), plan.dataset.val)
     )
-    calibration = calibrate(outputs.logits, targets)
-    evidence = _evidence(outputs, targets, typical, calibration, plan.costs)
-    return Trust(outputs, targets, labels, calibration, evidence, plan.costs)
+    calibration = calibrate(outputs.logits, validation.targets)
+    answers = replace(validation, logits=outputs.logits).at(calibration.temperature)
+    return Trust(answers, outputs, calibration, _evidence(answers, outputs, typical))
 
 
-def _evidence(
-    outputs: Outputs, targets: NDArray[np.int64], typical: Outputs, calibration: Calibration, costs: Costs | None
-) -> Evidence:
+def _evidence(answers: Answers, outputs: Outputs, typical: Outputs) -> Evidence:
     known = KnownFeatures.of(typical.logits, typical.features)
-    probabilities = calibrated(outputs.logits, calibration.temperature)
-    answers = answers_of(probabilities, costs)
     return Evidence(
-        probability=_probabilities_of(answers, probabilities).astype(np.float32),
-        true_probability=_probabilities_of(targets, probabilities).astype(np.float32),
-        predicted=answers.astype(np.int32),
-        target=targets.astype(np.int32),
+        probability=answers.probability_of(answers.decided).astype(np.float32),
+        true_probability=answers.probability_of(answers.targets).astype(np.float32),
+        predicted=answers.decided.astype(np.int32),
+        target=answers.targets.astype(np.int32),
         known_score=known.scores(outputs.logits, outputs.features).astype(np.float32),
         feature_mean=known.mean,
         feature_axes=known.axes,
         feature_scale=np.array([known.scale], np.float32),
     )
-
-
-def _probabilities_of(classes: NDArray[np.int64], probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """N, of one class of each of N rows."""
-    return np.asarray(np.take_along_axis(probabilities, classes[:, None], 1)[:, 0])
 
 
 def _spent(costs: dict[str, Any]) -> list[str]:

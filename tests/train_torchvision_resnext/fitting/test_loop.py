@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from train_torchvision_resnext.data.loading import Features, Loading, ShuffledDraws
-from train_torchvision_resnext.fitting.loop import LOOK_EVERY, Loop, NotFiniteError, is_over
+from train_torchvision_resnext.fitting.failures import NotFiniteError
+from train_torchvision_resnext.fitting.loop import LOOK_EVERY, Loop, is_over
 from train_torchvision_resnext.fitting.subject import Subject
 from train_torchvision_resnext.forward import Normalize
 from train_torchvision_resnext.parameters import Parameters
