@@ -10,11 +10,7 @@ from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.progress import Listener
 from train_torchvision_resnext.resnext.folder.golden import read_golden
 from train_torchvision_resnext.resnext.folder.model_folder import read_config
-from train_torchvision_resnext.resnext.network.inference import Outputs
-from train_torchvision_resnext.resnext.trust.calibration import calibrate
 from train_torchvision_resnext.resnext.trust.evidence import read_evidence
-from train_torchvision_resnext.resnext.trust.intervals import wilson
-from train_torchvision_resnext.results.trust import Trust, reliability_diagram
 from train_torchvision_resnext.training import train
 
 pytestmark = pytest.mark.usefixtures("no_report")
@@ -94,28 +90,6 @@ def test_inference_keeps_what_training_promised(trained, tmp_path):
         trust = classifier.describe()["trust"]
         assert trust["calibrated"]
         assert trust["promises"]["target_precision"] == 0.9
-
-
-@pytest.mark.parametrize(
-    ("images", "heading", "panes"),
-    [
-        (400, "Do the probabilities hold?", ["before calibration", "after calibration"]),
-        (20, "Do the probabilities hold, without calibration?", [""]),
-    ],
-)
-def test_the_diagram_shows_shares_with_their_intervals_once_where_nothing_was_calibrated(images, heading, panes):
-    # Three in four are right, each claimed with 95 % or so.
-    targets = np.tile([0, 0, 0, 1], images // 4)
-    logits = np.tile(np.array([[3, 0]], np.float32), (images, 1))
-    found = Trust(Outputs(logits, np.empty((images, 0), np.float32)), targets, "ab", calibrate(logits, targets), None)
-    figure = reliability_diagram(found)
-    assert figure.get_suptitle() == heading
-    assert [axes.get_title(loc="left") for axes in figure.axes] == panes
-    sure = 1 / (1 + np.exp(-3))
-    (line,) = (line for line in figure.axes[0].lines if line.get_label() == "found")
-    assert (line.get_xdata(), line.get_ydata()) == (pytest.approx([sure]), [0.75])
-    (interval,) = figure.axes[0].collections[0].get_segments()
-    assert interval == pytest.approx(np.column_stack([[sure, sure], wilson(images * 3 // 4, images)]))
 
 
 def test_few_validation_images_are_said_and_nothing_is_fitted_on_them(tmp_path):
