@@ -20,7 +20,7 @@ from ..resnext.folder.whole import errors_of_the_disk
 from ..resnext.network.architecture import Architecture
 from ..resnext.network.inference import Outputs
 from ..resnext.network.quantization import Quantized
-from ..resnext.trust.evidence import EVIDENCE, write_evidence
+from ..resnext.trust.evidence import EVIDENCE, read_evidence, write_evidence
 from .answers import Answers
 from .best_epoch import best_epoch
 from .evaluation import Evaluation
@@ -93,9 +93,10 @@ def write_outcome(  # noqa: PLR0913, PLR0917 (all that a model folder tells of)
 
     def complete(draft: Path) -> None:
         nonlocal outcome
-        notes = [*untrusted, *_write_exports(draft, plan, network, config)]
+        notes = [*untrusted]
         if trust and (evidence := trust.evidence):
             notes += _attempt(draft / EVIDENCE, lambda: write_evidence(draft, evidence))
+        notes += _write_exports(draft, plan, network, config)
         int8, told = _quantize(draft, plan, trust.outputs if trust else None, listener, hurried)
         notes += told
         report = draft / REPORT
@@ -145,10 +146,17 @@ def _attempt(path: Path, write: Callable[[], object]) -> list[str]:
 
 
 def _write_exports(draft: Path, plan: Plan, network: ResNet, config: ModelConfig) -> list[str]:
-    """The golden set and what else was asked for. Returns: a note for each that fails."""
+    """The golden set, of the evidence that the draft has, and what else was asked for.
+
+    Returns: a note for each that fails.
+    """
     golden, pth, onnx = draft / GOLDEN, draft / f"{_file_name(plan)}.pth", draft / ONNX
     dataset, seed = plan.dataset, plan.parameters.seed
-    notes = _attempt(golden, lambda: write_golden(draft, golden_set(network, dataset.val, config, seed)))
+
+    def write_golden_set() -> None:
+        write_golden(draft, golden_set(network, dataset.val, config, read_evidence(draft), seed))
+
+    notes = _attempt(golden, write_golden_set)
     if plan.parameters.export_pth:
         notes += _attempt(pth, lambda: _write_pth(network, pth))
     if plan.parameters.export_onnx:
