@@ -92,11 +92,22 @@ def heat_of(
     """
     frame = np.zeros((height, width), np.uint8)
     for found, box in maps:
-        left, top, view_width, view_height = map(int, box)
-        rows, columns = (_pixels(each) for each in preprocessing.shown(view_height, view_width))
-        view = frame[top : top + view_height, left : left + view_width][rows, columns]
+        left, top, seen_width, seen_height = seen_of(box, preprocessing)
+        view = frame[top : top + seen_height, left : left + seen_width]
         np.maximum(view, _enlarged(found.values, preprocessing.crop_size, view.shape), out=view)
     return frame
+
+
+def seen_of(view: Box, preprocessing: Preprocessing) -> tuple[int, int, int, int]:
+    """The part of a view that the network sees, in the frame's whole pixels.
+
+    Args:
+        view: a box in the frame, in whole pixels.
+    """
+    left, top, width, height = map(int, view)
+    shown = zip(preprocessing.shown(height, width), (height, width), strict=True)
+    rows, columns = (_pixels(each, length) for each, length in shown)
+    return left + columns.start, top + rows.start, columns.stop - columns.start, rows.stop - rows.start
 
 
 def _enlarged(values: NDArray[np.float32], side: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -114,5 +125,6 @@ def _levels(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(positive * (255 / (positive.max() or 1))).astype(np.uint8)
 
 
-def _pixels(shown: Stretch) -> slice:
-    return slice(math.floor(shown.start), math.ceil(shown.stop))
+def _pixels(shown: Stretch, length: int) -> slice:
+    # Of a side that is shown whole, the end can be rounded to beyond it.
+    return slice(math.floor(shown.start), min(math.ceil(shown.stop), length))

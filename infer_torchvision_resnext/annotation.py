@@ -89,13 +89,19 @@ def host_font_size(text: str, width: int, height: int) -> int:
     return max(1, math.floor(min(high, wide)))
 
 
-def draw(image: NDArray[Any], annotations: Sequence[Annotation], heat: NDArray[np.uint8] | None = None) -> RGBImage:
+def draw(
+    image: NDArray[Any],
+    annotations: Sequence[Annotation],
+    heat: NDArray[np.uint8] | None = None,
+    seen: Sequence[Box] = (),
+) -> RGBImage:
     """Draw on a copy of the image.
 
     Args:
         image: any image that `to_rgb` takes.
         annotations: boxes in pixels of the image.
         heat: height x width, as `heat_of` gives it; laid over the image below everything else.
+        seen: boxes in whole pixels, of what the network saw; outlined.
 
     Returns:
         RGB, uint8. Small images are enlarged, and where a caption of the whole image would cover much of it or does
@@ -104,6 +110,8 @@ def draw(image: NDArray[Any], annotations: Sequence[Annotation], heat: NDArray[n
     canvas = _Canvas(to_rgb(image))
     if heat is not None:
         canvas.heat(heat)
+    for box in seen:
+        canvas.outline(box)
     for annotation in annotations:
         if annotation.box_xywh is None:
             canvas.title(annotation)
@@ -127,6 +135,17 @@ class _Canvas:
         opacity = levels.point([round(OPACITY * level) for level in range(256)])
         levels.putpalette(PALETTE)
         self.picture.paste(levels.convert("RGB"), mask=opacity)
+
+    def outline(self, box_xywh: Box) -> None:
+        """A white line within a black one, of which one shows on any ground; both lie inside the box."""
+        x, y, width, height = (self.scale * value for value in box_xywh)
+        line = max(1, round(self.text_height / 16))
+        pen = ImageDraw.Draw(self.picture)
+        for color, inset in (((0, 0, 0), 0), ((255, 255, 255), line)):
+            right, bottom = x + width - 1 - inset, y + height - 1 - inset
+            pen.rectangle(
+                (x + inset, y + inset, max(x + inset, right), max(y + inset, bottom)), outline=color, width=line
+            )
 
     def title(self, annotation: Annotation) -> None:
         width, height = self._label_size(annotation.text)

@@ -10,7 +10,7 @@ from ikomia import core, dataprocess
 from ikomia.core import config
 
 from infer_torchvision_resnext import __version__
-from infer_torchvision_resnext.activation_map import heat_of
+from infer_torchvision_resnext.activation_map import heat_of, seen_of
 from infer_torchvision_resnext.annotation import Annotation, caption, color_of, colors_of, draw, host_font_size
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import OLD_KEYS, read_host_map
@@ -77,6 +77,7 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
         self.add_output(MapImage())
         self._classifier = Classifier(Path(config.main_cfg["data"]["path"]) / NAME, logger.info)
         self._annotations = []
+        self._seen = []
         self._dimness = ""
         self._named = ()
         self._stop = threading.Event()
@@ -121,7 +122,8 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
 
     def get_image_with_graphics(self):
         """The image with maps, boxes and captions: RGB, uint8; small ones are enlarged so that the text can be read."""
-        return draw(self.get_output(IMAGE).get_image(), self._annotations, self.get_output(MAP_OUT).get_image())
+        heat = self.get_output(MAP_OUT).get_image()
+        return draw(self.get_output(IMAGE).get_image(), self._annotations, heat, self._seen)
 
     def _results(self, frame, parameters):
         """Classify; after a stop there are no results, since the objects done until then are not all of them.
@@ -149,6 +151,7 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
         for output in self.get_outputs()[OBJECTS_OUT:]:
             output.clear_data()
         self._annotations = []
+        self._seen = []
 
     def _parameters(self):
         """What was set; a model folder that comes in takes the place of `weights`."""
@@ -229,8 +232,11 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
 
     def _show_maps(self, predictions, views, width, height):
         maps = zip((each.activation_map for each in predictions), views, strict=True)
-        seen = [(found, box) for found, box in maps if found]
-        self.get_output(MAP_OUT).set_image(heat_of(seen, self._classifier.preprocessing, width, height))
+        mapped = [(found, box) for found, box in maps if found]
+        preprocessing = self._classifier.preprocessing
+        self.get_output(MAP_OUT).set_image(heat_of(mapped, preprocessing, width, height))
+        seen = {tuple(box): seen_of(box, preprocessing) for _, box in mapped}
+        self._seen = [part for whole, part in seen.items() if part != whole]
 
     def _moment(self, width, height):
         # Nothing announces a film to the task: a video is known by its file, and that it started again by the frame.

@@ -106,6 +106,23 @@ def test_nothing_is_shown_where_the_network_did_not_look(looking):
     assert (picture[50, 160:240] != frame[50, 160:240]).any(axis=1).all()
 
 
+def outlined(picture, clean):
+    """Columns and rows, first and last, of what differs from a picture below the caption."""
+    rows, columns = np.nonzero((picture != clean).any(axis=2)[40:])
+    return columns.min(), columns.max(), rows.max() + 40
+
+
+def test_the_part_of_a_frame_that_was_seen_has_an_outline(looking):
+    wf, task = looking
+    # In the dark there is no heat. Of 36 x 144 pixels the middle 32 x 32 is seen: columns 155 to 244, rows 5 to 94.
+    frame = np.zeros((100, 400, 3), np.uint8)
+    wf.run_on(array=frame)
+    assert outlined(task.get_image_with_graphics(), frame) == (156, 243, 93)
+    task.set_parameters({"maps": "False"})
+    wf.run_on(array=frame)
+    assert not task.get_image_with_graphics()[40:].any()
+
+
 @pytest.fixture
 def behind(brightness):
     """Build detector → the network."""

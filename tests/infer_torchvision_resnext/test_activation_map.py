@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from infer_torchvision_resnext.activation_map import ActivationMap, Mapper, heat_of
+from infer_torchvision_resnext.activation_map import ActivationMap, Mapper, heat_of, seen_of
 from infer_torchvision_resnext.resnext.host.schema import ParameterError
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 
@@ -62,14 +62,26 @@ def test_between_the_pixels_that_cells_are_centered_on_it_is_linear(side, cells)
     assert np.abs(heat - exact * 255 / values.max()).max() < 1.5
 
 
+def test_what_is_seen_ends_with_the_view():
+    # Multiplied and divided, 29 rows come to a hair more.
+    for height in range(1, 300):
+        left, top, width, seen_height = seen_of((3, 5, 4000, height), Preprocessing(224, 224))
+        assert (top, seen_height) == (5, height)
+        assert 3 < left < left + width < 4003
+
+
 @pytest.mark.parametrize("size", [(100, 300), (300, 100), (37, 37), (5, 900), (4000, 1), (2, 2), (1, 1)])
 def test_a_map_covers_what_the_square_shows_of_any_frame(size):
     width, height = size
     preprocessing = Preprocessing(256, 224)
     heat = heat_of([(map_of(np.ones((7, 7))), (0, 0, width, height))], preprocessing, width, height)
-    for axis, shown in enumerate(preprocessing.shown(height, width)):
-        (seen,) = np.nonzero(heat.any(axis=1 - axis))
-        assert (seen.min(), seen.max() + 1) == (np.floor(shown.start), np.ceil(shown.stop))
+    x, y, *extent = seen_of((0, 0, width, height), preprocessing)
+    for axis, (shown, first, count) in enumerate(
+        zip(preprocessing.shown(height, width), (y, x), extent[::-1], strict=True)
+    ):
+        (hot,) = np.nonzero(heat.any(axis=1 - axis))
+        assert (hot.min(), hot.max() + 1) == (np.floor(shown.start), np.ceil(shown.stop))
+        assert (first, first + count) == (hot.min(), hot.max() + 1)
     assert np.unique(heat[heat > 0]).tolist() == [255]
 
 

@@ -102,6 +102,24 @@ def test_the_hosts_text_fits_the_width(width, height):
     assert text_width <= width
 
 
+@pytest.mark.parametrize("level", [0, 128, 255])
+@pytest.mark.parametrize("scale", [1, 8])
+def test_what_was_seen_has_an_outline_on_any_ground(level, scale):
+    # Enlarged 8 times, or not.
+    image = np.full((320 // scale, 240 // scale, 3), level, np.uint8)
+    x, y, width, height = seen = (40 // scale, 80 // scale, 160 // scale, 160 // scale)
+    picture = draw(image, [], seen=[seen])
+    assert picture.shape == (320, 240, 3)
+    (rows, columns) = np.nonzero((picture != level).any(axis=2))
+    left, top, right, bottom = (scale * each for each in (x, y, x + width, y + height))
+    # On a side as black or as white as the ground, the other line is what shows.
+    for found, ends in ((columns, (left, right - 1)), (rows, (top, bottom - 1))):
+        assert np.abs(np.array([found.min(), found.max()]) - ends).max() <= 1
+    assert (picture[top + 3 : bottom - 3, left + 3 : right - 3] == level).all()
+    middle = picture[(top + bottom) // 2, left : left + 2, 0]
+    assert middle.tolist() == [0, 255]
+
+
 @pytest.mark.parametrize("side", [40, 400])
 def test_a_map_covers_the_image_the_more_the_larger_it_is(side):
     heat = np.zeros((side, side), np.uint8)
