@@ -89,6 +89,7 @@ docs: $(VENV)/installed
 	$(PYTHON) -m tools.draw_cardinality
 	$(PYTHON) -m examples.demo docs/images
 	cp docs/images/sheet.png infer_torchvision_resnext/icons/illustration.png
+	cp docs/images/maps.png infer_torchvision_resnext/icons/maps.png
 	cp docs/images/training.png train_torchvision_resnext/icons/illustration.png
 
 # Executes both notebooks and keeps what they show.

@@ -1,8 +1,8 @@
 """The main job on real images, in real Ikomia workflows. Works offline.
 
 A photo is classified with ImageNet weights, if they can be had; handwritten digits with the tiny model that comes
-with the repository, each by itself, and all on one sheet behind Ikomia's own segmentation. Then such a model is
-trained, and used, in one graph. Run with
+with the repository, each by itself, all on one sheet behind Ikomia's own segmentation, and some with maps of where it
+looked. Then such a model is trained, and used, in one graph. Run with
 `python -m examples.demo [folder for the pictures]`.
 """
 
@@ -28,6 +28,9 @@ from ikomia.dataprocess.workflow import Workflow  # noqa: E402  (reads the home 
 
 NAME = "infer_torchvision_resnext"
 MODEL_FOLDER = REPOSITORY / "examples" / "models" / "digits"
+MAPPED = (2, 3, 4, 5, 7)
+"""Digits that are others, or none, when they lie on their side."""
+
 PICTURES = Path(sys.argv[1] if len(sys.argv) > 1 else DEMO / "pictures").resolve()
 
 
@@ -96,6 +99,24 @@ def classify_a_sheet(held_out: Digits) -> None:
     save(task.get_image_with_graphics(), "sheet.png")
 
 
+def show_where_it_looks(held_out: Digits) -> None:
+    """Some digits with their maps, and the same ones lying on their side, which the model has never seen."""
+    print("\n4. Where it looks: five digits, upright and lying")
+    workflow = Workflow("maps")
+    task = workflow.add_task(name=NAME, auto_connect=True)
+    task.set_parameters({"weights": str(MODEL_FOLDER), "maps": "True"})
+    rows = []
+    for turns, name in ((0, "upright"), (1, "lying")):
+        answers, pictures = [], []
+        for digit in MAPPED:
+            workflow.run_on(array=np.rot90(held_out.images[held_out.digits == digit][0], turns).copy())
+            answers.append(task.get_whole_image_results()[0][0])
+            pictures.append(task.get_image_with_graphics())
+        print(f"   {name}: {', '.join(answers)}")
+        rows.append(np.hstack(pictures))
+    save(np.vstack(rows), "maps.png")
+
+
 def first_sentence(error: Exception) -> str:
     """Ikomia wraps a task's error into its type and a traceback; this is what the task said."""
     return str(error).split(">: ", 1)[-1].split(":   File", 1)[0]
@@ -114,7 +135,8 @@ def main() -> None:
     classify_a_photo()
     classify_digits(held_out)
     classify_a_sheet(held_out)
-    print("\n4. A ResNeXt of eight layers, trained on the other digits and asked about the same ones, in one graph")
+    show_where_it_looks(held_out)
+    print("\n5. A ResNeXt of eight layers, trained on the other digits and asked about the same ones, in one graph")
     report = train_digits.main() / "report"
     shutil.copy(report / "learning_curves.png", PICTURES / "training.png")
     print(f"   report: {report / 'report.html'}")
