@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.progress import Listener, TrainingError
-from train_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
+from train_torchvision_resnext.resnext.folder.model_folder import ModelConfig, read_config, write_model_folder
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from train_torchvision_resnext.resnext.network.architecture import Architecture
 from train_torchvision_resnext.training import train
@@ -60,13 +60,24 @@ def all_end(processes):
     return not alive
 
 
-def test_begun_on_two_it_goes_on_with_one_and_back(digits, tmp_path):
-    """Nothing listens beyond this machine meanwhile."""
+def begun(folder):
+    """Parameters that train only the classifier of a network, whose normalization no rank's own images change."""
     network = Architecture((1, 1), 4, 4)
     torch.manual_seed(0)
     config = ModelConfig.of(network, ("0", "1", "2"), Preprocessing(18, 16))
-    write_model_folder(tmp_path / "start", config, network.build(3).state_dict())
-    frozen = {"weights": tmp_path / "start", "feature_extract": True, "epochs": 4}
+    write_model_folder(folder, config, network.build(3).state_dict())
+    return {"weights": folder, "feature_extract": True}
+
+
+def farthest(one, other):
+    """Largest difference of a weight of two trainings."""
+    ours, theirs = (load_file(each.model_folder / "model.safetensors") for each in (one, other))
+    return max(float((ours[key] - theirs[key]).abs().max()) for key in ours if ours[key].is_floating_point())
+
+
+def test_begun_on_two_it_goes_on_with_one_and_back(digits, tmp_path):
+    """Nothing listens beyond this machine meanwhile."""
+    frozen = {**begun(tmp_path / "start"), "epochs": 4}
     rows, listening = [], []
 
     def on_epoch(row):
@@ -83,10 +94,32 @@ def test_begun_on_two_it_goes_on_with_one_and_back(digits, tmp_path):
     assert [row["epoch"] for row in result.history] == [1, 2, 3, 4]
     assert len(list((tmp_path / "several").glob("*/run.json"))) == 1
     assert result.best_epoch == alone.best_epoch
-    ours, theirs = (load_file(each.model_folder / "model.safetensors") for each in (result, alone))
-    assert max(float((ours[key] - theirs[key]).abs().max()) for key in ours if ours[key].is_floating_point()) < 1e-5
+    assert farthest(result, alone) < 1e-5
     assert listening
     assert set(listening) == {"127.0.0.1"}
+
+
+def test_costs_choose_the_same_network_on_two_as_on_one(digits, tmp_path):
+    (tmp_path / "costs.csv").write_text(",0,1,2\n0,0,1,1\n1,1,0,1\n2,20,20,0\n")
+    asked = {
+        **begun(tmp_path / "start"),
+        "epochs": 8,
+        "learning_rate": 0.5,
+        "scheduler": "none",
+        "cost_matrix": tmp_path / "costs.csv",
+    }
+    by_cost = {**asked, "best_epoch_by": "expected_cost"}
+    two = train(digits, settings(tmp_path / "two", **by_cost))
+    one = train(digits, settings(tmp_path / "one", **by_cost, devices=1))
+    other = train(digits, settings(tmp_path / "other", **asked, devices=1))
+    assert two.best_epoch == one.best_epoch != other.best_epoch
+    costs = [row["val_expected_cost"] for row in one.history]
+    assert costs[one.best_epoch - 1] == min(costs) < costs[other.best_epoch - 1]
+    assert [row["val_expected_cost"] for row in two.history] == pytest.approx(costs, abs=1e-5)
+    for result in (two, one):
+        assert read_config(result.model_folder).resnext.costs == ((0, 1, 1), (1, 0, 1), (20, 20, 0))
+    assert farthest(two, one) < 1e-5
+    assert farthest(two, other) > 1e-3
 
 
 def test_a_killed_process_ends_all_and_is_named(digits, tmp_path):
