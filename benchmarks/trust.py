@@ -179,18 +179,24 @@ def promised(known: Answers, seed: int) -> dict[str, str]:
         given = np.array([promises.keeps(int(row.argmax()), row.max()) for row in after])
         right = (after.argmax(axis=1) == judged.targets)[given]
         answered.append(given.mean())
-        precisions.append(right.mean() if given.any() else 1.0)
-        # Whether the images judged speak against the promise, by their own interval.
-        kept.append(wilson(int(right.sum()), len(right))[1] >= PRECISION)
+        if given.any():
+            precisions.append(right.mean())
+            # Whether the images judged speak against the promise, by their own interval.
+            kept.append(wilson(int(right.sum()), len(right))[1] >= PRECISION)
         true = np.take_along_axis(before, validation.targets[:, None], 1)[:, 0]
         sets = prediction_sets(true, validation.targets, classes, COVERAGE)
         found = [sets.of(row) for row in after]
         covered.append(np.mean([target in each for target, each in zip(judged.targets, found, strict=True)]))
         sizes.append(np.mean([len(each) for each in found]))
     reached = sum(each >= PRECISION for each in precisions)
+    told = (
+        f"reached in {reached} of {len(precisions)} splits with answers, not refuted in {sum(kept)}; "
+        f"mean {np.mean(precisions):.1%}, least {min(precisions):.1%}; answered {np.mean(answered):.0%}"
+        if precisions
+        else f"nothing is answered in {SPLITS} splits"
+    )
     return {
-        f"precision {PRECISION:.0%} promised": f"reached in {reached} of {SPLITS} splits, not refuted in {sum(kept)}; "
-        f"mean {np.mean(precisions):.1%}, least {min(precisions):.1%}; answered {np.mean(answered):.0%}",
+        f"precision {PRECISION:.0%} promised": told,
         f"sets of {COVERAGE:.0%}": f"cover {np.mean(covered):.1%}, {np.mean(sizes):.2f} classes",
     }
 
