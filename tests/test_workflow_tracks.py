@@ -98,12 +98,13 @@ class Recorder(dataprocess.C2dImageTask):
     def __init__(self, task):
         dataprocess.C2dImageTask.__init__(self, "recorder")
         self.task = task
-        self.outputs, self.labels, self.captions = [], [], []
+        self.outputs, self.labels, self.captions, self.maps = [], [], [], []
 
     def run(self):
         self.begin_task_run()
         objects = self.task.get_output(1)
         self.outputs.append(self.task.get_output(4).data)
+        self.maps.append(self.task.get_output(5).get_image())
         self.labels.append([item.label for item in objects.get_objects()])
         items = objects.get_graphics_io().get_items()
         self.captions.append([item.text for item in items if item.is_text_item()])
@@ -162,6 +163,30 @@ def test_an_object_has_one_answer_whatever_single_frames_say(behind, video):
         [three, five],
         [five, three],
     ]
+
+
+def test_maps_are_of_each_frame_whatever_the_track_says(behind, video):
+    followed, _, recorder = behind("tracker", track=10, maps=True)
+    followed.run_on(path=video)
+    alone, _, by_frame = behind("tracker", maps=True)
+    alone.run_on(path=video)
+    for number, (output, single) in enumerate(zip(recorder.outputs, by_frame.outputs, strict=True)):
+        assert np.array_equal(recorder.maps[number], by_frame.maps[number])
+        outside = np.ones(recorder.maps[number].shape, bool)
+        for row, own in zip(output["predictions"], single["predictions"], strict=True):
+            assert row["map"] == own["map"]
+            assert row["map"]["label"] == row["track"]["this_frame"]["answer"]
+            assert (row["map"]["label"] == row["answer"]) == (own["answer"] == row["answer"])
+            x, y, width, height = map(int, row["view_xywh"])
+            outside[y : y + height, x : x + width] = False
+            assert recorder.maps[number][y : y + height, x : x + width].max() > 200
+        assert not recorder.maps[number][outside].any()
+    differing = [
+        number
+        for number, output in enumerate(recorder.outputs)
+        if any(row["map"]["label"] != row["answer"] for row in output["predictions"])
+    ]
+    assert differing == list(HIDDEN)
 
 
 def test_the_order_of_a_plain_detector_merges_no_two_objects(behind, video):
