@@ -18,6 +18,7 @@ from ..resnext.folder.golden import Golden
 from ..resnext.folder.model_folder import ModelConfig
 from ..resnext.machine.devices import full_fp32
 from ..resnext.machine.threads import fixed_threads
+from ..resnext.trust.evidence import Evidence
 from .answers import Answers
 
 
@@ -83,7 +84,7 @@ def judge(
     )
 
 
-def golden_set(network: ResNet, crops: NDArray[np.uint8], config: ModelConfig) -> Golden:
+def golden_set(network: ResNet, crops: NDArray[np.uint8], config: ModelConfig, evidence: Evidence | None) -> Golden:
     """What the network says of a few crops.
 
     By it inference tells that weights and preprocessing are still those of the training, and what a faster way to run
@@ -92,7 +93,7 @@ def golden_set(network: ResNet, crops: NDArray[np.uint8], config: ModelConfig) -
     Args:
         network: the one that is saved, in evaluation mode, on the CPU, in fp32.
         crops: of validation images, N x S x S x 3, N at least 1.
-        config: of the network's model folder.
+        config, evidence: of the network's model folder; None where it has no evidence.
 
     Raises:
         GoldenError: logits are not finite.
@@ -101,7 +102,7 @@ def golden_set(network: ResNet, crops: NDArray[np.uint8], config: ModelConfig) -
     with torch.inference_mode(), fixed_threads():
         # One by one, which is quick on a CPU and needs little memory at any size.
         logits = [network(normalize(torch.from_numpy(crop.copy())[None])) for crop in crops]
-    return Golden(crops, torch.cat(logits).numpy(), config.facts())
+    return Golden(crops, torch.cat(logits).numpy(), config.facts(evidence))
 
 
 def exact_outputs(network: nn.Module, plan: Plan, samples: Sequence[Sample], task: str) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from ..plan import Plan
 from ..progress import Listener
 from ..resnext.folder.golden import GOLDEN, write_golden
 from ..resnext.folder.model_folder import ModelConfig, write_model_folder
-from ..resnext.trust.evidence import EVIDENCE, write_evidence
+from ..resnext.trust.evidence import EVIDENCE, read_evidence, write_evidence
 from .best_epoch import best_epoch
 from .export import export_onnx, export_pth
 from .judging import Judged, golden_set
@@ -108,19 +108,23 @@ def _attempt(path: Path, write: Callable[[Path], object]) -> list[str]:
 
 
 def _steps(plan: Plan, judged: Judged, config: ModelConfig, trust: Trust | None) -> Iterator[Step]:
-    """The golden set, what else was asked for, and the evidence."""
+    """The evidence, the golden set, which knows of it, and what else was asked for."""
     network, parameters, preprocessing = judged.network, plan.parameters, plan.start.preprocessing
 
     def crops(most: int) -> NDArray[np.uint8]:
         return plan.reader.crops(pick(plan.dataset.val, most, parameters.seed))
 
-    yield GOLDEN, lambda path: write_golden(path.parent, golden_set(network, crops(GOLDEN_IMAGES), config))
+    def write_golden_set(path: Path) -> None:
+        golden = golden_set(network, crops(GOLDEN_IMAGES), config, read_evidence(path.parent))
+        write_golden(path.parent, golden)
+
+    if trust and (evidence := trust.evidence):
+        yield EVIDENCE, lambda path: write_evidence(path.parent, evidence)
+    yield GOLDEN, write_golden_set
     if parameters.export_pth:
         yield f"{plan.model_name}.pth", lambda path: export_pth(network, path)
     if parameters.export_onnx:
         yield ONNX, lambda path: export_onnx(network, plan.dataset.labels, preprocessing, path, crops(COMPARED_IMAGES))
-    if trust and (evidence := trust.evidence):
-        yield EVIDENCE, lambda path: write_evidence(path.parent, evidence)
 
 
 def _write_report(folder: Path, plan: Plan, judged: Judged, trust: Trust | None, int8: Sequence[Section]) -> None:
