@@ -14,8 +14,7 @@ from safetensors.torch import load_file
 
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.planning import TrainingError
-from train_torchvision_resnext.progress import Listener
+from train_torchvision_resnext.progress import Listener, TrainingError
 from train_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from train_torchvision_resnext.resnext.network.architecture import Architecture

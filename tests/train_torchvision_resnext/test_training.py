@@ -14,10 +14,9 @@ from safetensors.torch import load_file
 
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext import planning
-from train_torchvision_resnext.fitting.subject import Normalize
+from train_torchvision_resnext.forward import Normalize
 from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.planning import TrainingError
-from train_torchvision_resnext.progress import Listener
+from train_torchvision_resnext.progress import Listener, TrainingError
 from train_torchvision_resnext.resnext.folder.golden import read_golden
 from train_torchvision_resnext.resnext.folder.model_folder import (
     ModelConfig,
@@ -552,7 +551,7 @@ from pathlib import Path
 import ikomia
 from train_torchvision_resnext.progress import Listener
 from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.planning import TrainingError
+from train_torchvision_resnext.progress import TrainingError
 from train_torchvision_resnext.training import train
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

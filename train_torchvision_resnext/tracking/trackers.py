@@ -78,6 +78,18 @@ class Tracking:
     _trackers: list[_Tracker] = field(default_factory=list, init=False)
     _limits: Mapping[str, str] = field(default_factory=dict, init=False)
 
+    @classmethod
+    def of_host(cls, experiment: str, configuration: Mapping[str, Any]) -> Self:
+        """With the addresses and folders of Ikomia's configuration."""
+        mlflow, tensorboard = configuration["mlflow"], configuration["tensorboard"]
+        return cls(
+            experiment,
+            mlflow["tracking_uri"],
+            Path(mlflow["store_uri"]),
+            Path(tensorboard["log_uri"]),
+            tensorboard["tracking_uri"],
+        )
+
     def of_run(self, name: str, memo: Path) -> Self:
         """Say which run it is, before entering; without a name it is the present time.
 

@@ -2,6 +2,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,19 @@ def test_an_answer_does_not_depend_on_its_batch(tiny_folder, cache):
     assert np.abs(runtime.run(images[::-2]) - one_by_one[::-2]).max() < 1e-5
 
 
+@pytest.mark.processor
+@pytest.mark.parametrize("count", [1, 2, 3, 9])
+def test_where_all_images_count_the_same_answers_come_in_the_same_order(count, tiny_folder, cache):
+    model = model_of(tiny_folder, cache)
+    one_by_one = OpenVINORuntime.load(model, "fp32", 2, cache)
+    many = OpenVINORuntime.load(replace(model, many=True), "fp32", 2, cache)
+    images = crops(count, 32)
+    expected = np.concatenate([one_by_one.run(image[None]) for image in images])
+    assert count == 1 or np.abs(np.diff(expected, axis=0)).max(axis=1).min() > 1e-3
+    for _ in range(2):
+        assert np.abs(many.run(images) - expected).max() < 1e-5
+
+
 @pytest.mark.parametrize(
     ("count", "sizes"), [(0, []), (1, [1]), (3, [2, 1]), (8, [8]), (15, [8, 4, 2, 1]), (20, [8, 8, 4])]
 )
@@ -114,7 +128,8 @@ def test_the_graph_is_built_once_for_all_precisions_and_anew_for_other_weights(t
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a process's memory is limited as Linux does it")
-def test_a_full_memory_is_an_error_and_not_the_answer_before(tiny_folder, cache):
+@pytest.mark.parametrize("streams", [1, 2])
+def test_a_full_memory_is_an_error_and_not_the_answer_before(streams, tiny_folder, cache):
     OpenVINORuntime.load(model_of(tiny_folder, cache), "fp32", 1, cache)
     (graph,) = cache.folder.glob("openvino/*/model.xml")
     code = f"""
@@ -122,9 +137,9 @@ import resource
 from pathlib import Path
 import numpy as np
 from infer_torchvision_resnext.resnext.machine.devices import OutOfMemoryError
-from infer_torchvision_resnext.resnext.network.openvino_network import OpenVINONetwork
+from infer_torchvision_resnext.resnext.network.openvino_network import OpenVINONetwork, Setup
 from infer_torchvision_resnext.runtimes.openvino_runtime import OpenVINORuntime
-runtime = OpenVINORuntime(OpenVINONetwork(Path({str(graph)!r}), "fp32", 1))
+runtime = OpenVINORuntime(OpenVINONetwork(Path({str(graph)!r}), Setup("fp32", {streams}, {streams})))
 small, large = np.full((1, 32, 32, 3), 7, np.uint8), np.full((1, 1500, 1500, 3), 9, np.uint8)
 expected = runtime.run(small)
 size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

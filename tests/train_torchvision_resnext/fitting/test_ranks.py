@@ -22,7 +22,7 @@ from train_torchvision_resnext.resnext.folder.model_folder import ModelConfig, w
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from train_torchvision_resnext.resnext.machine.threads import fixed_threads
 from train_torchvision_resnext.resnext.network.architecture import Architecture
-from train_torchvision_resnext.run_folder import open_run
+from train_torchvision_resnext.run_folder import Job, open_run
 
 NETWORK = Architecture((1, 1), 4, 4)
 REPOSITORY = Path(__file__).parents[3]
@@ -51,7 +51,7 @@ def plan_of(recipe, folder):
     parameters = read_host_map({**TINY, **frozen, **own, "threads": "1", "output_folder": str(output)})
     plan = make_plan(folder / "images", parameters, Listener())
     output.mkdir(exist_ok=True)
-    return plan, open_run(output, parameters, plan.dataset.fingerprint, plan.dataset.labels)[0]
+    return plan, open_run(output, Job(parameters, plan.dataset.fingerprint, plan.dataset.labels))[0]
 
 
 def rank_main(folder):

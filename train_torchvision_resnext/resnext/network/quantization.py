@@ -179,7 +179,7 @@ def quantize(  # noqa: PLR0913, PLR0917 (the last three have defaults)
 
     from .answering import answering
     from .conversion import to_openvino
-    from .openvino_network import OpenVINONetwork, save
+    from .openvino_network import OpenVINONetwork, Setup, save
 
     config, evidence, weights = read_config(folder), read_evidence(folder), folder / WEIGHTS
     network = config.network.load(read_state(weights, config.network)).float()
@@ -197,8 +197,8 @@ def quantize(  # noqa: PLR0913, PLR0917 (the last three have defaults)
         )
         save(quantized, draft / GRAPH)
         if exact is None:
-            exact = _outputs(OpenVINONetwork(graph, "fp32"), validation, config.num_classes)
-        rounded = _outputs(OpenVINONetwork(draft / GRAPH, "int8"), validation, config.num_classes)
+            exact = _outputs(OpenVINONetwork(graph, Setup("fp32")), validation, config.num_classes)
+        rounded = _outputs(OpenVINONetwork(draft / GRAPH, Setup("int8")), validation, config.num_classes)
         truth = exact.logits.argmax(axis=1) if targets is None else np.asarray(targets)
         temperature = config.resnext.calibration.temperature if config.resnext.calibration else 1.0
         before, after = (_Figures.of(each, truth, temperature, evidence) for each in (exact, rounded))
