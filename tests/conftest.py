@@ -203,6 +203,14 @@ def tiny_state():
 
 
 @pytest.fixture(scope="session")
+def other_state(tiny_state):
+    """The same network but for its classifier: logits higher by 1, 2 and 3."""
+    import torch
+
+    return {**tiny_state, "fc.bias": tiny_state["fc.bias"] + torch.tensor([1.0, 2.0, 3.0])}
+
+
+@pytest.fixture(scope="session")
 def tiny_folder(tiny_state, tmp_path_factory):
     """A model folder: ant, bee, cat at 32 pixels."""
     from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder

@@ -12,11 +12,11 @@ from safetensors.torch import save_file
 
 from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
-from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from infer_torchvision_resnext.resnext.machine.devices import DeviceError
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
 from tests.runtime_inputs import crops, model_of, random_model
+from tests.tiny_model import ARCHITECTURE, LABELS, PREPROCESSING
 
 pytest.importorskip("openvino")
 
@@ -52,7 +52,11 @@ def test_any_architecture_gives_torchs_logits(architecture, tmp_path, cache):
 @pytest.mark.processor
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_files_of_other_precisions_are_read(dtype, tiny_folder, tiny_state, tmp_path, cache):
-    state = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in tiny_state.items()}
+    # Numbers that each of them holds exactly, so that one conversion serves all.
+    state = {
+        key: tensor.bfloat16().half().to(dtype) if tensor.is_floating_point() else tensor
+        for key, tensor in tiny_state.items()
+    }
     folder = tmp_path / "m"
     folder.mkdir()
     (folder / "config.json").write_bytes((tiny_folder / "config.json").read_bytes())
@@ -109,21 +113,19 @@ def test_batches_are_cut_into_few_sizes(count, sizes):
     assert [index for part in parts for index in range(count)[part]] == list(range(count))
 
 
-def test_the_graph_is_built_once_for_all_precisions_and_anew_for_other_weights(tiny_folder, tiny_state, tmp_path):
+def test_the_graph_is_built_once_for_all_precisions_and_anew_for_other_weights(tiny_folder, other_state, tmp_path):
     cache = Cache(tmp_path / "cache")
     graphs = tmp_path / "cache" / "openvino"
     for precision in ("fp32", "bf16", "fp32"):
         OpenVINORuntime.load(model_of(tiny_folder, cache), precision, 0, cache)
     (graph,) = graphs.iterdir()
     assert sorted(path.name for path in graph.iterdir()) == [".contents.json", "model.bin", "model.xml"]
-    other = dict(tiny_state) | {"fc.bias": tiny_state["fc.bias"] + 1}
-    config = ModelConfig.of(Architecture((1, 1), 4, 4), ("ant", "bee", "cat"), Preprocessing(36, 32))
-    write_model_folder(tmp_path / "m", config, other)
+    write_model_folder(tmp_path / "m", ModelConfig.of(ARCHITECTURE, LABELS, PREPROCESSING), other_state)
     changed = OpenVINORuntime.load(model_of(tmp_path / "m", cache), "fp32", 0, cache)
     assert len(list(graphs.iterdir())) == 2
     unchanged = OpenVINORuntime.load(model_of(tiny_folder, cache), "fp32", 0, cache)
     difference = changed.run(crops(1, 32)) - unchanged.run(crops(1, 32))
-    assert difference[:, :3] == pytest.approx(1, abs=1e-4)
+    assert difference[:, :3] == pytest.approx(np.array([[1, 2, 3]]), abs=1e-4)
     assert difference[:, 3:] == pytest.approx(0, abs=1e-4)
 
 
