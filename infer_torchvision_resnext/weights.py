@@ -21,6 +21,7 @@ from .resnext.folder.golden import GOLDEN, REMEDY, GoldenError, read_golden
 from .resnext.folder.model_folder import (
     CLASSES,
     CONFIG,
+    INT8_FILES,
     MAX_CONFIG_BYTES,
     WEIGHTS,
     ModelFolderError,
@@ -28,9 +29,9 @@ from .resnext.folder.model_folder import (
     read_config,
 )
 from .resnext.folder.weight_files import (
-    PUBLISHED_WEIGHTS,
     WeightFileError,
     cached_file,
+    is_published,
     published_for,
     read_shapes,
     read_state,
@@ -38,7 +39,6 @@ from .resnext.folder.weight_files import (
 from .resnext.folder.whole import errors_of_the_disk
 from .resnext.images.preprocessing import Preprocessing
 from .resnext.network.architecture import Architecture, ArchitectureError, Shaped, class_count
-from .resnext.network.quantization import INT8_FILES
 from .resnext.trust.evidence import EVIDENCE, EvidenceError, read_evidence
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ WEIGHT_FILES = (".safetensors", ".pth", ".pt")
 def fingerprint(parameters: Parameters) -> tuple[object, ...]:
     """Changes whenever `load_model` would give another model: with parameters it reads, or the files behind them."""
     source = parameters.weights
-    if _is_published(source):
+    if is_published(source):
         return (parameters.model_name, source)
     path = model_folder_of(Path(source).expanduser())
     files = [
@@ -72,7 +72,7 @@ def load_model(parameters: Parameters, cache: Cache) -> Model:
         WeightsError: anything that stands in the way, as a sentence for the user.
     """
     try:
-        if _is_published(parameters.weights):
+        if is_published(parameters.weights):
             return _load_published(parameters.model_name, parameters.weights, cache)
         path = Path(parameters.weights).expanduser()
         if path.is_dir():
@@ -85,10 +85,6 @@ def load_model(parameters: Parameters, cache: Cache) -> Model:
         f"weights = {parameters.weights!r}: there is no such file or folder (looked for {path.absolute()}); give "
         f"{Parameters.allowed('weights')}"
     )
-
-
-def _is_published(source: str) -> bool:
-    return source == "DEFAULT" or any(source in names for names in PUBLISHED_WEIGHTS.values())
 
 
 def _load_published(model_name: str, weights_name: str, cache: Cache) -> Model:

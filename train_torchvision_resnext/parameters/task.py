@@ -5,10 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from ..resnext.host.fields import RANGES, Device, Range, Threads
+from ..resnext.host.fields import MAX_DROP, RANGES, Device, Range, Threads
 from ..resnext.host.form import InForm, When
 from ..resnext.host.schema import ParameterError
-from ..resnext.network.quantization import MAX_DROP
 from .network import NetworkParameters
 from .recipe import RecipeParameters
 

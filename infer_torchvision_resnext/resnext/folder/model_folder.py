@@ -30,6 +30,11 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 CLASSES = "classes.txt"
 
+INT8_FOLDER = "openvino"
+INT8_GRAPH, INT8_REPORT = f"{INT8_FOLDER}/int8.xml", f"{INT8_FOLDER}/int8.json"
+INT8_FILES = (INT8_REPORT, INT8_GRAPH, f"{INT8_FOLDER}/int8.bin")
+"""There where the folder was quantized; see `network/quantization.py`."""
+
 RUN_MODEL = "model"
 """Where the model folder lies in the folder of a training run."""
 
@@ -51,7 +56,7 @@ class ModelFolderError(ValueError):
 class _PretrainedConfig(BaseModel):
     """timm's description of the preprocessing."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
     input_size: tuple[int, int, int]
     crop_pct: float
     # The only one that is computed; another would be another model.
@@ -63,7 +68,7 @@ class _PretrainedConfig(BaseModel):
 class _ResNeXtConfig(BaseModel):
     """What timm's keys cannot say."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
     format_version: Annotated[int, Field(ge=1)]
     layers: tuple[int, ...]
     cardinality: int
@@ -83,7 +88,7 @@ class _ResNeXtConfig(BaseModel):
 class ModelConfig(BaseModel):
     """The content of `config.json`. Unknown keys are ignored; a higher `format_version` is refused."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
     architecture: str
     num_classes: Annotated[int, Field(ge=1, le=MAX_CLASSES)]
     label_names: tuple[str, ...]

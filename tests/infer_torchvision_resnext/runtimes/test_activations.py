@@ -9,16 +9,16 @@ from safetensors.torch import save_file
 
 from benchmarks.random_weights import decided_network
 from infer_torchvision_resnext.activation_map import Mapper
-from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
+from infer_torchvision_resnext.resnext.folder.model_folder import INT8_GRAPH, ModelConfig, write_model_folder
 from infer_torchvision_resnext.resnext.folder.weight_files import read_classifier
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from infer_torchvision_resnext.resnext.machine.devices import DeviceError
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from infer_torchvision_resnext.resnext.network.inference import Outputs
-from infer_torchvision_resnext.resnext.network.quantization import INT8_GRAPH, quantize
+from infer_torchvision_resnext.resnext.network.quantization import Validation, quantize
 from infer_torchvision_resnext.runtimes.cuda_runtime import CudaRuntime
-from infer_torchvision_resnext.runtimes.guard import load
 from infer_torchvision_resnext.runtimes.runtime import Configuration
+from infer_torchvision_resnext.runtimes.selection import load
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
 from tests.runtime_inputs import crops, model_of
 
@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
     state = decided_network(ARCHITECTURE.build(len(LABELS))).state_dict()
     folder = tmp_path_factory.mktemp("models") / "m"
     write_model_folder(folder, ModelConfig.of(ARCHITECTURE, LABELS, Preprocessing(SIDE, SIDE)), state)
-    quantize(folder, [crops(1, SIDE)] * 4, [crops(1, SIDE)], max_drop=1)
+    quantize(folder, [crops(1, SIDE)] * 4, Validation([crops(1, SIDE)]), max_drop=1)
     return folder
 
 
