@@ -1,9 +1,10 @@
 """Many images: the host's folder mode, the bulk command, Ray, a plain DataLoader loop, the bare network, bare decoding.
 
-`python -m benchmarks bulk` times them in turns on photos of 0.3, 1 and 12 megapixels, `python -m benchmarks.bulk small`
-on a few of them. `python -m benchmarks.bulk rows [COUNT] [KILLS]` classifies 100,000 small images, kills the command
-three times at random, and gives its memory. All make their images in a temporary folder; Ray is left out where it is
-not installed.
+`python -m benchmarks bulk` times them in turns on 2,000 photos of 0.3, 1 and 12 megapixels (a quarter of an hour),
+`python -m benchmarks.bulk small` on a few of them. `python -m benchmarks.bulk overlap` has a core for the network and
+one for decoding, by themselves and in the command. `python -m benchmarks.bulk rows [COUNT] [KILLS]` classifies 100,000
+small images, kills the command three times at random, and gives its memory. All make their images in a temporary
+folder; Ray is left out where it is not installed.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.interleaved import Timing, time_in_turns
+from benchmarks.interleaved import Timing
 from benchmarks.speed_models import model_folder
 from benchmarks.table import markdown
 from examples.ikomia_home import DEMO, REPOSITORY, use_own_home
@@ -33,8 +34,13 @@ from examples.ikomia_home import DEMO, REPOSITORY, use_own_home
 SIZES = {"0.3": (640, 480), "1": (1200, 900), "12": (4000, 3000)}
 """Megapixels → width and height."""
 
-PHOTOS, ROUNDS = 400, 3
+PHOTOS = {"0.3": 800, "1": 1000, "12": 200}
+ROUNDS = 1
+AT_ONCE = 32
+"""Images that the bare network gets at once."""
+
 ROWS, KILLS = 100_000, 3
+CACHE = DEMO / "home" / "Ikomia" / "Data" / "infer_torchvision_resnext"
 SETTINGS = {"weights": str(DEMO / "speed_models" / "resnext50_32x4d"), "device": "cpu"}
 DIGITS = {"weights": str(REPOSITORY / "examples" / "models" / "digits"), "device": "cpu", "top_k": "1"}
 
@@ -59,20 +65,15 @@ def ways(folder: Path, files: list[Path], scratch: Path) -> dict[str, Callable[[
     from infer_torchvision_resnext.classifier import Classifier
     from infer_torchvision_resnext.parameters import Parameters
 
-    classifier = Classifier(DEMO / "home" / "Ikomia" / "Data" / "infer_torchvision_resnext")
+    classifier = Classifier(CACHE, many=True)
     classifier.prepare(Parameters.from_strings(SETTINGS))
-    crops = np.random.default_rng(0).integers(0, 256, (8, 224, 224, 3), dtype=np.uint8)
-
-    def network() -> None:
-        for begin in range(0, len(files), 8):
-            classifier.classify_crops(crops[: len(files[begin : begin + 8])])
 
     found: dict[str, Callable[[], object]] = {
         "run_on(folder)": lambda: host(folder),
         "bulk": lambda: bulk(folder, scratch),
         "bulk, decoded whole": lambda: bulk(folder, scratch, reduced_decoding="off"),
         "DataLoader": lambda: plain_loop(files, classifier.classify_crops),
-        "bare network": network,
+        "bare network": lambda: network_only(classifier, len(files)),
         "bare decoding": lambda: decode_only(files),
     }
     if importlib.util.find_spec("ray"):
@@ -89,11 +90,11 @@ def host(folder: Path) -> None:
     workflow.run_on(folder=str(folder))
 
 
-def bulk(folder: Path, scratch: Path, **options: Any) -> None:
+def bulk(folder: Path, scratch: Path, settings: dict[str, str] = SETTINGS, **options: Any) -> None:
     from infer_torchvision_resnext.bulk.job import classify_all
 
     shutil.rmtree(scratch, ignore_errors=True)
-    classify_all(folder, scratch, SETTINGS, **options)
+    classify_all(folder, scratch, settings, **options)
 
 
 def on_ray(folder: Path, scratch: Path, workers: int) -> None:
@@ -131,13 +132,19 @@ class PlainPhotos:
         return np.array(cropped)
 
 
-def decode_only(files: list[Path]) -> None:
-    """Decoding and resizing in two processes, without a network."""
+def network_only(classifier: Any, count: int) -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (AT_ONCE, 224, 224, 3), dtype=np.uint8)
+    for begin in range(0, count, AT_ONCE):
+        classifier.classify_crops(crops[: count - begin])
+
+
+def decode_only(files: list[Path], processes: int = 2) -> None:
+    """Decoding and resizing in processes, without a network."""
     from infer_torchvision_resnext.bulk.decoding import Decoding, decoded
     from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 
     how = Decoding(str(files[0].parent), True, Preprocessing(), reduced=True)
-    with ProcessPoolExecutor(2, get_context("spawn"), _import_opencv) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), _import_opencv) as pool:
         list(pool.map(decoded, [file.name for file in files], [how] * len(files), chunksize=8))
 
 
@@ -147,27 +154,70 @@ def _import_opencv() -> None:
     import_opencv_for_one()
 
 
-def main(photos: int = PHOTOS, sizes: tuple[str, ...] = tuple(SIZES), rounds: int = ROUNDS) -> list[dict[str, Any]]:
+def main(photos: dict[str, int] = PHOTOS, rounds: int = ROUNDS) -> list[dict[str, Any]]:
     use_own_home()
 
     model_folder("resnext50_32x4d")
     rows = []
     with tempfile.TemporaryDirectory() as place:
-        for megapixels in sizes:
+        for megapixels, count in photos.items():
             folder = Path(place) / megapixels
-            files = write_photos(folder, photos, SIZES[megapixels])
-            found = ways(folder, files, Path(place) / "table")
-            timings: dict[str, Timing] = time_in_turns(found, rounds, warm=0)
+            files = write_photos(folder, count, SIZES[megapixels])
+            timings = timed(ways(folder, files, Path(place) / "table"), rounds)
             rows += [
                 {
                     "megapixels": megapixels,
                     "way": name,
-                    "images/s": f"{1000 * photos / timing.median:.1f}",
+                    "images/s": f"{1000 * count / timing.median:.1f}",
                     "of run_on(folder)": f"{timings['run_on(folder)'].over(timing):.2f}",
                 }
                 for name, timing in timings.items()
             ]
     return rows
+
+
+def timed(found: dict[str, Callable[[], object]], rounds: int) -> dict[str, Timing]:
+    """Each way once a round: in a pass this long nothing is left of the way before."""
+    taken: dict[str, list[float]] = {name: [] for name in found}
+    for _ in range(rounds):
+        for name, way in found.items():
+            start = time.perf_counter()
+            way()
+            taken[name].append((time.perf_counter() - start) * 1000)
+    return {name: Timing(tuple(values)) for name, values in taken.items()}
+
+
+def overlap(count: int = 600, rounds: int = 3) -> list[dict[str, Any]]:
+    """How much of the slower of decoding and network is left where each of them has a core of its own."""
+    use_own_home()
+
+    from infer_torchvision_resnext.classifier import Classifier
+    from infer_torchvision_resnext.parameters import Parameters
+
+    model_folder("resnext50_32x4d")
+    alone = {**SETTINGS, "threads": "1"}
+    classifier = Classifier(CACHE, many=True)
+    classifier.prepare(Parameters.from_strings(alone))
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "photos"
+        files = write_photos(folder, count, SIZES["1"])
+        timings = timed(
+            {
+                "the command": lambda: bulk(folder, Path(place) / "table", alone, workers=1),
+                "bare network": lambda: network_only(classifier, count),
+                "bare decoding": lambda: decode_only(files, 1),
+            },
+            rounds,
+        )
+    slower = max(timings["bare network"].median, timings["bare decoding"].median)
+    return [
+        {
+            "way": name,
+            "images/s": f"{1000 * count / timing.median:.1f}",
+            "of the slower bare one": f"{slower / timing.median:.2f}",
+        }
+        for name, timing in timings.items()
+    ]
 
 
 def rows_and_kills(count: int = ROWS, kills: int = KILLS) -> list[dict[str, Any]]:
@@ -179,15 +229,15 @@ def rows_and_kills(count: int = ROWS, kills: int = KILLS) -> list[dict[str, Any]
         seed = random.Random(0)
         for _ in range(kills):
             before = len(list(table.glob("part-*")))
-            process = _command(folder, table)
+            process = started(folder, table)
             wanted = before + seed.randint(1, max(1, count // 1000 // (kills + 2)))
             while len(list(table.glob("part-*"))) < wanted and process.poll() is None:
                 time.sleep(0.01)
             process.kill()
             process.wait()
             print(f"killed with {len(list(table.glob('part-*')))} parts written")
-        memory = _memory_of(_command(folder, table))
-        paths = Counter(_paths(table))
+        memory = _memory_of(started(folder, table))
+        paths = Counter(paths_in(table))
     third = max(1, len(memory) // 3)
     return [
         {
@@ -212,7 +262,8 @@ def write_small(folder: Path, count: int) -> None:
         Image.fromarray(digits[number % len(digits)]).save(place / f"{number:07}.png")
 
 
-def _command(folder: Path, table: Path) -> "subprocess.Popen[bytes]":
+def started(folder: Path, table: Path, *options: str) -> "subprocess.Popen[str]":
+    """The command on a folder, with the digits model; what it says is in `stderr`."""
     settings = [f"{key}={value}" for key, value in DIGITS.items()]
     command = [
         sys.executable,
@@ -221,13 +272,14 @@ def _command(folder: Path, table: Path) -> "subprocess.Popen[bytes]":
         "classify",
         str(folder),
         str(table),
+        *options,
         "--set",
         *settings,
     ]
-    return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def _memory_of(process: "subprocess.Popen[bytes]") -> list[float]:
+def _memory_of(process: "subprocess.Popen[str]") -> list[float]:
     """Resident memory in MiB of the process and its children, each half second until it ends."""
     import psutil
 
@@ -239,7 +291,8 @@ def _memory_of(process: "subprocess.Popen[bytes]") -> list[float]:
     return curve
 
 
-def _paths(table: Path) -> list[str]:
+def paths_in(table: Path) -> list[str]:
+    """Of all rows."""
     from pyarrow import dataset
 
     paths: list[str] = dataset.dataset(table, format="parquet").to_table(columns=["path"])["path"].to_pylist()
@@ -250,6 +303,8 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["rows"]:
         print(markdown(rows_and_kills(*map(int, sys.argv[2:]))))
     elif sys.argv[1:2] == ["small"]:
-        print(markdown(main(16, ("12",), 1)))
+        print(markdown(main({"12": 16})))
+    elif sys.argv[1:2] == ["overlap"]:
+        print(markdown(overlap()))
     else:
         print(markdown(main()))

@@ -27,7 +27,7 @@ def main() -> None:
     import ikomia  # noqa: F401
 
     from comparison.compare import PARTS, compare
-    from train_torchvision_resnext.planning import TrainingError
+    from train_torchvision_resnext.progress import TrainingError
 
     try:
         experiment = _experiment(arguments)

@@ -56,10 +56,13 @@ class Classifier:
     Args:
         cache_folder: where converted models and decisions are kept; None = nowhere beyond this object's life.
         say: is told, in a sentence each, what was loaded and what the user should know; the same only once.
+        many: whether images come in such numbers that all of them count, and not how soon a single one is answered.
     """
 
-    def __init__(self, cache_folder: Path | None = None, say: Callable[[str], None] = logger.info) -> None:
-        self._say = say
+    def __init__(
+        self, cache_folder: Path | None = None, say: Callable[[str], None] = logger.info, many: bool = False
+    ) -> None:
+        self._say, self._many = say, many
         self._said: set[str] = set()
         self.notes: list[str] = []
         """What the user should know about the last call of `classify`, for example a batch that was halved."""
@@ -104,7 +107,7 @@ class Classifier:
 
     def _load(self, parameters: Parameters) -> Loaded:
         start = time.perf_counter()
-        model = replace(load_model(parameters, self._cache), activations=parameters.maps)
+        model = replace(load_model(parameters, self._cache), activations=parameters.maps, many=self._many)
         runtime, choice = choose(model, parameters, self._cache)
         notes = (*model.notes, *choice.notes(parameters), *self._cache.notes)
         self._load_ms = _since(start)

@@ -77,6 +77,7 @@ class Model:
         golden, evidence, calibration, costs: what a model folder brings; None where it brings none.
         notes: what the user should know of it, a sentence each.
         activations: whether its network is to give them, too.
+        many: whether images come in such numbers that all of them count, and not how soon a single one is answered.
     """
 
     source: str
@@ -91,6 +92,7 @@ class Model:
     costs: Costs | None = None
     notes: tuple[str, ...] = ()
     activations: bool = False
+    many: bool = False
 
     @property
     def digests(self) -> tuple[str, ...]:

@@ -161,8 +161,9 @@ def _load_folder(given: Path, cache: Cache) -> Model:
     config = read_config(folder)
     found = {name: KnownFile.of(folder / name, cache) for name in (GOLDEN, *INT8_FILES) if (folder / name).is_file()}
     golden = found[GOLDEN].read(lambda file: read_golden(file.parent)) if GOLDEN in found else None
-    if golden and (problems := golden.contradictions(config.facts())):
-        raise WeightsError(f"weights = {str(folder)!r}: {'; '.join(problems)}; put it back, or {REMEDY}")
+    evidence = read_evidence(folder)
+    if golden and (problems := golden.contradictions(config.facts(evidence))):
+        raise WeightsError(f"weights = {str(folder)!r}: {'; '.join(problems)}; put it back as it was, or {REMEDY}")
     path = folder / WEIGHTS
     if not path.is_file():
         raise WeightsError(f"weights = {str(folder)!r}: the model folder has no {WEIGHTS}")
@@ -170,7 +171,6 @@ def _load_folder(given: Path, cache: Cache) -> Model:
     shapes = _shapes_of(file, config.network)
     _fits(path, config.network, shapes, "config.json and the weights are of different models")
     _named(path, shapes, config.label_names, "config.json")
-    evidence = read_evidence(folder)
     if evidence:
         evidence.fits(len(config.label_names), config.network.features)
     return Model(

@@ -5,6 +5,7 @@ import ctypes
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -33,17 +34,8 @@ import ikomia  # noqa: E402, F401  (its OpenCV must come before any other)
 import numpy as np  # noqa: E402
 import psutil  # noqa: E402
 import pytest  # noqa: E402
-import torch  # noqa: E402
-from ikomia.core import config  # noqa: E402
-from ikomia.dataprocess.workflow import Workflow  # noqa: E402
-from torchvision.models import get_model_weights  # noqa: E402
 
-from benchmarks.random_weights import decided_network, write_stand_in  # noqa: E402
-from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder  # noqa: E402
-from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing  # noqa: E402
-from infer_torchvision_resnext.resnext.machine.threads import fixed_threads  # noqa: E402
-from infer_torchvision_resnext.resnext.network.architecture import Architecture  # noqa: E402
-from tests.conversions import convert_once  # noqa: E402
+# Torch is imported by those who use it: the process that hands out the tests starts seconds earlier without it.
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -67,15 +59,22 @@ def steady_torch():
 
     That the plugins guard themselves is tested in both `test_threads.py`.
     """
+    from infer_torchvision_resnext.resnext.machine.threads import fixed_threads
+
     with fixed_threads():
         yield
 
 
 @pytest.fixture(autouse=True, scope="session")
-def converted_once():
+def converted_once(tmp_path_factory):
     """Each network is converted for OpenVINO and ONNX Runtime once, see conversions.py."""
+    from tests.conversions import convert_once
+
+    own = tmp_path_factory.getbasetemp()
+    # Those of the processes that share the tests lie in one folder.
+    common = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     with pytest.MonkeyPatch.context() as patch:
-        convert_once(patch)
+        convert_once(patch, common / "converted")
         yield
 
 
@@ -110,11 +109,32 @@ def no_server():
 
     `test_trackers.py` starts servers, at free ports.
     """
+    from ikomia.core import config
+
     mlflow = config.main_cfg["mlflow"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(mlflow, "tracking_uri", Path(mlflow["store_uri"]).as_uri())
         patch.setitem(config.main_cfg["tensorboard"], "tracking_uri", "")
         yield
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Make a folder with room for so much, as `mount` takes it, that is a disk of its own until the test is over."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("needs a small disk, which root can make")
+    mounted = []
+
+    def mount(size):
+        place = tmp_path / "small disk"
+        place.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], check=True)
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", "--lazy", place], check=True)
 
 
 @pytest.fixture
@@ -143,6 +163,10 @@ def photo_path():
 @pytest.fixture(scope="session")
 def imagenet_cache():
     """Torch hub's cache with files of the right names for ResNeXt-50, V1 and V2, holding random weights."""
+    from torchvision.models import get_model_weights
+
+    from benchmarks.random_weights import write_stand_in
+
     hub = Path(os.environ["TORCH_HOME"]) / "hub"
     for seed, weights in enumerate(get_model_weights("resnext50_32x4d")):
         write_stand_in("resnext50_32x4d", weights, hub, seed)
@@ -152,33 +176,56 @@ def imagenet_cache():
 @pytest.fixture(scope="session")
 def resnet_cache():
     """Torch hub's cache with a file of the right name for ResNet-50, V1, holding random weights."""
+    from torchvision.models import get_model_weights
+
+    from benchmarks.random_weights import write_stand_in
+
     hub = Path(os.environ["TORCH_HOME"]) / "hub"
     return write_stand_in("resnet50", get_model_weights("resnet50")["IMAGENET1K_V1"], hub)
 
 
-TINY = Architecture((1, 1), 4, 4)
-TINY_LABELS = ("ant", "bee", "cat")
-TINY_PREPROCESSING = Preprocessing(36, 32)
+@pytest.fixture
+def few_images(monkeypatch):
+    """Let the guard compare a quarter of its images, for large networks take long."""
+    monkeypatch.setattr("infer_torchvision_resnext.runtimes.agreement.IMAGES", 4)
 
 
 @pytest.fixture(scope="session")
 def tiny_state():
-    """Weights of a two-stage ResNeXt for three classes."""
+    """Weights of `tiny_model.py`'s ResNeXt."""
+    import torch
+
+    from benchmarks.random_weights import decided_network
+    from tests.tiny_model import ARCHITECTURE, LABELS
+
     torch.manual_seed(1)
-    return decided_network(TINY.build(len(TINY_LABELS))).state_dict()
+    return decided_network(ARCHITECTURE.build(len(LABELS))).state_dict()
+
+
+@pytest.fixture(scope="session")
+def other_state(tiny_state):
+    """The same network but for its classifier: logits higher by 1, 2 and 3."""
+    import torch
+
+    return {**tiny_state, "fc.bias": tiny_state["fc.bias"] + torch.tensor([1.0, 2.0, 3.0])}
 
 
 @pytest.fixture(scope="session")
 def tiny_folder(tiny_state, tmp_path_factory):
     """A model folder: ant, bee, cat at 32 pixels."""
+    from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
+    from tests.tiny_model import ARCHITECTURE, LABELS, PREPROCESSING
+
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    write_model_folder(folder, ModelConfig.of(TINY, TINY_LABELS, TINY_PREPROCESSING), tiny_state)
+    write_model_folder(folder, ModelConfig.of(ARCHITECTURE, LABELS, PREPROCESSING), tiny_state)
     return folder
 
 
 @pytest.fixture
 def workflow():
     """A workflow and, in it, the inference task behind the root."""
+    from ikomia.dataprocess.workflow import Workflow
+
     wf = Workflow()
     return wf, wf.add_task(name="infer_torchvision_resnext", auto_connect=True)
 

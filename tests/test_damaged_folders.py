@@ -9,7 +9,7 @@ from benchmarks.bad_inputs import MODEL_FOLDER
 from benchmarks.damaged_folders import DAMAGES
 from examples.digits import training_and_held_out
 
-BUT_WAS = r" in the folder's config\.json, but was {} when golden\.safetensors was made; put it back, or train"
+BUT_WAS = r" in the folder's config\.json, but was {} when golden\.safetensors was made; put it back as it was, or tr"
 WEIGHTS = r"does not give in fp32 what training saw: .* 32 golden images.*, allowed is 0\.001\. The weights are not th"
 CAUSES = {
     "resize_size 64": "resize_size is 64" + BUT_WAS.format("37"),
@@ -22,6 +22,8 @@ CAUSES = {
     "costs added": "costs is '[0-9a-f]{16}'" + BUT_WAS.format("None"),
     "interpolation bicubic": r"pretrained_cfg\.interpolation: Input should be 'bilinear'",
     "value_range 0,15": "value_range is '0,15'" + BUT_WAS.format("'auto'"),
+    "evidence of another training": r"trust\.safetensors is not what it was when golden\.safetensors was made; put it",
+    "evidence removed": r"trust\.safetensors is missing, but was there when golden\.safetensors was made; put it back",
     "one bias raised by 0.5": WEIGHTS,
     "channels in the order BGR": WEIGHTS,
     "one filter zeroed": WEIGHTS,

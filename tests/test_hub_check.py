@@ -18,6 +18,7 @@ def data_dict(photo_path, tmp_path):
     }
 
 
+@pytest.mark.usefixtures("few_images")
 @pytest.mark.parametrize("plugin", ["infer_torchvision_resnext", "train_torchvision_resnext"])
 def test_the_hubs_check_passes(plugin, data_dict, imagenet_cache):
     check = importlib.import_module(f"{plugin}.{plugin}_test")

@@ -30,6 +30,7 @@ def place(tmp_path, monkeypatch, photo_path):
     write_digits(tmp_path / "my_images", {"train": 6, "val": 2})
 
 
+@pytest.mark.usefixtures("few_images")
 @pytest.mark.parametrize(
     ("document", "shown"),
     [

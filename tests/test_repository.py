@@ -85,6 +85,7 @@ print(sorted({"torch", "torchvision", "safetensors"} & set(sys.modules)), sorted
     assert finished.stdout.strip().splitlines()[-1:] == ["[] []"], finished.stderr
 
 
+@pytest.mark.usefixtures("few_images")
 def test_a_warm_run_in_openvino_imports_neither_torch_nor_torchvision(home, tiny_folder, imagenet_cache):
     pytest.importorskip("openvino")
     code = """

@@ -127,6 +127,7 @@ def test_the_guard_measures_on_the_golden_set_of_the_training(trained_folder, di
     assert 0 < agreement["largest_change"] < 1e-4
 
 
+@pytest.mark.usefixtures("no_report")
 def test_what_was_quantized_in_training_runs_in_int8_with_the_accuracy_of_the_report(digits, tmp_path):
     pytest.importorskip("nncf")
     workflow, train = training_workflow(digits, tmp_path, epochs="4", quantize="True", quantize_max_drop="1")
@@ -145,6 +146,7 @@ def test_what_was_quantized_in_training_runs_in_int8_with_the_accuracy_of_the_re
     assert right / len(images) == pytest.approx(reported["int8_accuracy"])
 
 
+@pytest.mark.usefixtures("no_report")
 def test_stop_ends_within_a_batch_and_leaves_a_model_and_the_run_goes_on(digits, tmp_path):
     workflow, train = training_workflow(digits, tmp_path, epochs="5000", scheduler="none")
     runner = threading.Thread(target=workflow.run)
@@ -169,6 +171,7 @@ def test_stop_ends_within_a_batch_and_leaves_a_model_and_the_run_goes_on(digits,
     assert files_in(folder.parent) == ["checkpoints", "epochs", "model", "run.json"]
 
 
+@pytest.mark.usefixtures("no_report")
 def test_each_epoch_is_told_where_the_host_tells_things(digits, tmp_path):
     log = Path(config.main_cfg["root_folder"]) / "log.txt"
     before = len(log.read_text(encoding="utf-8"))
@@ -186,6 +189,7 @@ def test_each_epoch_is_told_where_the_host_tells_things(digits, tmp_path):
     assert len(steps) == train.get_progress_steps()
 
 
+@pytest.mark.usefixtures("no_report")
 def test_stopping_the_workflow_keeps_the_best_epoch_and_ends_the_graph(digits, tmp_path):
     workflow, train = training_workflow(digits, tmp_path, epochs="5000", scheduler="none")
 
@@ -243,6 +247,7 @@ def test_parameters_survive_a_workflow_file(digits, tmp_path):
     assert loaded.find_task("train_torchvision_resnext", 0).get_parameters() == train.get_parameters()
 
 
+@pytest.mark.usefixtures("no_report")
 def test_a_workflow_of_the_earlier_plugin_trains(digits, tmp_path, imagenet_cache):
     keys = {
         "model_name": "resnext50",
@@ -285,6 +290,7 @@ def test_a_workflow_of_the_earlier_plugin_keeps_its_values(tmp_path):
     assert {key: loaded[key] for key in keys} == keys
 
 
+@pytest.mark.usefixtures("no_report")
 def test_the_hosts_progress_moves_with_the_batches(digits, tmp_path):
     workflow, train = training_workflow(digits, tmp_path)
     steps = []
@@ -358,6 +364,7 @@ def runs_in_mlflow():
     return client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
 
 
+@pytest.mark.usefixtures("no_report")
 def test_a_run_in_mlflow_has_a_name_and_goes_on_when_the_training_does(digits, tmp_path):
     killed = end("kill -9", digits, tmp_path / "abandoned")
     assert killed.code != 0

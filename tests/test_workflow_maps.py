@@ -10,9 +10,9 @@ from PIL import Image
 
 from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
-from tests.conftest import TINY
 from tests.inference_output import NAME, result
 from tests.test_workflow_objects import Detector
+from tests.tiny_model import ARCHITECTURE
 
 MAP = 5
 
@@ -26,7 +26,7 @@ def brightness(tmp_path_factory):
     """
     state = {
         key: torch.ones_like(tensor) if key.endswith("running_var") else torch.zeros_like(tensor)
-        for key, tensor in TINY.build(2).state_dict().items()
+        for key, tensor in ARCHITECTURE.build(2).state_dict().items()
     }
     state["conv1.weight"][0, :, 3, 3] = 1 / 3
     state["bn1.weight"][0] = 1
@@ -37,7 +37,7 @@ def brightness(tmp_path_factory):
     state["fc.bias"][1] = 1
     folder = tmp_path_factory.mktemp("models") / "brightness"
     preprocessing = Preprocessing(36, 32, (0, 0, 0), (1, 1, 1))
-    write_model_folder(folder, ModelConfig.of(TINY, ("bright", "dark"), preprocessing), state)
+    write_model_folder(folder, ModelConfig.of(ARCHITECTURE, ("bright", "dark"), preprocessing), state)
     return folder
 
 

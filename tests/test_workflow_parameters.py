@@ -74,6 +74,13 @@ def old_workflow_file(path, parameters):
     return write_old_workflow(path, NAME, parameters, inputs, outputs)
 
 
+@pytest.fixture
+def only_torch(monkeypatch):
+    """All that `auto` may take: for other runtimes, large networks take long to convert."""
+    monkeypatch.setattr("infer_torchvision_resnext.runtimes.candidates.ON_CPU", {"torch": ("fp32", "bf16")})
+
+
+@pytest.mark.usefixtures("only_torch")
 def test_workflows_of_the_earlier_plugin_with_imagenet_run(tmp_path, imagenet_cache, photos):
     keys = {
         "model_name": "resnext50",
@@ -95,6 +102,7 @@ def test_workflows_of_the_earlier_plugin_with_imagenet_run(tmp_path, imagenet_ca
     assert again.find_task(NAME, 0).get_whole_image_results() == task.get_whole_image_results()
 
 
+@pytest.mark.usefixtures("only_torch")
 def test_workflows_of_the_earlier_plugin_with_a_custom_model_run(tmp_path, photos):
     torch.manual_seed(0)
     torch.save(Architecture.from_name("resnext50").build(2).state_dict(), tmp_path / "resnext50.pth")
@@ -123,6 +131,7 @@ def test_init_long_process_loads_so_that_the_run_need_not(tiny, photos):
     assert task._classifier._loaded.runtime is runtime
 
 
+@pytest.mark.usefixtures("only_torch")
 def test_names_and_colors_follow_the_model(tiny, imagenet_cache, photos, tiny_folder):
     wf, task = tiny
     for weights, count in ((str(tiny_folder), 3), ("IMAGENET1K_V1", 1000), (str(tiny_folder), 3)):

@@ -22,12 +22,10 @@ def main(arguments: Sequence[str]) -> int:
     import_ikomia()
 
     from .fitting.ranks import ALONE, joined
-    from .parameters import read_host_map
-    from .planning import TrainingError
-    from .progress import Listener, Signals
+    from .parameters.task import read_host_map
+    from .progress import Listener, Signals, TrainingError
     from .resnext.host.schema import ParameterError
     from .resnext.machine.devices import DeviceError, resolve_device
-    from .tracking.epoch_line import epoch_line
     from .training import follow, train
 
     try:
@@ -40,11 +38,7 @@ def main(arguments: Sequence[str]) -> int:
             if not ranks.is_first:
                 follow(ranks)
                 return 0
-            listener = Listener(
-                stop_requested=lambda: signals.received is not None,
-                epoch=lambda row: print(epoch_line(row, parameters)),
-                say=print,
-            )
+            listener = Listener(stop_requested=lambda: signals.received is not None, say=print)
             train(asked.dataset, parameters, listener, ranks)
     except (ParameterError, DeviceError, TrainingError) as error:
         print(error, file=sys.stderr)

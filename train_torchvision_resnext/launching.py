@@ -23,13 +23,11 @@ from typing import IO, Any
 
 from .fitting.checkpoint import read_state
 from .fitting.loop import Fitted, fit
-from .fitting.process_settings import kept_memory, process_settings, torch_threads
+from .fitting.process_settings import cpu_settings, process_settings
 from .fitting.ranks import Ranks, joined
-from .planning import Plan, TrainingError
-from .progress import Listener
+from .plan import Plan
+from .progress import Listener, TrainingError
 from .resnext.images.opencv import import_ikomia
-from .resnext.machine.threads import fixed_threads
-from .results.best_epoch import best_epoch
 from .run_folder import RunFolder
 
 LOOPBACK = {"linux": "lo", "darwin": "lo0"}
@@ -61,8 +59,7 @@ def fit_in_processes(plan: Plan, run: RunFolder, listener: Listener) -> Fitted:
     if not end:
         end = {"failure": f"the processes ended with exit status {process.returncode}"}
     history = read_state(run.last)["history"]
-    best = best_epoch(history, plan.parameters.best_epoch_by)
-    return Fitted(tuple(history), best, end.get("stopped", False), end.get("failure", ""))
+    return Fitted.of(history, plan.parameters, end.get("stopped", False), end.get("failure", ""))
 
 
 @contextlib.contextmanager
@@ -158,9 +155,7 @@ def fit_as_rank(plan: Plan, run: RunFolder, listener: Listener, ranks: Ranks) ->
     count = int(os.environ["LOCAL_WORLD_SIZE"])
     plan, parameters = plan.of_rank(int(os.environ["LOCAL_RANK"]), count), plan.parameters
     with (
-        kept_memory(plan.device),
-        fixed_threads(),
-        torch_threads(parameters.threads and max(1, parameters.threads // count)),
+        cpu_settings(plan.device, parameters.threads and max(1, parameters.threads // count)),
         process_settings(plan.device, plan.precision, parameters.deterministic),
     ):
         return fit(plan, run, listener, ranks)

@@ -1,9 +1,8 @@
-"""Everything that is settled, and everything that could stand in the way, before the first step of training."""
+"""Everything that could stand in the way is looked at before the first step of training, and told at once."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,66 +11,18 @@ from .data.audit import Cache, audit
 from .data.dataset import Dataset, assemble, images_of
 from .data.folders import DatasetError, find_folders
 from .data.loading import worker_count
-from .fitting.initial_weights import Start, StartError, start_network
-from .parameters import Parameters
-from .progress import Listener
-from .resnext.images.rgb import ValueRange
+from .fitting.initial_weights import StartError, start_network
+from .parameters.task import Parameters
+from .plan import Plan
+from .progress import AUDITED, Listener, TrainingError
 from .resnext.machine.devices import DeviceError, quick_formats, resolve_device, resolve_precision
 from .resnext.network.conversion import ConversionError, require_onnx
 from .resnext.network.quantization import QuantizationError, require_packages
-from .resnext.trust.costs import CostError, Costs, read_costs
+from .resnext.trust.costs import CostError, read_costs
 from .run_folder import RunFolderError, room_for, writable
 
 QUICK = ("bf16", "fp16")
 """What training takes under `auto`: bf16 needs no loss scaling."""
-
-AUDITED = 0.05
-"""Share of the progress bar at which the images are checked."""
-
-TRAINED = 0.95
-"""Share of the progress bar at which the epochs are over."""
-
-
-class TrainingError(RuntimeError):
-    """Training cannot begin, or broke off. `problems` holds a sentence for each cause."""
-
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(problems))
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is trained on what, where and how.
-
-    Attributes:
-        precision: fp32, bf16 or fp16.
-        workers: processes that load images, of all ranks of a machine together.
-        processes: that train together, each on a device of its own or on its part of the CPU.
-        costs: of wrong answers; None where nobody said.
-        notes: what the user should know.
-    """
-
-    parameters: Parameters
-    dataset: Dataset
-    start: Start
-    device: torch.device
-    precision: str
-    workers: int
-    output_folder: Path
-    notes: tuple[str, ...]
-    processes: int = 1
-    costs: Costs | None = None
-
-    @property
-    def costs_digest(self) -> str:
-        """Tells what wrong answers cost from other costs; empty where nobody said."""
-        return self.costs.digest if self.costs else ""
-
-    def of_rank(self, local_rank: int, local_count: int) -> "Plan":
-        """The same for one of so many processes of a machine."""
-        device = torch.device("cuda", local_rank) if self.device.type == "cuda" else self.device
-        return replace(self, device=device, workers=-(-self.workers // local_count))
 
 
 def make_plan(folder: Path, parameters: Parameters, listener: Listener, started: int = 1) -> Plan:
@@ -98,12 +49,8 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener, started:
     if parameters.export_onnx:
         with _collected(problems):
             require_onnx()
-    if output_folder.resolve().is_relative_to(folder.resolve()):
-        # Its pictures would be taken for images of a class.
-        problems.append(f"output_folder = {str(output_folder)!r} lies within the dataset {str(folder)!r}: move it out")
-    else:
-        with _collected(problems):
-            writable(output_folder)
+    with _collected(problems):
+        writable(output_folder, folder)
     with _collected(problems):
         dataset = _look_at(folder, output_folder, parameters, listener)
     if parameters.cost_matrix:
@@ -117,15 +64,22 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener, started:
             room_for(start.network, output_folder)
     if problems or dataset is None or start is None:
         raise TrainingError(problems)
-    notes = [*dataset.notes, *start.notes, f"on {_named(device)} in {precision}"]
-    if precision == "bf16" and precision not in quick_formats(device):
-        notes.append(f"precision = 'bf16' is emulated by {_named(device)}, slower than fp32: set precision to auto")
     workers = worker_count(parameters.num_workers, device, os.cpu_count() or 1)
-    if processes > 1:
-        notes.append(f"{processes} processes share each batch of {parameters.batch_size}")
+    notes = (*dataset.notes, *start.notes)
+    plan = Plan(parameters, dataset, start, device, precision, workers, output_folder, notes, processes, costs)
+    return plan.noted(*_on_the_device(plan))
+
+
+def _on_the_device(plan: Plan) -> Iterator[str]:
+    """What the user should know of where it is trained, a sentence each."""
+    device, precision, parameters = plan.device, plan.precision, plan.parameters
+    yield f"on {_named(device)} in {precision}"
+    if precision == "bf16" and precision not in quick_formats(device):
+        yield f"precision = 'bf16' is emulated by {_named(device)}, slower than fp32: set precision to auto"
+    if plan.processes > 1:
+        yield f"{plan.processes} processes share each batch of {parameters.batch_size}"
         if device.type == "cpu" and not parameters.feature_extract:
-            notes.append("batch normalization learns from each process's part alone: torch joins them on GPUs only")
-    return Plan(parameters, dataset, start, device, precision, workers, output_folder, tuple(notes), processes, costs)
+            yield "batch normalization learns from each process's part alone: torch joins them on GPUs only"
 
 
 def _process_count(parameters: Parameters, device: torch.device, started: int) -> int:
@@ -156,17 +110,9 @@ def _named(device: torch.device) -> str:
 def _look_at(folder: Path, output_folder: Path, parameters: Parameters, listener: Listener) -> Dataset:
     folders = find_folders(folder)
     paths = images_of(folders)
-    cache = Cache(output_folder / ".images.json", ValueRange.parse(parameters.value_range))
-    seen = 0
-
-    def on_file() -> None:
-        nonlocal seen
-        seen += 1
-        listener.progress(AUDITED * seen / len(paths))
-        listener.check()
-
+    cache = Cache(output_folder / ".images.json", parameters.range_of_values)
     try:
-        findings = audit(paths, cache, on_file)
+        findings = audit(paths, cache, listener.counting(0.0, AUDITED, len(paths)))
     finally:
         cache.save()
     return assemble(folders, findings, parameters.val_fraction, parameters.max_broken, parameters.seed)

@@ -1,5 +1,6 @@
 """How a training tells what it does, and how it is asked to end: by the host's Stop, Ctrl-C, or SIGTERM."""
 
+import itertools
 import signal
 import threading
 from collections.abc import Callable
@@ -8,6 +9,10 @@ from pathlib import Path
 from types import FrameType
 
 from typing_extensions import Self
+
+AUDITED, FEATURES_READ, TRAINED = 0.05, 0.5, 0.95
+"""Shares of the progress bar at which the images are checked, features are computed, where they are, and the epochs
+are over."""
 
 HEARD = (signal.SIGINT, signal.SIGTERM)
 ALREADY_ENDING = "asked a second time: ending at once"
@@ -20,6 +25,14 @@ class StopRequestedError(Exception):
     """The user wants training to end."""
 
 
+class TrainingError(RuntimeError):
+    """Training cannot begin, or broke off. `problems` holds a sentence for each cause."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(problems))
+
+
 @dataclass
 class Listener:
     """Who is told how training goes, and asked whether to go on.
@@ -29,7 +42,7 @@ class Listener:
         progress: is told the share of the whole work that is done, in [0, 1], never falling.
         stop_requested: is asked after every batch.
         epoch: is told the metrics of each epoch.
-        say: is told, in a sentence each, what the user should know.
+        say: is told, in a sentence each, what the user should know, a line on each epoch included.
     """
 
     begins: Callable[[Path, str], None] = lambda run, network: None
@@ -42,6 +55,22 @@ class Listener:
         """Raises: StopRequestedError."""
         if self.stop_requested():
             raise StopRequestedError
+
+    def counting(
+        self, begin: float, end: float, total: int, check: Callable[[], None] | None = None
+    ) -> Callable[[], None]:
+        """To be called after each of `total` parts of a work: tells the progress, from `begin` to `end`, and checks.
+
+        Args:
+            check: in the place of `check`.
+        """
+        numbers = itertools.count(1)
+
+        def on_part() -> None:
+            self.progress(begin + (end - begin) * min(1.0, next(numbers) / total))
+            (check or self.check)()
+
+        return on_part
 
 
 class Signals:

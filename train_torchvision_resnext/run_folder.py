@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from .parameters import Parameters
+from .parameters.task import Parameters
 from .resnext.folder.whole import errors_of_the_disk, remove_drafts, whole_file
 
 if TYPE_CHECKING:
@@ -56,6 +56,21 @@ FREE_TO_CHANGE = {
 
 class RunFolderError(ValueError):
     """The run cannot be written or resumed; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is trained on what.
+
+    Attributes:
+        fingerprint, labels: of the dataset.
+        costs: the digest of what wrong answers cost; empty where nobody said.
+    """
+
+    parameters: Parameters
+    fingerprint: str
+    labels: Sequence[str]
+    costs: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,17 +115,15 @@ class RunFolder:
         """The best network so far and its logits."""
         return self.checkpoints / "best.safetensors"
 
-    def describe(
-        self, parameters: Parameters, fingerprint: str, labels: Sequence[str], finished: bool, costs: str = ""
-    ) -> None:
+    def describe(self, job: Job, finished: bool) -> None:
         """Write `run.json`, whole or not at all."""
         content = {
             "format_version": FORMAT_VERSION,
             "finished": finished,
-            "dataset_fingerprint": fingerprint,
-            "labels": list(labels),
-            "costs": costs,
-            "parameters": parameters.to_strings(),
+            "dataset_fingerprint": job.fingerprint,
+            "labels": list(job.labels),
+            "costs": job.costs,
+            "parameters": job.parameters.to_strings(),
         }
         with whole_file(self.path / RUN) as draft:
             draft.write_text(json.dumps(content, indent=2), encoding="utf-8")
@@ -131,18 +144,18 @@ class RunFolder:
             )
         return dict(content)
 
-    def mismatch(self, parameters: Parameters, fingerprint: str, costs: str = "") -> list[str]:
-        """Why this run is not one of these parameters on these images; empty if it is."""
+    def mismatch(self, job: Job) -> list[str]:
+        """Why this run is of another job; empty if it is of this one and can go on."""
         content = self.read()
         theirs = content["parameters"]
         differences = [
             f"{key} was {theirs.get(key)!r}, now it is {ours!r}"
-            for key, ours in parameters.to_strings().items()
+            for key, ours in job.parameters.to_strings().items()
             if key not in FREE_TO_CHANGE and theirs.get(key) != ours
         ]
-        if content["dataset_fingerprint"] != fingerprint:
+        if content["dataset_fingerprint"] != job.fingerprint:
             differences.append(IMAGES_CHANGED)
-        if content.get("costs", "") != costs:
+        if content.get("costs", "") != job.costs:
             differences.append(COSTS_CHANGED)
         if content.get("finished"):
             differences.append("it is finished")
@@ -192,9 +205,7 @@ class RunFolder:
             shutil.rmtree(self.path, ignore_errors=True)
 
 
-def open_run(
-    output_folder: Path, parameters: Parameters, fingerprint: str, labels: Sequence[str], costs: str = ""
-) -> tuple[RunFolder, tuple[str, ...]]:
+def open_run(output_folder: Path, job: Job) -> tuple[RunFolder, tuple[str, ...]]:
     """The run to resume, or a new one; and what was resumed, or why nothing was, in a sentence each.
 
     `auto` takes a run of these very images only. A run that is named also goes on with other images of the same
@@ -202,41 +213,46 @@ def open_run(
 
     Args:
         output_folder: exists.
-        costs: the digest of what wrong answers cost; empty where nobody said.
 
     Raises:
         RunFolderError: the run named by `resume` is another one, or finished.
         OSError: the folder cannot be written.
     """
     notes: tuple[str, ...] = ()
-    if parameters.resume == AUTO:
+    resume = job.parameters.resume
+    if resume == AUTO:
         passed_over: list[str] = []
         for run in reversed(_runs_in(output_folder)):
             with suppress(RunFolderError):
                 if run.is_in_use:
                     continue
-                if not (differences := run.mismatch(parameters, fingerprint, costs)):
+                if not (differences := run.mismatch(job)):
                     return run, (f"resumed the interrupted run {run.path.name}",)
                 if run.last.is_file():
                     passed_over.append(f"; {run.path.name} was passed over: {', '.join(differences)}")
         none = f"resume=auto: no interrupted run of these parameters and images in {output_folder}; started a new run"
         notes = ("".join([none, *passed_over[:1]]),)
-    elif parameters.resume:
-        run = RunFolder(Path(parameters.resume).expanduser())
-        differences = run.mismatch(parameters, fingerprint, costs)
-        if differences == [IMAGES_CHANGED] and run.read().get("labels") == list(labels):
+    elif resume:
+        run = RunFolder(Path(resume).expanduser())
+        differences = run.mismatch(job)
+        if differences == [IMAGES_CHANGED] and run.read().get("labels") == list(job.labels):
             notes = (f"{IMAGES_CHANGED} since this run began: the epochs from here on are of the present ones",)
         elif differences:
             raise RunFolderError(f"resume: {run.path} cannot go on: {'; '.join(differences)}")
         return run, (*notes, f"resumed the interrupted run {run.path.name}")
     run = RunFolder(_new_place(output_folder))
     run.checkpoints.mkdir(parents=True)
-    run.describe(parameters, fingerprint, labels, finished=False, costs=costs)
+    run.describe(job, finished=False)
     return run, notes
 
 
-def writable(output_folder: Path) -> Path:
-    """Make the folder and try to write into it. Raises: RunFolderError."""
+def writable(output_folder: Path, dataset: Path) -> None:
+    """Make the folder, which must not be within the dataset's, and try to write into it. Raises: RunFolderError."""
+    if output_folder.resolve().is_relative_to(dataset.resolve()):
+        # Its pictures would be taken for images of a class.
+        raise RunFolderError(
+            f"output_folder = {str(output_folder)!r} lies within the dataset {str(dataset)!r}: move it out"
+        )
     try:
         output_folder.mkdir(parents=True, exist_ok=True)
         with whole_file(output_folder / "trial") as trial:
@@ -247,7 +263,6 @@ def writable(output_folder: Path) -> Path:
         raise RunFolderError(
             f"output_folder = {str(output_folder)!r} cannot be written to: {error.strerror}"
         ) from error
-    return output_folder
 
 
 def room_for(network: "torch.nn.Module", output_folder: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from ikomia import core, dataprocess
 from ikomia.core import config
 
-from train_torchvision_resnext import __version__
-from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.progress import Signals
+from train_torchvision_resnext import NAME, __version__
+from train_torchvision_resnext.parameters.task import read_host_map
+from train_torchvision_resnext.progress import Listener, Signals
 from train_torchvision_resnext.resnext.host.task import (
     ChecksParameters,
     HostParameters,
@@ -18,12 +18,9 @@ from train_torchvision_resnext.resnext.host.task import (
     Results,
     TaskFactory,
 )
-from train_torchvision_resnext.tracking.epoch_line import epoch_line
 
 logger = logging.getLogger("ikomia.train_torchvision_resnext")
 """Below the host's own, so that its lines go where the host's go: the terminal, its log file, STUDIO's log."""
-
-NAME = "train_torchvision_resnext"
 
 DATASET = 0
 """Input."""
@@ -95,7 +92,6 @@ class TrainResNeXt(ChecksParameters, dataprocess.CDnnTrainTask):
             signals.act(f"training was stopped by {signals.name}; {kept}")
 
     def _train(self, stop_requested):
-        from train_torchvision_resnext.progress import Listener
         from train_torchvision_resnext.run_folder import RunFolder
         from train_torchvision_resnext.tracking.trackers import Tracking
         from train_torchvision_resnext.training import stopped_at_once, train
@@ -108,14 +104,7 @@ class TrainResNeXt(ChecksParameters, dataprocess.CDnnTrainTask):
             self.end_task_run()
             return
         folder = self._dataset_folder()
-        servers = config.main_cfg
-        tracking = Tracking(
-            NAME,
-            servers["mlflow"]["tracking_uri"],
-            Path(servers["mlflow"]["store_uri"]),
-            Path(servers["tensorboard"]["log_uri"]),
-            servers["tensorboard"]["tracking_uri"],
-        )
+        tracking = Tracking.of_host(NAME, config.main_cfg)
         with ExitStack() as while_it_runs:
 
             def begins(path, network):
@@ -125,17 +114,14 @@ class TrainResNeXt(ChecksParameters, dataprocess.CDnnTrainTask):
                 tracking.log_parameters(parameters.to_strings())
                 tracking.end_abandoned(other.mlflow_run for other in run.abandoned())
 
-            result = train(
-                folder,
-                parameters,
-                Listener(
-                    begins=begins,
-                    progress=self._progress,
-                    stop_requested=stop_requested,
-                    epoch=lambda row: self._tell(row, parameters, tracking),
-                    say=logger.info,
-                ),
+            listener = Listener(
+                begins=begins,
+                progress=self._progress,
+                stop_requested=stop_requested,
+                epoch=lambda row: tracking.log_metrics(row, int(row["epoch"])),
+                say=_say,
             )
+            result = train(folder, parameters, listener)
             if result.model_folder:
                 tracking.log_artifacts(result.model_folder)
             if result.test:
@@ -152,15 +138,6 @@ class TrainResNeXt(ChecksParameters, dataprocess.CDnnTrainTask):
                 "there is no dataset: connect a task that gives a folder, or run the workflow on a folder of images"
             )
         return Path(path)
-
-    @staticmethod
-    def _tell(row, parameters, tracking):
-        from tqdm import tqdm
-
-        tracking.log_metrics(row, int(row["epoch"]))
-        # In a terminal the line would run on behind the bar.
-        with tqdm.external_write_mode():
-            logger.info(epoch_line(row, parameters))
 
     def _progress(self, done):
         steps = int(done * PROGRESS_STEPS)
@@ -184,6 +161,14 @@ class TrainResNeXt(ChecksParameters, dataprocess.CDnnTrainTask):
         }
         for note in notes:
             logger.info(note)
+
+
+def _say(sentence):
+    from tqdm import tqdm
+
+    # In a terminal it would run on behind the bar.
+    with tqdm.external_write_mode():
+        logger.info(sentence)
 
 
 class TrainResNeXtParamFactory(ParamFactory):

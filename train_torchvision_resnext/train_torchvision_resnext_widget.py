@@ -2,9 +2,10 @@
 
 from ikomia import dataprocess
 
-from train_torchvision_resnext.parameters import Parameters, read_host_map
+from train_torchvision_resnext import NAME
+from train_torchvision_resnext.parameters.task import Parameters, read_host_map
 from train_torchvision_resnext.resnext.host.form_widget import FormWidget
-from train_torchvision_resnext.train_torchvision_resnext_process import NAME, TrainResNeXtParam
+from train_torchvision_resnext.resnext.host.task import HostParameters
 
 
 class TrainResNeXtWidgetFactory(dataprocess.CWidgetFactory):
@@ -15,4 +16,4 @@ class TrainResNeXtWidgetFactory(dataprocess.CWidgetFactory):
         self.name = NAME
 
     def create(self, param):
-        return FormWidget(TrainResNeXtParam() if param is None else param, Parameters, read_host_map)
+        return FormWidget(HostParameters(read_host_map) if param is None else param, Parameters, read_host_map)

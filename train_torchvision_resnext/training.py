@@ -5,36 +5,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from torch import nn
-from tqdm import tqdm
-
-from .data.dataset import Sample
-from .data.loading import ReadError
 from .fitting.checkpoint import load_best
-from .fitting.features import outputs_of
 from .fitting.loop import Fitted, fit
-from .fitting.process_settings import kept_memory, process_settings, torch_threads
+from .fitting.process_settings import cpu_settings, process_settings
 from .fitting.ranks import ALONE, Ranks
-from .fitting.subject import Normalize, images_of, on_device
 from .launching import fit_as_rank, fit_in_processes
-from .parameters import Parameters
-from .planning import Plan, TrainingError, make_plan
-from .progress import Listener, Row, StopRequestedError
-from .resnext.machine.devices import full_fp32
-from .resnext.machine.threads import fixed_threads
-from .results.answers import Answers
+from .parameters.task import Parameters
+from .plan import Plan
+from .planning import make_plan
+from .progress import Listener, Row, StopRequestedError, TrainingError
 from .results.best_epoch import measured
 from .results.evaluation import Evaluation
+from .results.judging import judge
 from .results.outcome import REPORT, write_outcome
-from .run_folder import RunFolder, RunFolderError, open_run
-
-LARGEST_LOSS, LARGEST_LEARNED_LOSS = 10_000.0, 104.0
-"""Nats, of any loss that tells something, and of training after its first epoch. With a mean cross-entropy of 104, the
-true class's probability is 0 in fp32, whose least number is e^-103.3. A few hundred can occur on the way: in the first
-epoch, where a random classifier meets large features; in validation, while the statistics of batch normalization
-settle. After the first epoch, which may be a single step, these can make validation's loss anything."""
+from .run_folder import Job, RunFolder, RunFolderError, open_run
+from .tracking.epoch_line import epoch_line
 
 
 @dataclass(frozen=True)
@@ -71,15 +56,13 @@ def train(folder: Path, parameters: Parameters, listener: Listener | None = None
         TrainingError: with all problems that can be told before training begins; or what broke it off. A model of
             the best epoch until then is kept, and the message says where.
     """
-    listener = listener or Listener()
+    listener = _saying_epochs(listener or Listener(), parameters)
     try:
         plan = make_plan(folder, parameters, listener, ranks.count)
-        run, opened = open_run(
-            plan.output_folder, parameters, plan.dataset.fingerprint, plan.dataset.labels, plan.costs_digest
-        )
-        plan = replace(plan, notes=(*plan.notes, *opened))
+        run, opened = open_run(plan.output_folder, _job(plan))
+        plan = plan.noted(*opened)
         try:
-            with run.locked(), kept_memory(plan.device), fixed_threads(), torch_threads(parameters.threads):
+            with run.locked(), cpu_settings(plan.device, parameters.threads):
                 run.remove_drafts()
                 listener.begins(run.path, plan.start.architecture.name)
                 _tell(plan.notes, listener)
@@ -94,10 +77,18 @@ def train(folder: Path, parameters: Parameters, listener: Listener | None = None
             run.discard_if_empty()
     except StopRequestedError:
         return stopped_at_once()
-    except (RunFolderError, ReadError) as error:
+    except RunFolderError as error:
         raise TrainingError([str(error)]) from error
     except OSError as error:
         raise TrainingError([_disk_problem(error)]) from error
+
+
+def _saying_epochs(listener: Listener, parameters: Parameters) -> Listener:
+    def epoch(row: Row) -> None:
+        listener.epoch(row)
+        listener.say(epoch_line(row, parameters))
+
+    return replace(listener, epoch=epoch)
 
 
 def follow(ranks: Ranks) -> None:
@@ -109,7 +100,7 @@ def follow(ranks: Ranks) -> None:
 
 
 def _train_in(run: RunFolder, plan: Plan, listener: Listener, ranks: Ranks) -> Result:
-    parameters, dataset = plan.parameters, plan.dataset
+    parameters = plan.parameters
     if ranks.count > 1:
         ranks.from_first((plan, run))
         fitted = fit_as_rank(plan, run, listener, ranks)
@@ -118,41 +109,30 @@ def _train_in(run: RunFolder, plan: Plan, listener: Listener, ranks: Ranks) -> R
     else:
         with process_settings(plan.device, plan.precision, parameters.deterministic):
             fitted = fit(plan, run, listener)
-    failure = fitted.failure or _divergence(fitted, parameters)
-    epochs, best = len(fitted.history), fitted.best_epoch
+    failure, epochs, best = fitted.failure, len(fitted.history), fitted.best_epoch
     if best == 0:
         if failure:
             raise TrainingError([f"{failure}. No epoch was completed, so that there is no model to keep"])
         return _nothing(*plan.notes, "stopped before the first epoch was over: there is no model to keep")
     if fitted.stopped:
-        stop = f"stopped by the user in epoch {epochs + 1} of {parameters.epochs}; resume = auto goes on"
-        plan = replace(plan, notes=(*plan.notes, stop))
+        plan = plan.noted(f"stopped by the user in epoch {epochs + 1} of {parameters.epochs}; resume = auto goes on")
     result = _write_best(run, plan, fitted, listener, hurried=fitted.stopped or bool(failure))
     if failure:
         raise TrainingError([f"{failure}. The model of epoch {best} is kept in {run.model}"])
     if not fitted.stopped:
-        run.describe(parameters, dataset.fingerprint, dataset.labels, finished=True, costs=plan.costs_digest)
+        run.describe(_job(plan), finished=True)
     listener.progress(1.0)
     return result
+
+
+def _job(plan: Plan) -> Job:
+    costs = plan.costs.digest if plan.costs else ""
+    return Job(plan.parameters, plan.dataset.fingerprint, plan.dataset.labels, costs)
 
 
 def _tell(notes: Sequence[str], listener: Listener) -> None:
     for note in notes:
         listener.say(note)
-
-
-def _divergence(fitted: Fitted, parameters: Parameters) -> str:
-    """What a training came to whose numbers stayed finite without meaning anything; empty if they do mean something."""
-    for row in (*fitted.history[-1:], *fitted.history[fitted.best_epoch - 1 : fitted.best_epoch]):
-        first = row["epoch"] == 1
-        limits = {"train": LARGEST_LOSS} if first else {"train": LARGEST_LEARNED_LOSS, "val": LARGEST_LOSS}
-        for part, limit in limits.items():
-            if row[f"{part}_loss"] > limit:
-                return (
-                    f"{part}_loss of epoch {row['epoch']:.0f} is {row[f'{part}_loss']:.3g}: training has diverged. "
-                    f"Likely cause: learning_rate {parameters.learning_rate:g} is too high; try a tenth of it"
-                )
-    return ""
 
 
 def stopped_at_once() -> Result:
@@ -176,62 +156,20 @@ def _write_best(run: RunFolder, plan: Plan, fitted: Fitted, listener: Listener, 
         # The classifier alone was trained; the rest is what training started from.
         state = {**plan.start.network.state_dict(), **{f"fc.{key}": tensor for key, tensor in state.items()}}
     network = plan.start.architecture.load({key: tensor.cpu() for key, tensor in state.items()})
-    validation, told = _validation_answers(network, logits, plan, hurried)
-    test, told_of_test = _test_answers(network, plan, hurried)
+    judged = judge(plan, network, logits, fitted.history, hurried)
     by = measured(fitted.history[fitted.best_epoch - 1], plan.parameters.best_epoch_by)
     best = f"the model is that of epoch {fitted.best_epoch} of {len(fitted.history)}, the best by {by}"
-    plan = replace(plan, notes=(*plan.notes, *told, *told_of_test, best))
-    outcome = write_outcome(run.model, plan, network.cpu(), fitted.history, validation, test, listener, hurried)
+    plan = plan.noted(*judged.notes, best)
+    told = write_outcome(run.model, plan, judged, listener)
     return Result(
         run.model,
-        validation.evaluation,
+        judged.validation.evaluation,
         fitted.history,
         fitted.best_epoch,
-        (*plan.notes, *outcome.notes, *validation.evaluation.notes),
+        (*plan.notes, *told, *judged.validation.evaluation.notes),
         fitted.stopped,
-        test.evaluation if test else None,
+        judged.test.evaluation if judged.test else None,
     )
-
-
-def _validation_answers(
-    network: nn.Module, trained: NDArray[np.float32], plan: Plan, hurried: bool
-) -> tuple[Answers, list[str]]:
-    """The answers to the validation images in fp32, or else those of training; and what is to be said of them."""
-    samples = plan.dataset.val
-    lower = f"the figures are those of {plan.precision}, in which it was trained"
-    if hurried:
-        return _judged(plan, samples, trained), [lower] if plan.precision != "fp32" else []
-    if plan.precision == "fp32" and plan.device.type == "cpu" and not plan.parameters.caches_features:
-        return _judged(plan, samples, trained), []
-    try:
-        return _judged(plan, samples, _exact_logits(network, plan, samples, "Final evaluation")), []
-    except ReadError as error:
-        return _judged(plan, samples, trained), [f"{lower}: {error}"]
-
-
-def _test_answers(network: nn.Module, plan: Plan, hurried: bool) -> tuple[Answers | None, list[str]]:
-    """The answers to the images of `test/`, or why there are none; neither where the dataset has no such images."""
-    samples = plan.dataset.test
-    if not samples:
-        return None, []
-    if hurried:
-        return None, ["the images of test/ were not judged: training did not come to its end"]
-    try:
-        return _judged(plan, samples, _exact_logits(network, plan, samples, "Test")), []
-    except ReadError as error:
-        return None, [f"the images of test/ were not judged: {error}"]
-
-
-def _judged(plan: Plan, samples: Sequence[Sample], logits: NDArray[np.float32]) -> Answers:
-    return Answers.judge(samples, logits, plan.dataset.labels, plan.costs)
-
-
-def _exact_logits(network: nn.Module, plan: Plan, samples: Sequence[Sample], task: str) -> NDArray[np.float32]:
-    """The network's answers in full fp32, which is how a model folder is run unless told otherwise."""
-    whole = on_device(nn.Sequential(Normalize(plan.start.preprocessing), network), plan.device)
-    with full_fp32():
-        logits, _ = outputs_of(whole, tqdm(images_of(plan, samples), desc=task, unit="batch"), plan.device, "fp32")
-    return np.asarray(logits.numpy())
 
 
 def _disk_problem(error: OSError) -> str:

@@ -8,8 +8,10 @@ import numpy as np
 
 from ..classifier import Classifier
 from ..predictions import Prediction
-from ..resnext.network.inference import CHUNK
 from .decoding import Decoded
+
+ON_CPU = 32
+"""So many that it matters little when some threads have nothing left to do at a batch's end."""
 
 
 class Row(NamedTuple):
@@ -39,8 +41,8 @@ class Row(NamedTuple):
 
 
 def batch_of(classifier: Classifier, batch_size: int) -> int:
-    """How many images the runtime likes at once: on a CPU few, on a GPU as many as were asked for."""
-    return CHUNK if classifier.describe()["runtime"]["device"] == "cpu" else batch_size
+    """How many images the runtime likes at once: on a GPU as many as were asked for."""
+    return ON_CPU if classifier.describe()["runtime"]["device"] == "cpu" else batch_size
 
 
 def rows_of(classifier: Classifier, images: Iterable[Decoded], batch: int, model: str) -> Iterator[Row]:

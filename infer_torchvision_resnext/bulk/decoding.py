@@ -19,7 +19,7 @@ from ..resnext.images.rgb import ImageError, to_rgb
 REDUCTIONS = (8, 4, 2)
 """By which libjpeg-turbo can divide the sides of a JPEG file while it decodes."""
 
-SPARE = 2
+SPARE = 1.5
 """Short side of a reduced image, at least, in `resize_size`: the antialiased filter still has pixels to choose from."""
 
 

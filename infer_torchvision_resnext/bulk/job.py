@@ -64,6 +64,13 @@ class Request:
             problems.append("region = 'objects': there is no detector here; set it to auto or image")
         if self.parameters.maps:
             problems.append("maps = True: the table has no column for them; set it to False")
+        if self.parameters.track:
+            problems.append(f"track = {self.parameters.track:g}: there are no objects to follow here; set it to 0")
+        if self.parameters.drift_window:
+            problems.append(
+                f"drift_window = {self.parameters.drift_window}: rows are no film, and each says if it is unknown; "
+                "set it to 0"
+            )
         if self.reduced_decoding not in CHOICES:
             problems.append(f"reduced_decoding = {self.reduced_decoding!r}: must be one of {', '.join(CHOICES)}")
         if self.workers < 0:
@@ -161,7 +168,7 @@ def classify_all(
 
 def run(request: Request) -> Summary:
     """Do what is asked for. Raises: as `classify_all`."""
-    classifier = Classifier(request.cache_folder, request.say)
+    classifier = Classifier(request.cache_folder, request.say, many=True)
     with Processes(request.process_count) as processes:
         job = prepared(request, classifier, processes)
         before, summary = job.rows_before(), Summary(request.output)

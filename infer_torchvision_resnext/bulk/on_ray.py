@@ -76,7 +76,7 @@ class PartWorker:
         import_opencv_for_one()
         asked = job.request.parameters
         self._job, self._threads = job, threads
-        self._classifier = Classifier(job.request.cache_folder)
+        self._classifier = Classifier(job.request.cache_folder, many=True)
         self._classifier.prepare(asked.updated({"threads": threads}))
         if self._classifier.weights_sha256 != job.model:
             raise WeightsError(f"weights = {asked.weights!r} differ here from those that the job began with")

@@ -6,6 +6,7 @@ was slower to load than this, and would be one for each precision and version.)
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from ..cache import Cache, key_of
 from ..model import Model
 from ..resnext.folder.model_folder import INT8_GRAPH, INT8_REPORT
 from ..resnext.machine.devices import DeviceError, memory_watched
-from ..resnext.network.openvino_network import HINTS, OpenVINONetwork, save
-from .runtime import Runtime
+from ..resnext.network.openvino_network import HINTS, OpenVINONetwork, Setup, save
+from .runtime import Runtime, core_count
 
 REMEDY = (
     "in Ikomia's folder Plugins/Python with python -m infer_torchvision_resnext.quantize MODEL_FOLDER IMAGES, or set "
@@ -48,8 +49,11 @@ class OpenVINORuntime(Runtime):
                 f"precision = {precision!r}: OpenVINO runs {', '.join(HINTS)}; set one of these or auto, or set "
                 "runtime to torch"
             )
+        # Threads that share an image wait for one another, the more so where other processes take their cores.
+        streams = core_count(threads) if model.many else 1
+        setup = Setup(precision, threads, streams, activations=model.activations)
         if precision == "int8":
-            return cls._quantized(model, threads)
+            return cls._quantized(model, setup)
         key = key_of(
             __version__, "activations", model.weights.digest, model.preprocessing.mean, model.preprocessing.std
         )
@@ -61,15 +65,15 @@ class OpenVINORuntime(Runtime):
 
         def open_graph(folder: Path) -> "OpenVINORuntime":
             file = folder / "model.xml"
-            return cls(OpenVINONetwork(file, precision, threads, mapped=True, activations=model.activations))
+            return cls(OpenVINONetwork(file, replace(setup, mapped=True)))
 
         return cache.opened("openvino", key, fill, open_graph)
 
     @classmethod
-    def _quantized(cls, model: Model, threads: int) -> "OpenVINORuntime":
+    def _quantized(cls, model: Model, setup: Setup) -> "OpenVINORuntime":
         file = _measured_graph(model)
         try:
-            network = OpenVINONetwork(file, "int8", threads, activations=model.activations)
+            network = OpenVINONetwork(file, setup)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise DeviceError(f"precision = 'int8': {file} is damaged ({reason}); make it again {REMEDY}") from error

@@ -25,7 +25,7 @@ from comparison.presets import PRESETS
 from comparison.speed import BATCHES, RUNTIMES, measure, read_timings
 from comparison.summary import Row, families, rows_of, table
 from tests.image_folders import write_digits
-from train_torchvision_resnext.planning import TrainingError
+from train_torchvision_resnext.progress import TrainingError
 from train_torchvision_resnext.resnext.network.architecture import Architecture
 from train_torchvision_resnext.results import outcome
 from train_torchvision_resnext.run_folder import RunFolder

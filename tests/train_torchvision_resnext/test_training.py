@@ -14,13 +14,18 @@ from safetensors.torch import load_file
 
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext import planning
-from train_torchvision_resnext.fitting.subject import Normalize
+from train_torchvision_resnext.forward import Normalize
 from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.planning import TrainingError
-from train_torchvision_resnext.progress import Listener
+from train_torchvision_resnext.progress import Listener, TrainingError
 from train_torchvision_resnext.resnext.folder.golden import read_golden
-from train_torchvision_resnext.resnext.folder.model_folder import read_config, timm_opens
+from train_torchvision_resnext.resnext.folder.model_folder import (
+    ModelConfig,
+    read_config,
+    timm_opens,
+    write_model_folder,
+)
 from train_torchvision_resnext.resnext.images.files import read_image
+from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from train_torchvision_resnext.resnext.network.architecture import Architecture
 from train_torchvision_resnext.results import outcome
 from train_torchvision_resnext.training import train
@@ -541,46 +546,52 @@ def test_a_full_disk_leaves_no_half_model_and_the_run_can_go_on(digits, tmp_path
 
 
 REFUSED = """
-import resource, signal, sys
+import json, resource, signal, sys
 from pathlib import Path
 import ikomia
 from train_torchvision_resnext.progress import Listener
 from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.planning import TrainingError
+from train_torchvision_resnext.progress import TrainingError
 from train_torchvision_resnext.training import train
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-folder, *settings = sys.argv[1:]
-parameters = read_host_map(dict(setting.split("=", 1) for setting in settings))
+
+def limit_files(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 def refuse(row):
     # From now on the system refuses to write any file as large as the weights.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+    limit_files(200_000)
 
-try:
-    train(Path(folder), parameters, Listener(epoch=refuse))
-except TrainingError as error:
-    print("refused:", error)
+folder, *runs = sys.argv[1:]
+for settings in runs:
+    limit_files(resource.RLIM_INFINITY)
+    try:
+        train(Path(folder), read_host_map(json.loads(settings)), Listener(epoch=refuse))
+    except TrainingError as error:
+        print("refused:", error)
 """
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="the system has no limit of file sizes")
-# Without learning no epoch is better than the first: then the trainer's state is the first file that is too large.
-@pytest.mark.parametrize(("learning_rate", "file"), [(0.01, "best"), (0, "last")])
-def test_a_disk_that_refuses_to_be_written_is_a_clear_error_and_the_run_can_go_on(
-    learning_rate, file, digits, tmp_path
-):
-    parameters = settings(tmp_path, learning_rate=learning_rate, ema_decay=0)
+def test_a_disk_that_refuses_to_be_written_is_a_clear_error_and_the_run_can_go_on(digits, tmp_path):
+    # Without learning no epoch is better than the first: then the trainer's state is the first file that is too large.
+    runs = {
+        file: settings(tmp_path / file, learning_rate=learning_rate, ema_decay=0)
+        for file, learning_rate in (("best", 0.01), ("last", 0))
+    }
     command = [sys.executable, "-c", REFUSED, str(digits)]
-    command += [f"{key}={value}" for key, value in parameters.to_strings().items()]
+    command += [json.dumps(parameters.to_strings()) for parameters in runs.values()]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
-    assert f"refused: reading or writing failed ({next(tmp_path.glob('*/checkpoints'))}/{file}" in ended.stdout, (
-        ended.stdout + ended.stderr
-    )
-    assert "File too large" in ended.stdout
-    assert not list(tmp_path.glob("*/model"))
-    assert len(train(digits, parameters.updated({"resume": "auto"})).history) == 3
+    told = [line for line in ended.stdout.splitlines() if line.startswith("refused: ")]
+    assert len(told) == len(runs), ended.stdout + ended.stderr
+    for line, (file, parameters) in zip(told, runs.items(), strict=True):
+        checkpoints = next((tmp_path / file).glob("*/checkpoints"))
+        assert line.startswith(f"refused: reading or writing failed ({checkpoints}/{file}")
+        assert "File too large" in line
+        assert not list((tmp_path / file).glob("*/model"))
+        assert len(train(digits, parameters.updated({"resume": "auto"})).history) == 3
 
 
 def test_bf16_that_is_emulated_is_noted(digits, tmp_path, monkeypatch):
@@ -613,16 +624,22 @@ def test_weights_of_ones_own_bring_their_architecture(digits, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("values", "opens"),
-    [({"layers": "1,1,1,1"}, True), ({"layers": "1,1,1"}, False), ({"layers": "1,1,1,1", "stem": "cifar"}, False)],
+    ("architecture", "opens"),
+    [
+        (Architecture((1, 1, 1, 1), 4, 4), True),
+        (Architecture((1, 1, 1), 4, 4), False),
+        (Architecture((1, 1, 1, 1), 4, 4, "cifar"), False),
+    ],
+    ids=str,
 )
-def test_timm_opens_what_it_is_said_to_open(values, opens, digits, tmp_path):
+def test_timm_opens_what_it_is_said_to_open(architecture, opens, tmp_path):
     import timm
 
-    folder = train(digits, settings(tmp_path, epochs=1, input_size=32, **values)).model_folder
-    assert timm_opens(read_config(folder).network) == opens
+    config = ModelConfig.of(architecture, ("ant", "bee"), Preprocessing(36, 32))
+    write_model_folder(tmp_path / "model", config, architecture.build(2).state_dict())
+    assert timm_opens(read_config(tmp_path / "model").network) == opens
     if opens:
-        timm.create_model(f"local-dir:{folder}", pretrained=True)
+        timm.create_model(f"local-dir:{tmp_path / 'model'}", pretrained=True)
     else:
         with pytest.raises(RuntimeError, match="Unknown model"):
-            timm.create_model(f"local-dir:{folder}", pretrained=True)
+            timm.create_model(f"local-dir:{tmp_path / 'model'}", pretrained=True)

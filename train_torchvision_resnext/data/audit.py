@@ -53,39 +53,32 @@ class Cache:
 
     Args:
         value_range: by which images are read; findings by another one are forgotten.
+
+    Attributes:
+        findings: by the hash of the content.
     """
 
     def __init__(self, path: Path, value_range: ValueRange = AUTO) -> None:
         self._path = path
         self.value_range = value_range
-        self._findings: dict[str, Finding] = {}
-        self._grew = False
+        self.findings: dict[str, Finding] = {}
         try:
             kept = Kept.model_validate_json(path.read_bytes())
             if kept.value_range == str(value_range):
-                self._findings = {finding.content_hash: finding for finding in kept.findings}
+                self.findings = {finding.content_hash: finding for finding in kept.findings}
         except FileNotFoundError:
             pass
         except (OSError, ValueError) as error:
             logger.warning(
                 "%s is not a cache of images, all are decoded again: %s", path, str(error).partition("\n")[0]
             )
-
-    def __len__(self) -> int:
-        return len(self._findings)
-
-    def get(self, content_hash: str) -> Finding | None:
-        return self._findings.get(content_hash)
-
-    def add(self, finding: Finding) -> None:
-        self._findings[finding.content_hash] = finding
-        self._grew = True
+        self._kept = len(self.findings)
 
     def save(self) -> None:
         """Write what was added. The cache is a convenience: where it cannot be written, a warning says so."""
-        if not self._grew:
+        if len(self.findings) == self._kept:
             return
-        kept = Kept(value_range=str(self.value_range), findings=list(self._findings.values()))
+        kept = Kept(value_range=str(self.value_range), findings=list(self.findings.values()))
         try:
             with whole_file(self._path) as draft:
                 draft.write_text(kept.model_dump_json(), encoding="utf-8")
@@ -106,8 +99,8 @@ def audit(paths: Sequence[Path], cache: Cache, on_file: Callable[[], None] = lam
         results = _in_chunks(pool, paths, cache)
         for path, finding in tqdm(results, total=len(paths), desc="Checking images", unit="img", disable=not paths):
             findings[path] = finding
-            if finding.content_hash and not cache.get(finding.content_hash):
-                cache.add(finding)
+            if finding.content_hash:
+                cache.findings.setdefault(finding.content_hash, finding)
             on_file()
     return findings
 
@@ -128,7 +121,7 @@ def examine(path: Path, cache: Cache) -> Finding:
     except OSError as error:
         return Finding("", problem=f"cannot be read: {error.strerror or error}")
     content_hash = hashlib.blake2b(content, digest_size=16).hexdigest()
-    if known := cache.get(content_hash):
+    if known := cache.findings.get(content_hash):
         return known
     if cut_short(content):
         return Finding(content_hash, problem="the file is cut short")

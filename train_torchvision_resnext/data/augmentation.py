@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,9 +18,6 @@ from torchvision.transforms import v2
 
 from ..resnext.images.preprocessing import Preprocessing
 from ..resnext.images.rgb import RGBImage
-
-if TYPE_CHECKING:
-    from ..parameters import Parameters
 
 SCALE = (0.5, 1.0)
 """Share of the image's area that a random crop shows."""
@@ -57,16 +53,6 @@ class Augmentation:
     flip: bool
     erasing: float
     seed: int
-
-    @classmethod
-    def of(cls, parameters: "Parameters", preprocessing: Preprocessing) -> "Augmentation":
-        return cls(
-            parameters.augmentation,
-            preprocessing,
-            parameters.horizontal_flip,
-            parameters.random_erasing,
-            parameters.seed,
-        )
 
     def crop(self, image: RGBImage, epoch: int, index: int, shrunk: int = 1) -> NDArray[np.uint8]:
         """The crop that the image with this index gets in this epoch: RGB, uint8, crop_size x crop_size x 3.

@@ -17,12 +17,10 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from ..resnext.folder.whole import whole_file
-from ..resnext.images.files import read_image
 from ..resnext.images.opencv import opencv
-from ..resnext.images.preprocessing import Preprocessing
 from ..resnext.images.rgb import RGBImage
 from .augmentation import ASPECT, SCALE
-from .dataset import Sample
+from .samples import Reader, Sample
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +35,7 @@ LOCK_TIMEOUT_S = 10
 
 
 @dataclass(frozen=True)
-class Copies:
+class Copies(Reader):
     """The folder of copies, each named by the content of its photo and by how it was made.
 
     Attributes:
@@ -46,7 +44,6 @@ class Copies:
     """
 
     folder: Path
-    preprocessing: Preprocessing
     max_bytes: int = MAX_BYTES
     since: float = field(default_factory=time.time)
     _room: list[int] = field(default_factory=lambda: [0], repr=False, compare=False)
@@ -58,20 +55,17 @@ class Copies:
         return max(1, int(sample.short_side / needed)) if sample.content_hash else 1
 
     def read(self, sample: Sample) -> RGBImage:
-        """The image as it is trained on: RGB, uint8, H x W x 3. Raises: ImageError, OSError, of the original."""
+        """As `Reader.read` gives it, large photos smaller."""
         factor = self.factor(sample)
         if factor == 1:
-            return self._whole(sample)
+            return super().read(sample)
         return self._once(sample, str(factor), lambda image: _divided(image, factor))
 
     def crop(self, sample: Sample) -> RGBImage:
-        """What inference sees of the image, S x S x 3, the same whether it was kept or not. Raises: as `read`."""
+        """As `Reader.crop` gives it, whether it was kept or not."""
         if self.factor(sample) == 1:
-            return self.preprocessing.crop(self._whole(sample))
+            return super().crop(sample)
         return self._once(sample, str(self.preprocessing), self.preprocessing.crop)
-
-    def _whole(self, sample: Sample) -> RGBImage:
-        return read_image(sample.path, self.preprocessing.value_range)
 
     def _once(self, sample: Sample, what: str, make: Callable[[RGBImage], RGBImage]) -> RGBImage:
         """What is made of an image: its copy, or else made now, and kept if that can be."""
@@ -80,7 +74,7 @@ class Copies:
         if (kept := _kept(copy)) is not None:
             return kept
         cv2 = opencv()
-        made = make(self._whole(sample))
+        made = make(super().read(sample))
         content = cv2.imencode(".png", made[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
         try:
             self._keep(copy, content)

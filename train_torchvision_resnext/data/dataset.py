@@ -16,24 +16,10 @@ from pathlib import Path
 from ..resnext.host.shown_text import shown
 from .audit import Finding
 from .folders import TEST, Classes, DatasetError, Folders, counted, listed
+from .samples import Sample
 
 _rows = partial(listed, most=20)
 _images = partial(counted, noun="image")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One image.
-
-    Attributes:
-        target: its class's index in the dataset's labels.
-        content_hash, short_side: as they were found; empty and 0 where nobody looked.
-    """
-
-    path: Path
-    target: int
-    content_hash: str = ""
-    short_side: int = 0
 
 
 Parts = dict[str, tuple[Sample, ...]]
@@ -62,10 +48,8 @@ class Dataset:
 
     def counts(self) -> list[int]:
         """Training images of each class, in index order."""
-        counts = [0] * len(self.labels)
-        for sample in self.train:
-            counts[sample.target] += 1
-        return counts
+        counts = Counter(sample.target for sample in self.train)
+        return [counts[target] for target in range(len(self.labels))]
 
 
 def images_of(folders: Folders) -> list[Path]:
@@ -87,17 +71,7 @@ def assemble(
     Raises:
         DatasetError: with all problems.
     """
-    problems: list[str] = []
-    notes = list(folders.notes)
-    broken = [path for path in images_of(folders) if findings[path].problem]
-    if broken:
-        told = [f"{_name(path, folders)} ({findings[path].problem})" for path in broken]
-        sentence = f"{len(broken)} of {len(findings)} images are broken: {_rows(told)}"
-        too_many = len(broken) > max_broken * len(findings)
-        if too_many:
-            problems.append(f"{sentence}. At most {max_broken:.0%} may be: repair or remove them, or raise max_broken")
-        else:
-            notes.append(f"{sentence}; they are left out")
+    problems, notes = _broken(folders, findings, max_broken)
     train = _readable(folders.train, findings)
     val = None if folders.val is None else _readable(folders.val, findings)
     test = _readable(folders.test or {}, findings)
@@ -126,6 +100,19 @@ def assemble(
     notes[:0] = _summary(labels, parts, findings)
     fingerprint = _fingerprint(parts, labels, folders)
     return Dataset(folders.root, labels, parts["training"], parts["validation"], parts[TEST], tuple(notes), fingerprint)
+
+
+def _broken(folders: Folders, findings: dict[Path, Finding], max_broken: float) -> tuple[list[str], list[str]]:
+    """Problems, and notes after those of the folders."""
+    broken = [path for path in images_of(folders) if findings[path].problem]
+    if not broken:
+        return [], [*folders.notes]
+    told = [f"{_name(path, folders)} ({findings[path].problem})" for path in broken]
+    sentence = f"{len(broken)} of {len(findings)} images are broken: {_rows(told)}"
+    if len(broken) > max_broken * len(findings):
+        problem = f"{sentence}. At most {max_broken:.0%} may be: repair or remove them, or raise max_broken"
+        return [problem], [*folders.notes]
+    return [], [*folders.notes, f"{sentence}; they are left out"]
 
 
 def _readable(part: Classes, findings: dict[Path, Finding]) -> Classes:

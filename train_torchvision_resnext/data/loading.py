@@ -1,23 +1,17 @@
 """Samples → batches of uint8 crops, in an order that depends on the seed and the epoch alone."""
 
-import math
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
-from ..resnext.images.files import read_image
-from ..resnext.images.preprocessing import Preprocessing
-from ..resnext.images.rgb import ImageError
 from .augmentation import Augmentation, generator_of
-from .copies import Copies
-from .dataset import Sample
+from .samples import Reader, Sample
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """N x H x W x 3 uint8 crops (or N x F float features), and N class indices."""
@@ -25,60 +19,57 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 Draw = tuple[int, int]
 """Epoch, and the sample's place in the dataset."""
 
-
 Row = TypeVar("Row")
 
 
-class ReadError(ValueError):
-    """An image that could be read when training began cannot be read any more."""
-
-
 class TrainingImages(Dataset[tuple[NDArray[np.uint8], int]]):
-    """Training samples, augmented.
+    """Training samples, augmented."""
 
-    Args:
-        copies: of large photos, which are then trained on in a smaller size; None = as they are.
-    """
-
-    def __init__(self, samples: Sequence[Sample], augmentation: Augmentation, copies: Copies | None = None) -> None:
+    def __init__(self, samples: Sequence[Sample], reader: Reader, augmentation: Augmentation) -> None:
         self._samples = samples
+        self._reader = reader
         self._augmentation = augmentation
-        self._copies = copies
 
     def __getitem__(self, draw: Draw) -> tuple[NDArray[np.uint8], int]:
         epoch, index = draw
         sample = self._samples[index]
-        with _as_before(sample):
-            if self._copies:
-                image = self._copies.read(sample)
-            else:
-                image = read_image(sample.path, self._augmentation.preprocessing.value_range)
-        shrunk = 1 if self._copies is None else self._copies.factor(sample)
+        image, shrunk = self._reader.read(sample), self._reader.factor(sample)
         return self._augmentation.crop(image, epoch, index, shrunk), sample.target
 
 
 class Images(Dataset[tuple[NDArray[np.uint8], int]]):
-    """Samples as inference sees them.
+    """Samples as inference sees them."""
 
-    Args:
-        copies: of what it sees of large photos; None = read them each time.
-    """
-
-    def __init__(self, samples: Sequence[Sample], preprocessing: Preprocessing, copies: Copies | None = None) -> None:
+    def __init__(self, samples: Sequence[Sample], reader: Reader) -> None:
         self._samples = samples
-        self._preprocessing = preprocessing
-        self._copies = copies
+        self._reader = reader
 
     def __len__(self) -> int:
         return len(self._samples)
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], int]:
         sample = self._samples[index]
-        with _as_before(sample):
-            if self._copies:
-                return self._copies.crop(sample), sample.target
-            image = read_image(sample.path, self._preprocessing.value_range)
-        return self._preprocessing.crop(image), sample.target
+        return self._reader.crop(sample), sample.target
+
+
+class Features(Dataset[tuple[NDArray[np.float32], int]]):
+    """Features that were computed before, a batch at a time.
+
+    Args:
+        rows: N x F, float32, and N class indices.
+    """
+
+    def __init__(self, rows: Batch) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows[1])
+
+    def __getitems__(self, places: Sequence[int] | Sequence[Draw]) -> Batch:
+        """Called by torch in the place of as many calls of `__getitem__`."""
+        order = torch.tensor([place if isinstance(place, int) else place[1] for place in places])
+        features, targets = self._rows
+        return features[order], targets[order]
 
 
 class ShuffledDraws(Sampler[Draw]):
@@ -168,68 +159,49 @@ class PartBatches(BatchSampler):
             yield list(self._part.of(batch))
 
 
-class FeatureBatches:
-    """Features that were computed before, in batches; a loader without a loader's cost.
-
-    Args:
-        features: N x F, float32.
-        targets: N class indices.
-        sampler: gives the order; the trainer tells it the epoch. None = as they are.
-        part: what this process takes of each batch.
-    """
-
-    def __init__(
-        self,
-        features: torch.Tensor,
-        targets: torch.Tensor,
-        batch_size: int,
-        sampler: ShuffledDraws | None = None,
-        part: Part = WHOLE,
-    ) -> None:
-        self.sampler = sampler
-        self._features, self._targets, self._batch_size = features, targets, batch_size
-        self._part = part
-
-    def __len__(self) -> int:
-        count = len(self._features) if self.sampler is None else len(self.sampler)
-        return math.ceil(count / self._batch_size)
-
-    def __iter__(self) -> Iterator[Batch]:
-        for rows in self.batch_sampler:
-            yield self._features[rows], self._targets[rows]
-
-    @property
-    def batch_sampler(self) -> Iterator[torch.Tensor]:
-        """Rows of the batches to come, as a torch loader has them."""
-        order = np.arange(len(self._features)) if self.sampler is None else self.sampler.order()
-        for rows in torch.split(torch.from_numpy(order), self._batch_size):
-            yield rows if self._part.count == 1 else torch.tensor(self._part.of(rows.tolist()))
-
-
-Loader = DataLoader[Batch] | FeatureBatches
-
-
-def places_of(loader: Loader) -> list[int]:
+def places_of(loader: DataLoader[Batch]) -> list[int]:
     """Which images an evaluation loader gives, in its order."""
     return [int(place) for batch in loader.batch_sampler or () for place in batch]
 
 
-def training_loader(  # noqa: PLR0913, PLR0917 (what a loader is made of)
-    dataset: Dataset[tuple[NDArray[np.uint8], int]],
-    draws: ShuffledDraws,
-    batch_size: int,
-    workers: int,
-    device: torch.device,
-    part: Part = WHOLE,
-) -> DataLoader[Batch]:
-    return _loader(dataset, PartBatches(draws, batch_size, part), workers, device)
+@dataclass(frozen=True)
+class Loading:
+    """How batches are loaded.
+
+    Attributes:
+        batch_size: of all processes together.
+        workers: processes that load images; 0 = this one.
+        device: that they are for.
+        part: what this process takes of each batch.
+    """
+
+    batch_size: int
+    workers: int
+    device: torch.device
+    part: Part = WHOLE
+
+    def training(self, images: TrainingImages | Features, draws: ShuffledDraws) -> DataLoader[Batch]:
+        """As they are drawn."""
+        return self._loader(images, draws)
+
+    def evaluation(self, images: Images | Features) -> DataLoader[Batch]:
+        """In their order."""
+        return self._loader(images, range(len(images)))
+
+    def _loader(self, images: Dataset[Any], order: Sampler[Draw] | range) -> DataLoader[Batch]:
+        return DataLoader(
+            images,
+            batch_sampler=PartBatches(order, self.batch_size, self.part),
+            num_workers=self.workers,
+            collate_fn=(lambda batch: batch) if isinstance(images, Features) else _collate,
+            pin_memory=self.device.type == "cuda",
+            persistent_workers=self.workers > 0,
+        )
 
 
-def evaluation_loader(
-    dataset: Images, batch_size: int, workers: int, device: torch.device, part: Part = WHOLE
-) -> DataLoader[Batch]:
-    """In the dataset's order."""
-    return _loader(dataset, PartBatches(range(len(dataset)), batch_size, part), workers, device)
+def _collate(rows: Sequence[tuple[NDArray[np.uint8], int]]) -> Batch:
+    crops, targets = zip(*rows, strict=True)
+    return torch.from_numpy(np.stack(crops)), torch.tensor(targets)
 
 
 def worker_count(wanted: int, device: torch.device, cores: int) -> int:
@@ -240,33 +212,3 @@ def worker_count(wanted: int, device: torch.device, cores: int) -> int:
     if wanted >= 0:
         return wanted
     return min(8, max(1, cores - 1)) if device.type == "cuda" and sys.platform == "linux" else 0
-
-
-def _loader(
-    dataset: Dataset[tuple[NDArray[np.uint8], int]],
-    batches: BatchSampler,
-    workers: int,
-    device: torch.device,
-) -> DataLoader[Batch]:
-    return DataLoader(
-        dataset,  # type: ignore[arg-type]  # what it holds is collated to batches
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=_collate,
-        pin_memory=device.type == "cuda",
-        persistent_workers=workers > 0,
-    )
-
-
-def _collate(rows: Sequence[tuple[NDArray[np.uint8], int]]) -> Batch:
-    crops, targets = zip(*rows, strict=True)
-    return torch.from_numpy(np.stack(crops)), torch.tensor(targets)
-
-
-@contextmanager
-def _as_before(sample: Sample) -> Iterator[None]:
-    """Within, a sample is read. Raises: ReadError."""
-    try:
-        yield
-    except (ImageError, OSError) as error:
-        raise ReadError(f"{sample.path} could be read when training began, and now cannot: {error}") from error

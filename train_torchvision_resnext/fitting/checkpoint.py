@@ -1,7 +1,7 @@
 """What a run needs to go on, and its best network so far: tensors and plain values, written whole or not at all."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ..progress import Row
 from ..resnext.folder.whole import whole_file
 from ..run_folder import RunFolderError
 from .recipe import RunningAverage
@@ -61,7 +60,7 @@ class Learner:
             self.scaler.load_state_dict(state["scaler"])
 
 
-def save_state(path: Path, learner: Learner, history: Sequence[Row]) -> None:
+def save_state(path: Path, learner: Learner, history: Sequence[Mapping[str, float]]) -> None:
     """Write the state after a whole epoch. Raises: OSError."""
     # By way of memory: an error of Python's own writing says what is wrong with the disk, one of torch's does not.
     content = io.BytesIO()

@@ -1,42 +1,24 @@
 """What training starts from: published weights, a model of the user's own, or random ones."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import nn
 from torchvision.models import ResNet, get_model_weights  # type: ignore[attr-defined]
 
-from ..parameters import Parameters
 from ..parameters.network import NO_WEIGHTS
+from ..parameters.task import Parameters
+from ..plan import Start
 from ..resnext.folder.model_folder import WEIGHTS, ModelFolderError, model_folder_of, read_config
 from ..resnext.folder.weight_files import WeightFileError, cached_file, published_for, read_state
 from ..resnext.host.shown_text import shown
 from ..resnext.images.preprocessing import Preprocessing
-from ..resnext.images.rgb import AUTO, ValueRange
 from ..resnext.network.architecture import Architecture, ArchitectureError, class_count
 
 
 class StartError(ValueError):
     """The weights to start from cannot be used; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Start:
-    """A network ready to be trained.
-
-    Attributes:
-        architecture: of the network; that of the weights, where they are the user's own.
-        network: with one output a label, in training mode.
-        preprocessing: how its images are to be prepared.
-        notes: what the user should know of the start.
-    """
-
-    architecture: Architecture
-    network: ResNet
-    preprocessing: Preprocessing
-    notes: tuple[str, ...]
 
 
 def start_network(parameters: Parameters, labels: Sequence[str]) -> Start:
@@ -74,9 +56,8 @@ def start_network(parameters: Parameters, labels: Sequence[str]) -> Start:
 
 def _prepared(preprocessing: Preprocessing, parameters: Parameters) -> Preprocessing:
     """As the start has it, at the size and with the values that were asked for."""
-    given = ValueRange.parse(parameters.value_range)
     scaled = preprocessing.scaled_to(parameters.input_size)
-    return scaled if given == AUTO else replace(scaled, value_range=given)
+    return scaled if parameters.value_range == "auto" else replace(scaled, value_range=parameters.range_of_values)
 
 
 def _random(architecture: Architecture, classes: int, seed: int) -> ResNet:
@@ -113,12 +94,3 @@ def _take_over(network: ResNet, trained: ResNet, labels: Sequence[str], known: S
             network.fc.weight[row] = trained.fc.weight[place]
             network.fc.bias[row] = trained.fc.bias[place]
     return len(kept)
-
-
-def split_backbone(network: ResNet) -> tuple[nn.Module, nn.Linear]:
-    """The network's two parts: images → features, features → logits. The first shares the network's tensors."""
-    head = network.fc
-    if not isinstance(head, nn.Linear):
-        raise TypeError(f"the classifier is a {type(head).__name__}, expected Linear")
-    network.fc = nn.Identity()  # type: ignore[assignment]
-    return network, head

@@ -11,28 +11,26 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
+from typing_extensions import Self
 
 from ..data.augmentation import Blend
-from ..data.loading import ReadError, places_of
-from ..parameters import Parameters
-from ..planning import TRAINED, Plan
-from ..progress import Listener, Row, StopRequestedError
-from ..resnext.machine.devices import OutOfMemoryError, cannot_compile, memory_watched
+from ..data.loading import places_of
+from ..forward import autocast, outputs_of
+from ..parameters.task import Parameters
+from ..plan import Plan
+from ..progress import TRAINED, Listener, Row, StopRequestedError
+from ..resnext.machine.devices import memory_watched
 from ..results.best_epoch import best, best_epoch, better
 from ..results.evaluation import evaluate
 from ..run_folder import RunFolder
 from .checkpoint import Learner, read_state, save_best, save_state
-from .features import autocast, outputs_of
+from .failures import diverged, divergence, failure_of
 from .ranks import ALONE, Ranks
 from .recipe import RunningAverage, Schedule, class_weights, make_optimizer
 from .subject import Subject, make_subject, set_training
 
 LOOK_EVERY = 100
 """Steps after which the losses are looked at: a look waits for the GPU."""
-
-
-class NotFiniteError(ArithmeticError):
-    """Training diverged: the loss or the network's answers are NaN or infinite."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,13 @@ class Fitted:
     best_epoch: int
     stopped: bool = False
     failure: str = ""
+
+    @classmethod
+    def of(cls, history: Sequence[Row], parameters: Parameters, stopped: bool, failure: str) -> Self:
+        """After these epochs, which may have learned nothing."""
+        best = best_epoch(history, parameters.best_epoch_by)
+        told = failure or divergence([*history[-1:], *history[best - 1 : best]], parameters)
+        return cls(tuple(history), best, stopped, told)
 
 
 def fit(plan: Plan, run: RunFolder, listener: Listener, ranks: Ranks = ALONE) -> Fitted:
@@ -77,24 +82,10 @@ def fit(plan: Plan, run: RunFolder, listener: Listener, ranks: Ranks = ALONE) ->
                     listener.epoch(row)
     except StopRequestedError:
         stopped = True
-    except NotFiniteError as error:
-        failure = str(error)
-    except ReadError as error:
-        failure = (
-            f"{ranks}{error}. Put the file back and set resume to auto, or go on without it with "
-            f"resume = {str(run.path)!r}"
-        )
-    except OutOfMemoryError:
-        failure = f"{ranks}{_memory_problem(plan.parameters)}"
-    except RuntimeError as error:
-        if plan.parameters.torch_compile and isinstance(error, torch._dynamo.exc.TorchDynamoException):
-            failure = f"{ranks}torch_compile = True: {cannot_compile(error)}, or set torch_compile to False"
-        elif ranks.count > 1:
-            # Another process has ended, most likely: gloo and NCCL have no class of their own for that.
-            failure = f"{ranks}{error}"
-        else:
-            raise
-    return Fitted(tuple(history), best_epoch(history, plan.parameters.best_epoch_by), stopped, failure)
+    except Exception as error:
+        # Raised again where it is a fault of the program or of the disk.
+        failure = failure_of(error, plan.parameters, run.path, str(ranks))
+    return Fitted.of(history, plan.parameters, stopped, failure)
 
 
 def is_over(history: Sequence[Row], parameters: Parameters) -> bool:
@@ -261,7 +252,7 @@ class Loop:
         if len(wrong):
             whose = self.ranks.those(not losses[wrong[0]].isfinite())
             where = f"in epoch {epoch + 1}, step {wrong[0] + 1}"
-            raise self._diverged(f"{whose}the loss is {values[wrong[0]]} {where}")
+            raise diverged(f"{whose}the loss is {values[wrong[0]]} {where}", self.plan.parameters, self.plan.precision)
         return values
 
     def validate(self, epoch: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -279,9 +270,8 @@ class Loop:
         outputs, targets = self.ranks.whole(part, places_of(loader))
         logits: NDArray[np.float32] = outputs.numpy()
         if not np.isfinite(logits).all():
-            raise self._diverged(
-                f"the network's answers on the validation images are not finite after epoch {epoch + 1}"
-            )
+            what = f"the network's answers on the validation images are not finite after epoch {epoch + 1}"
+            raise diverged(what, self.plan.parameters, self.plan.precision)
         return logits, targets.numpy()
 
     def _tell(self, epoch: int, batches: int) -> None:
@@ -291,17 +281,3 @@ class Loop:
         done = (epoch + part) / self.plan.parameters.epochs
         self.listener.progress(subject.begins + (TRAINED - subject.begins) * done)
         self.ranks.check(self.listener)
-
-    def _diverged(self, what: str) -> NotFiniteError:
-        cause = f"learning_rate {self.plan.parameters.learning_rate:g} is too high; try a tenth of it"
-        if self.plan.precision == "fp16":
-            cause = "fp16 overflows; set precision to bf16 or fp32, or lower learning_rate"
-        return NotFiniteError(f"{what}: training has diverged. Likely cause: {cause}")
-
-
-def _memory_problem(parameters: Parameters) -> str:
-    half = max(2, parameters.batch_size // 2)
-    return (
-        f"out of memory with batch_size = {parameters.batch_size} and input_size = {parameters.input_size}: set "
-        f"batch_size to {half}, with gradient_accumulation = {2 * parameters.gradient_accumulation} for the same effect"
-    )

@@ -9,17 +9,22 @@ from contextlib import contextmanager, nullcontext
 import torch
 
 from ..resnext.machine.devices import full_fp32
+from ..resnext.machine.threads import fixed_threads
 
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 
 @contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """So many threads for torch's operations on a CPU, and what there was before afterwards; 0 = as they are."""
+def cpu_settings(device: torch.device, threads: int) -> Iterator[None]:
+    """So many threads for torch's operations on a CPU, and what there was before afterwards; 0 = as they are.
+
+    Teams of threads stay whole, and on a CPU freed memory is kept.
+    """
     before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
+    torch.set_num_threads(threads or before)
     try:
-        yield
+        with fixed_threads(), _kept_memory(device):
+            yield
     finally:
         torch.set_num_threads(before)
 
@@ -54,7 +59,7 @@ def process_settings(device: torch.device, precision: str, deterministic: bool) 
 
 
 @contextmanager
-def kept_memory(device: torch.device) -> Iterator[None]:
+def _kept_memory(device: torch.device) -> Iterator[None]:
     """Let glibc keep freed memory while training on a CPU, and give it back afterwards.
 
     By default it returns each large block to the system at once, and every step pays for its page faults again.

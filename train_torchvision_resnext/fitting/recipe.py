@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from ..parameters import Parameters
+from ..parameters.task import Parameters
 
 
 class Schedule:

@@ -6,46 +6,18 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
+from torchvision.models import ResNet
 from tqdm import tqdm
 
 from ..data.augmentation import Augmentation
-from ..data.copies import Copies
-from ..data.dataset import Sample
-from ..data.loading import (
-    WHOLE,
-    Batch,
-    FeatureBatches,
-    Images,
-    Loader,
-    Part,
-    ShuffledDraws,
-    TrainingImages,
-    evaluation_loader,
-    places_of,
-    training_loader,
-)
-from ..planning import AUDITED, Plan
-from ..progress import Listener
-from ..resnext.images.preprocessing import Preprocessing
-from .features import outputs_of
-from .initial_weights import split_backbone
+from ..data.loading import Batch, Features, Loading, ShuffledDraws, TrainingImages, places_of
+from ..data.samples import Reader, Sample
+from ..forward import Normalize, on_device, outputs_of
+from ..plan import Plan
+from ..progress import AUDITED, FEATURES_READ, Listener
 from .ranks import ALONE, Ranks
 
-FEATURES_READ = 0.5
-"""Share of the progress bar at which features are computed, where they are."""
-
-
-class Normalize(nn.Module):
-    """`Preprocessing.normalize` with its constants on the device: to copy them there in each step would wait for it."""
-
-    def __init__(self, preprocessing: Preprocessing) -> None:
-        super().__init__()
-        self.mean = nn.Buffer(torch.tensor(preprocessing.mean).view(1, 3, 1, 1), persistent=False)
-        self.std = nn.Buffer(torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
-
-    def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        """N x H x W x 3 uint8 → N x 3 x H x W float32 in the memory format `channels_last`, normalized."""
-        return batch.permute(0, 3, 1, 2).float().div_(255).sub_(self.mean).div_(self.std)
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -61,9 +33,9 @@ class Subject:
 
     network: nn.Module
     prepare: nn.Module
-    training: Loader
+    training: DataLoader[Batch]
     draws: ShuffledDraws
-    validation: Loader
+    validation: DataLoader[Batch]
     begins: float
 
 
@@ -73,66 +45,69 @@ def make_subject(plan: Plan, listener: Listener, ranks: Ranks = ALONE) -> Subjec
     Raises:
         StopRequestedError: the listener wants to stop.
     """
-    parameters, network, preprocessing = plan.parameters, plan.start.network, plan.start.preprocessing
+    parameters = plan.parameters
+    targets = [sample.target for sample in plan.dataset.train]
+    draws = ShuffledDraws(targets, parameters.batch_size, parameters.class_balance == "sampler", parameters.seed)
     if parameters.caches_features:
-        return _features_subject(plan, listener, ranks)
+        return _features_subject(plan, draws, listener, ranks)
+    network: nn.Module = plan.start.network
     if parameters.feature_extract:
         network.requires_grad_(False)
-        network.fc.requires_grad_(True)
-    # Without augmentation training sees what inference sees.
-    copies = _copies(plan) if parameters.augmentation != "none" else None
-    images = TrainingImages(plan.dataset.train, Augmentation.of(parameters, preprocessing), copies)
-    draws = _draws(plan)
+        plan.start.network.fc.requires_grad_(True)
     if ranks.count > 1 and plan.device.type == "cuda":
         # torch has it for GPUs only.
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     blended = bool(parameters.mixup or parameters.cutmix)
     return Subject(
         on_device(network, plan.device),
-        Normalize(preprocessing).to(plan.device),
-        training_loader(images, draws, parameters.batch_size, plan.workers, plan.device, ranks.part(blended)),
+        Normalize(plan.start.preprocessing).to(plan.device),
+        plan.loading(ranks.part(blended)).training(_training_images(plan), draws),
         draws,
-        images_of(plan, plan.dataset.val, ranks.part()),
+        plan.images(plan.dataset.val, ranks.part()),
         AUDITED,
     )
 
 
-def _features_subject(plan: Plan, listener: Listener, ranks: Ranks) -> Subject:
+def _training_images(plan: Plan) -> TrainingImages:
+    parameters, preprocessing = plan.parameters, plan.start.preprocessing
+    kind, flip, erasing = parameters.augmentation, parameters.horizontal_flip, parameters.random_erasing
+    # Without augmentation training sees what inference sees.
+    reader = Reader(preprocessing) if kind == "none" else plan.reader
+    return TrainingImages(plan.dataset.train, reader, Augmentation(kind, preprocessing, flip, erasing, parameters.seed))
+
+
+def _features_subject(plan: Plan, draws: ShuffledDraws, listener: Listener, ranks: Ranks) -> Subject:
     """Only the classifier, on features that are computed here, once, by all processes for all."""
-    parameters, draws = plan.parameters, _draws(plan)
+    size, dataset = plan.parameters.batch_size, plan.dataset
     backbone, head = split_backbone(plan.start.network)
     network = on_device(nn.Sequential(Normalize(plan.start.preprocessing), backbone), plan.device)
-    total = -(-len(plan.dataset.train) // parameters.batch_size) - (-len(plan.dataset.val) // parameters.batch_size)
-    seen = 0
+    total = -(-len(dataset.train) // size) - (-len(dataset.val) // size)
+    on_batch = listener.counting(AUDITED, FEATURES_READ, total, lambda: ranks.check(listener))
 
-    def on_batch() -> None:
-        nonlocal seen
-        seen += 1
-        listener.progress(AUDITED + (FEATURES_READ - AUDITED) * min(1.0, seen / total))
-        ranks.check(listener)
-
-    def features(samples: tuple[Sample, ...], task: str) -> Batch:
-        loader = images_of(plan, samples, ranks.part())
-        batches = tqdm(loader, desc=task, unit="batch", disable=not ranks.is_first)
+    def features(samples: Sequence[Sample], part: str) -> Features:
+        loader = plan.images(samples, ranks.part())
+        batches = tqdm(loader, desc=f"Features of the {part} images", unit="batch", disable=not ranks.is_first)
         outputs = outputs_of(network, batches, plan.device, plan.precision, on_batch)
-        return ranks.whole(outputs, places_of(loader))
+        return Features(ranks.whole(outputs, places_of(loader)))
 
-    training = features(plan.dataset.train, "Features of the training images")
-    validation = features(plan.dataset.val, "Features of the validation images")
+    training, validation = features(dataset.train, "training"), features(dataset.val, "validation")
     return Subject(
         head.to(plan.device),
         nn.Identity(),
-        FeatureBatches(*training, parameters.batch_size, draws, ranks.part()),
+        Loading(size, 0, CPU, ranks.part()).training(training, draws),
         draws,
-        FeatureBatches(*validation, max(1024, parameters.batch_size), part=ranks.part()),
+        Loading(max(1024, size), 0, CPU, ranks.part()).evaluation(validation),
         FEATURES_READ,
     )
 
 
-def on_device(network: nn.Module, device: torch.device) -> nn.Module:
-    """Moved there, its convolutions in the memory format that is quickest on GPUs and CPUs alike."""
-    moved: nn.Module = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return moved
+def split_backbone(network: ResNet) -> tuple[nn.Module, nn.Linear]:
+    """The network's two parts: images → features, features → logits. The first shares the network's tensors."""
+    head = network.fc
+    if not isinstance(head, nn.Linear):
+        raise TypeError(f"the classifier is a {type(head).__name__}, expected Linear")
+    network.fc = nn.Identity()  # type: ignore[assignment]
+    return network, head
 
 
 def set_training(network: nn.Module) -> None:
@@ -142,21 +117,3 @@ def set_training(network: nn.Module) -> None:
         parameters = list(child.parameters())
         if parameters and not any(parameter.requires_grad for parameter in parameters):
             child.eval()
-
-
-def _draws(plan: Plan) -> ShuffledDraws:
-    parameters = plan.parameters
-    targets = [sample.target for sample in plan.dataset.train]
-    return ShuffledDraws(targets, parameters.batch_size, parameters.class_balance == "sampler", parameters.seed)
-
-
-def images_of(plan: Plan, samples: Sequence[Sample], part: Part = WHOLE) -> DataLoader[Batch]:
-    """As inference sees them, in their order."""
-    images = Images(samples, plan.start.preprocessing, _copies(plan))
-    return evaluation_loader(images, plan.parameters.batch_size, plan.workers, plan.device, part)
-
-
-def _copies(plan: Plan) -> Copies | None:
-    if not plan.parameters.image_cache:
-        return None
-    return Copies(plan.output_folder / ".images", plan.start.preprocessing)

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from ..data.dataset import Sample
+from ..data.samples import Sample
 from ..resnext.host.shown_text import FORMULA, shown
 from ..resnext.network.inference import softmax
 from ..resnext.trust.calibration import calibrated
-from ..resnext.trust.costs import Costs
+from ..resnext.trust.costs import Costs, answers_of
 from .evaluation import Evaluation, evaluate
 
 
@@ -27,18 +27,14 @@ class Answers:
         logits: N x C, float32, finite.
         evaluation: how good they are.
         costs: of wrong answers; None where nobody said.
-        temperature: by which inference will divide the logits.
+        temperature: by which inference will divide the logits; None = nobody looked for one.
     """
 
     samples: Sequence[Sample]
     logits: NDArray[np.float32]
     evaluation: Evaluation
     costs: Costs | None = None
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        if len(self.samples) != len(self.logits):
-            raise ValueError(f"{len(self.samples)} samples, but logits of {len(self.logits)}: expected as many of each")
+    temperature: float | None = None
 
     @classmethod
     def judge(
@@ -77,7 +73,16 @@ class Answers:
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
         """N x C, in [0, 1], calibrated: as inference gives them."""
-        return calibrated(self.logits, self.temperature)
+        return calibrated(self.logits, self.temperature or 1.0)
+
+    @cached_property
+    def decided(self) -> NDArray[np.int64]:
+        """N class indices: the most probable ones, or those of least expected cost, as inference answers."""
+        return answers_of(self.probabilities, self.costs)
+
+    def probability_of(self, classes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """N, of one class of each row."""
+        return np.asarray(np.take_along_axis(self.probabilities, classes[:, None], 1)[:, 0])
 
     def write_csv(self, file: Path, root: Path) -> None:
         """A row for each image: what it is, and what the network says. Paths relative to `root`. Raises: OSError."""
@@ -90,7 +95,7 @@ class Answers:
             for of, classes in (("", self.predicted), ("_of_true", self.targets)):
                 columns[name + of] = np.take_along_axis(rows, classes[:, None], 1)[:, 0].tolist()
         if self.costs:
-            columns["answer_of_least_cost"] = self._named(self.costs.decide(self.probabilities))
+            columns["answer_of_least_cost"] = self._named(self.decided)
         with file.open("w", encoding="utf-8", newline="") as stream:
             table = csv.writer(stream)
             table.writerow(columns)

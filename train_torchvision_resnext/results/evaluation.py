@@ -17,6 +17,7 @@ from ..resnext.trust.costs import Costs
 from ..resnext.trust.intervals import macro_f1_interval, wilson
 
 TOP = 5
+SCALARS = ("loss", "top1", "top5", "macro_precision", "macro_recall", "macro_f1", "balanced_accuracy")
 NAMES_IN_A_NOTE = 10
 
 
@@ -128,16 +129,8 @@ class Evaluation:
 
     def scalars(self) -> dict[str, float]:
         """The headline figures by name, for trackers and tables."""
-        return {
-            "loss": self.loss,
-            "top1": self.top1,
-            "top5": self.top5,
-            "macro_precision": self.macro_precision,
-            "macro_recall": self.macro_recall,
-            "macro_f1": self.macro_f1,
-            "balanced_accuracy": self.balanced_accuracy,
-            **({} if self.expected_cost is None else {"expected_cost": self.expected_cost}),
-        }
+        found = {name: getattr(self, name) for name in SCALARS}
+        return found if self.expected_cost is None else {**found, "expected_cost": self.expected_cost}
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""

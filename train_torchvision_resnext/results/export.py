@@ -1,9 +1,9 @@
-"""ONNX: the trained network as one file that needs no PyTorch, kept only if it answers as the network does.
+"""The trained network as one file: torch's state dict, or ONNX, kept only if it answers as the network does.
 
-Input `pixels`, float32 N x 3 x S x S: RGB crops of `crop_size` S, scaled to [0, 1] and normalized, as
-`Preprocessing.normalize` gives them; any N. Outputs, float32: `logits` N x C; `features` N x F, for search and
-clustering; `activations` N x F x h x h, of which the weights of a class make its activation map. The model's metadata
-say the rest: `label_names`, a JSON list in index order, and `preprocessing`, a JSON object with `resize_size`,
+ONNX needs no PyTorch. Its input is `pixels`, float32 N x 3 x S x S: RGB crops of `crop_size` S, scaled to [0, 1] and
+normalized, as `Preprocessing.normalize` gives them; any N. Outputs, float32: `logits` N x C; `features` N x F, for
+search and clustering; `activations` N x F x h x h, of which the weights of a class make its activation map. The model's
+metadata say the rest: `label_names`, a JSON list in index order, and `preprocessing`, a JSON object with `resize_size`,
 `crop_size`, `mean` and `std`.
 """
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch.export import Dim
 from torchvision.models import ResNet
 
-from ..resnext.folder.whole import whole_file
+from ..resnext.folder.whole import errors_of_the_disk, whole_file
 from ..resnext.images.preprocessing import Preprocessing
 from ..resnext.network.answering import answering
 from ..resnext.network.conversion import ConversionError, to_onnx, traced
@@ -29,6 +29,12 @@ INPUT = "pixels"
 TOLERANCE = 1e-4
 """Largest difference allowed, as a fraction of an output's largest value. Other kernels sum in another order, which
 costs a few times 1e-6; a wrong layer or a frozen batch size costs far more."""
+
+
+def export_pth(network: ResNet, path: Path) -> None:
+    """Write the bare state dict. Raises: OSError."""
+    with errors_of_the_disk(path):
+        torch.save(network.state_dict(), path)
 
 
 def export_onnx(

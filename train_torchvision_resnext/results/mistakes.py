@@ -53,9 +53,8 @@ class Answer:
 
 def ranked(answers: Answers) -> list[Answer]:
     """Every image's answer: the mistakes first, the surest of them on top, then the rest, the least sure on top."""
-    probabilities, predicted, targets = answers.probabilities, answers.predicted, answers.targets
-    rows = np.arange(len(targets))
-    best, true = probabilities[rows, predicted], probabilities[rows, targets]
+    predicted, targets = answers.predicted, answers.targets
+    best, true = answers.probability_of(predicted), answers.probability_of(targets)
     wrong = predicted != targets
     order = np.lexsort((np.where(wrong, -best, best), ~wrong))
     paths, labels = answers.paths, answers.labels

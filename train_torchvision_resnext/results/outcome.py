@@ -3,32 +3,24 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torchvision.models import ResNet
+import numpy as np
+from numpy.typing import NDArray
 
-from ..data.picks import crops_of, pick
-from ..planning import Plan
-from ..progress import Listener, Row
+from ..data.samples import pick
+from ..plan import Plan
+from ..progress import Listener
 from ..resnext.folder.golden import GOLDEN, write_golden
 from ..resnext.folder.model_folder import ModelConfig, write_model_folder
-from ..resnext.folder.whole import errors_of_the_disk
-from ..resnext.network.architecture import Architecture
-from ..resnext.network.inference import Outputs
-from ..resnext.network.quantization import Quantized
-from ..resnext.trust.evidence import EVIDENCE, write_evidence
-from .answers import Answers
+from ..resnext.trust.evidence import EVIDENCE, read_evidence, write_evidence
 from .best_epoch import best_epoch
-from .evaluation import Evaluation
-from .export import export_onnx
-from .golden_set import golden_set
-from .page import percent
-from .quantizing import LATER, quantize_trained
-from .report import Section, write_report
+from .export import export_onnx, export_pth
+from .judging import Judged, golden_set
+from .quantizing import quantize_trained
+from .report import Section, compared, judged_once, write_report
 from .trust import Trust, learn
 
 logger = logging.getLogger(__name__)
@@ -39,88 +31,59 @@ REPORT = "report"
 ANSWERS, TEST_ANSWERS = "validation.csv", "test.csv"
 ONNX = "model.onnx"
 
-REFERENCE_IMAGES = 8
-"""Validation images on which an exported network is compared."""
+GOLDEN_IMAGES, COMPARED_IMAGES = 32, 8
+"""Validation images in the golden set, at 224 pixels 5 MB, and those on which an exported network is compared."""
+
+Step = tuple[str, Callable[[Path], object]]
+"""The name of a file or folder within the model folder, and what writes it there."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What came of writing a model folder.
-
-    Attributes:
-        int8: what the int8 network costs; None where there is none to tell of.
-        notes: what the user should know, such as what is left out and why.
-    """
-
-    int8: Quantized | None
-    notes: tuple[str, ...]
-
-
-def write_outcome(  # noqa: PLR0913, PLR0917 (all that a model folder tells of)
-    folder: Path,
-    plan: Plan,
-    network: ResNet,
-    history: Sequence[Row],
-    validation: Answers,
-    test: Answers | None,
-    listener: Listener,
-    hurried: bool,
-) -> Outcome:
+def write_outcome(folder: Path, plan: Plan, judged: Judged, listener: Listener) -> tuple[str, ...]:
     """Write the model folder, whole or not at all.
 
     Nothing but weights, configuration and figures can cost the model. Golden set, exports and report are left out where
     they fail, and a note says why.
 
     Args:
-        network: the best one, in evaluation mode, on the CPU, in fp32.
-        history: a row for each epoch of the training.
-        validation, test: the network's answers; None where there are no test images, or nobody waited for them.
         listener: is told how quantizing goes, and may stop it.
-        hurried: there is no time to quantize.
+
+    Returns:
+        What the user should know, such as what is left out and why.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    outcome = Outcome(None, ())
-    trust, untrusted = _learn(plan, network, validation, hurried)
+    trust, notes = _learn(plan, judged)
     calibration = trust.calibration if trust else None
     if calibration:
-        validation = validation.at(calibration.temperature)
-        test = test.at(calibration.temperature) if test else None
-    config = ModelConfig.of(
-        plan.start.architecture, plan.dataset.labels, plan.start.preprocessing, calibration, plan.costs
-    )
+        judged = judged.at(calibration.temperature)
+    start = plan.start
+    config = ModelConfig.of(start.architecture, plan.dataset.labels, start.preprocessing, calibration, plan.costs)
 
     def complete(draft: Path) -> None:
-        nonlocal outcome
-        notes = [*untrusted, *_write_exports(draft, plan, network, config)]
-        if trust and (evidence := trust.evidence):
-            notes += _attempt(draft / EVIDENCE, lambda: write_evidence(draft, evidence))
-        int8, told = _quantize(draft, plan, trust.outputs if trust else None, listener, hurried)
-        notes += told
-        report = draft / REPORT
-
-        def write_all() -> None:
-            by = plan.parameters.best_epoch_by
-            write_report(report, validation, history, _sections(plan, notes, test, int8, trust), trust, by)
-            validation.write_csv(report / ANSWERS, plan.dataset.root)
-            if test:
-                test.write_csv(report / TEST_ANSWERS, plan.dataset.root)
-
-        notes += _attempt(report, write_all)
-        outcome = Outcome(int8, tuple(notes))
-        figures = {**_figures(plan, validation, test, history, outcome), "trust": trust.to_dict() if trust else None}
+        for name, write in _steps(plan, judged, config, trust):
+            notes.extend(_attempt(draft / name, write))
+        exact = trust.outputs if trust else None
+        int8, told = quantize_trained(draft, plan, exact, listener, judged.hurried)
+        notes.extend(told)
+        known, costs = plan.noted(*notes), [compared(int8)] if int8 else []
+        notes.extend(_attempt(draft / REPORT, lambda report: _write_report(report, known, judged, trust, costs)))
+        figures = {
+            **_figures(plan.noted(*notes), judged),
+            "int8": int8.to_dict() if int8 else None,
+            "trust": trust.to_dict() if trust else None,
+        }
         text = json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False)
         (draft / METRICS).write_text(text, encoding="utf-8")
 
-    write_model_folder(folder, config, network.state_dict(), complete)
-    return outcome
+    write_model_folder(folder, config, judged.network.state_dict(), complete)
+    return tuple(notes)
 
 
-def _learn(plan: Plan, network: ResNet, validation: Answers, hurried: bool) -> tuple[Trust | None, list[str]]:
-    """What to promise; a note if that fails or there is no time for all of it."""
+def _learn(plan: Plan, judged: Judged) -> tuple[Trust | None, list[str]]:
+    """What to promise; notes if that fails or there is no time for all of it."""
     try:
-        trust = learn(plan, network, validation, hurried)
+        trust = learn(plan, judged)
     except Exception as error:
         # As everything beside the weights: an image that is lost, or a full memory.
         logger.exception("learning what to promise failed")
@@ -129,10 +92,10 @@ def _learn(plan: Plan, network: ResNet, validation: Answers, hurried: bool) -> t
     return trust, [*hasty, *([f"not calibrated: {trust.calibration.reason}"] if trust.calibration.reason else [])]
 
 
-def _attempt(path: Path, write: Callable[[], object]) -> list[str]:
+def _attempt(path: Path, write: Callable[[Path], object]) -> list[str]:
     """Write a file or folder. Returns: a note if that fails, and then there is none."""
     try:
-        write()
+        write(path)
     except Exception as error:
         # Whatever is wrong with an image, a font, a package or the disk, the model is worth more.
         logger.exception("%s failed", path.name)
@@ -144,99 +107,52 @@ def _attempt(path: Path, write: Callable[[], object]) -> list[str]:
     return []
 
 
-def _write_exports(draft: Path, plan: Plan, network: ResNet, config: ModelConfig) -> list[str]:
-    """The golden set and what else was asked for. Returns: a note for each that fails."""
-    golden, pth, onnx = draft / GOLDEN, draft / f"{_file_name(plan)}.pth", draft / ONNX
-    dataset, seed = plan.dataset, plan.parameters.seed
-    notes = _attempt(golden, lambda: write_golden(draft, golden_set(network, dataset.val, config, seed)))
-    if plan.parameters.export_pth:
-        notes += _attempt(pth, lambda: _write_pth(network, pth))
-    if plan.parameters.export_onnx:
-        notes += _attempt(onnx, lambda: _write_onnx(onnx, plan, network))
-    return notes
+def _steps(plan: Plan, judged: Judged, config: ModelConfig, trust: Trust | None) -> Iterator[Step]:
+    """The evidence, the golden set, which knows of it, and what else was asked for."""
+    network, parameters, preprocessing = judged.network, plan.parameters, plan.start.preprocessing
+
+    def crops(most: int) -> NDArray[np.uint8]:
+        return plan.reader.crops(pick(plan.dataset.val, most, parameters.seed))
+
+    def write_golden_set(path: Path) -> None:
+        golden = golden_set(network, crops(GOLDEN_IMAGES), config, read_evidence(path.parent))
+        write_golden(path.parent, golden)
+
+    if trust and (evidence := trust.evidence):
+        yield EVIDENCE, lambda path: write_evidence(path.parent, evidence)
+    yield GOLDEN, write_golden_set
+    if parameters.export_pth:
+        yield f"{plan.model_name}.pth", lambda path: export_pth(network, path)
+    if parameters.export_onnx:
+        yield ONNX, lambda path: export_onnx(network, plan.dataset.labels, preprocessing, path, crops(COMPARED_IMAGES))
 
 
-def _file_name(plan: Plan) -> str:
-    """The model's name as it was asked for, or that of the architecture of one's own."""
-    found = plan.start.architecture
-    return plan.parameters.model_name if found == Architecture.from_name(plan.parameters.model_name) else found.name
-
-
-def _write_pth(network: ResNet, path: Path) -> None:
-    with errors_of_the_disk(path):
-        torch.save(network.state_dict(), path)
-
-
-def _write_onnx(path: Path, plan: Plan, network: ResNet) -> None:
-    preprocessing = plan.start.preprocessing
-    reference = crops_of(pick(plan.dataset.val, REFERENCE_IMAGES, plan.parameters.seed), preprocessing)
-    export_onnx(network, plan.dataset.labels, preprocessing, path, reference)
-
-
-def _quantize(
-    draft: Path, plan: Plan, validation: Outputs | None, listener: Listener, hurried: bool
-) -> tuple[Quantized | None, list[str]]:
-    if not plan.parameters.quantize:
-        return None, []
-    if hurried:
-        return None, [f"stopped, and therefore not quantized; {LATER}"]
-    int8, note = quantize_trained(draft, plan, validation, listener)
-    return int8, [note]
-
-
-def _sections(
-    plan: Plan, notes: Sequence[str], test: Answers | None, int8: Quantized | None, trust: Trust | None
-) -> list[Section]:
-    return [
+def _write_report(folder: Path, plan: Plan, judged: Judged, trust: Trust | None, int8: Sequence[Section]) -> None:
+    """Pictures, page and the tables of all answers."""
+    parameters, root = plan.parameters, plan.dataset.root
+    sections = [
         *([Section("What can be promised", trust.lines())] if trust else []),
-        *([_judged(test.evaluation)] if test else []),
-        *([_compared(int8)] if int8 else []),
-        Section("Notes", [*plan.notes, *notes]),
-        Section("Settings", settings=plan.parameters.to_strings()),
+        *([judged_once(judged.test.evaluation)] if judged.test else []),
+        *int8,
+        Section("Notes", plan.notes),
+        Section("Settings", settings=parameters.to_strings()),
     ]
+    write_report(folder, judged.validation, judged.history, sections, parameters.best_epoch_by)
+    judged.validation.write_csv(folder / ANSWERS, root)
+    if judged.test:
+        judged.test.write_csv(folder / TEST_ANSWERS, root)
 
 
-def _judged(test: Evaluation) -> Section:
-    low, high = test.top1_interval
-    lines = ["They had no part in the training, nor in the choice of its best epoch.", *test.notes]
-    figures = {
-        "top-1": f"{percent(test.top1)} of {test.count:,}, 95 % interval {percent(low)} to {percent(high)}",
-        "macro F1": percent(test.macro_f1),
-        "loss": f"{test.loss:.3f}",
-    }
-    return Section("Test images, judged once", lines, figures)
-
-
-def _compared(int8: Quantized) -> Section:
-    allowed = f"each figure may be worse by {100 * int8.max_drop:.4g} points"
-    verdict = "; ".join(int8.worse) if int8.worse else allowed
-    pairs = {
-        "accuracy": (int8.fp32_accuracy, int8.int8_accuracy),
-        "calibration error": (int8.fp32_calibration_error, int8.int8_calibration_error),
-        "unknown": (int8.fp32_unknown, int8.int8_unknown),
-    }
-    figures = {
-        name: f"{100 * exact:.2f} % in fp32, {100 * rounded:.2f} % in int8"
-        for name, (exact, rounded) in pairs.items()
-        if exact is not None and rounded is not None
-    }
-    kept = f"The int8 network is {'kept' if int8.kept else 'not kept'}: {verdict}."
-    return Section("What int8 costs", [kept], {**figures, "images": f"{int8.images:,}"})
-
-
-def _figures(
-    plan: Plan, validation: Answers, test: Answers | None, history: Sequence[Row], outcome: Outcome
-) -> dict[str, Any]:
-    """The content of `metrics.json`."""
-    dataset = plan.dataset
+def _figures(plan: Plan, judged: Judged) -> dict[str, Any]:
+    """The content of `metrics.json`, but for int8 and trust."""
+    dataset, parameters = plan.dataset, plan.parameters
     return {
         "format_version": METRICS_VERSION,
-        "validation": validation.evaluation.to_dict(),
-        "test": test.evaluation.to_dict() if test else None,
-        "history": [dict(row) for row in history],
-        "best_epoch": best_epoch(history, plan.parameters.best_epoch_by),
-        "best_epoch_by": plan.parameters.best_epoch_by,
-        "int8": outcome.int8.to_dict() if outcome.int8 else None,
+        "validation": judged.validation.evaluation.to_dict(),
+        "test": judged.test.evaluation.to_dict() if judged.test else None,
+        "history": [dict(row) for row in judged.history],
+        "best_epoch": best_epoch(judged.history, parameters.best_epoch_by),
+        "best_epoch_by": parameters.best_epoch_by,
         "dataset": {
             "fingerprint": dataset.fingerprint,
             "train": len(dataset.train),
@@ -244,6 +160,6 @@ def _figures(
             "test": len(dataset.test),
             "train_per_class": dict(zip(dataset.labels, dataset.counts(), strict=True)),
         },
-        "parameters": plan.parameters.to_strings(),
-        "notes": [*plan.notes, *outcome.notes],
+        "parameters": parameters.to_strings(),
+        "notes": list(plan.notes),
     }

@@ -2,17 +2,16 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
 
-from ..data.dataset import Sample
-from ..data.loading import Batch, Images, evaluation_loader
-from ..data.picks import pick
-from ..planning import TRAINED, Plan
-from ..progress import Listener, StopRequestedError
+from ..data.loading import Images
+from ..data.samples import Sample, pick
+from ..plan import Plan
+from ..progress import TRAINED, Listener, StopRequestedError
 from ..resnext.network.inference import Outputs
 from ..resnext.network.quantization import CALIBRATION, Quantized, Validation, quantize
 
@@ -25,17 +24,22 @@ LATER = "python -m infer_torchvision_resnext.quantize, in Ikomia's folder Plugin
 
 
 def quantize_trained(
-    draft: Path, plan: Plan, exact: Outputs | None, listener: Listener
-) -> tuple[Quantized | None, str]:
-    """Quantize the draft of the model folder. Nothing that goes wrong here costs the model.
+    draft: Path, plan: Plan, exact: Outputs | None, listener: Listener, hurried: bool
+) -> tuple[Quantized | None, list[str]]:
+    """Quantize the draft of the model folder where that was asked for. Nothing that goes wrong here costs the model.
 
     Args:
         exact: the network's answers in fp32 to the validation images; None = not known, and computed here.
         listener: may stop it at every image of the calibration and every batch of the validation.
+        hurried: there is no time for it.
 
     Returns:
-        What it cost, None where it failed or was stopped; and a note of it.
+        What it cost, None where there is no int8 network; and a note of it.
     """
+    if not plan.parameters.quantize:
+        return None, []
+    if hurried:
+        return None, [f"stopped, and therefore not quantized; {LATER}"]
     dataset, parameters = plan.dataset, plan.parameters
     calibration = _Crops(pick(dataset.train, CALIBRATION, parameters.seed), 1, plan, listener, (TRAINED, CALIBRATED))
     validation = _Crops(dataset.val, parameters.batch_size, plan, listener, (CALIBRATED, 1.0))
@@ -43,12 +47,12 @@ def quantize_trained(
     try:
         cost = quantize(draft, calibration, Validation(validation, targets, exact), parameters.quantize_max_drop)
     except StopRequestedError:
-        return None, f"stopped while quantizing, so that there is no int8 network; {LATER}"
+        return None, [f"stopped while quantizing, so that there is no int8 network; {LATER}"]
     except Exception as error:
         # NNCF raises errors of many kinds, and none of them is worth a trained model.
         logger.exception("quantizing failed")
-        return None, f"there is no int8 network, for quantizing failed: {error}; {LATER}"
-    return cost, f"int8: {cost}"
+        return None, [f"there is no int8 network, for quantizing failed: {error}; {LATER}"]
+    return cost, [f"int8: {cost}"]
 
 
 class _Crops:
@@ -61,22 +65,13 @@ class _Crops:
     def __init__(
         self, samples: tuple[Sample, ...], size: int, plan: Plan, listener: Listener, share: tuple[float, float]
     ) -> None:
-        images = Images(samples, plan.start.preprocessing)
-        self._loader: DataLoader[Batch] = evaluation_loader(images, size, plan.workers, plan.device)
-        self._listener = listener
-        self._share = share
-        self._furthest = 0
+        self._loader = replace(plan.loading(), batch_size=size).evaluation(Images(samples, plan.reader))
+        self._on_batch = listener.counting(*share, len(self._loader))
 
     def __len__(self) -> int:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        for seen, (crops, _) in enumerate(self._loader, start=1):
-            self._tell(seen)
+        for crops, _ in self._loader:
+            self._on_batch()
             yield crops.numpy()
-
-    def _tell(self, seen: int) -> None:
-        self._furthest = max(self._furthest, seen)
-        first, last = self._share
-        self._listener.progress(first + (last - first) * self._furthest / len(self))
-        self._listener.check()

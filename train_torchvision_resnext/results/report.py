@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..parameters.recipe import Measure
+from ..resnext.network.quantization import Quantized
 from .answers import Answers
 from .charts import class_bars, confusion_matrix, learning_curves, save
+from .evaluation import Evaluation
 from .mistakes import grid, ranked
-from .page import Picture, write_page
-from .trust import Trust, reliability_diagram
+from .page import Picture, percent, write_page
+from .reliability import reliability_diagram
 
 PAGE = "report.html"
 TEMPLATE = Path(__file__).with_name(f"{PAGE}.jinja")
@@ -42,12 +44,11 @@ class Section:
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
-def write_report(  # noqa: PLR0913, PLR0917 (the last two have defaults)
+def write_report(
     folder: Path,
     answers: Answers,
     history: Sequence[Mapping[str, float]],
     sections: Sequence[Section],
-    trust: Trust | None = None,
     by: Measure = "top1",
 ) -> list[Path]:
     """Write the report into a folder, which is made when needed.
@@ -55,7 +56,6 @@ def write_report(  # noqa: PLR0913, PLR0917 (the last two have defaults)
     Args:
         answers: to the validation images; one that cannot be read any more is shown as missing.
         history: a row an epoch, see `learning_curves`; without rows there is no such picture.
-        trust: how far probabilities hold; None = nothing is said of it.
         by: what the best epoch was chosen by.
 
     Returns:
@@ -67,8 +67,8 @@ def write_report(  # noqa: PLR0913, PLR0917 (the last two have defaults)
     evaluation, worst = answers.evaluation, ranked(answers)
     figures = {CURVES: learning_curves(history, by)} if history else {}
     figures |= {CONFUSION: confusion_matrix(evaluation), CLASSES: class_bars(evaluation), MISTAKES: grid(worst)}
-    if trust:
-        figures[RELIABILITY] = reliability_diagram(trust)
+    if answers.temperature:
+        figures[RELIABILITY] = reliability_diagram(answers)
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [Picture(save(figure, folder / name), CAPTIONS[name]) for name, figure in figures.items()]
     columns = list(dict.fromkeys(key for row in history for key in row))
@@ -79,10 +79,40 @@ def write_report(  # noqa: PLR0913, PLR0917 (the last two have defaults)
         guessing=math.log(len(answers.labels)),
         support={metrics.label: metrics.support for metrics in evaluation.per_class},
         pictures=pictures,
-        calibrated=answers.temperature != 1,
+        calibrated=answers.temperature not in (None, 1),
         mistakes=[answer for answer in worst if not answer.right],
         columns=[column.replace("_", " ") for column in columns],
         epochs=[[f"{row[column]:.5g}" if column in row else "" for column in columns] for row in history],
         sections=sections,
     )
     return [*(picture.file for picture in pictures), page]
+
+
+def judged_once(test: Evaluation) -> Section:
+    """Of the images of `test/`."""
+    low, high = test.top1_interval
+    lines = ["They had no part in the training, nor in the choice of its best epoch.", *test.notes]
+    figures = {
+        "top-1": f"{percent(test.top1)} of {test.count:,}, 95 % interval {percent(low)} to {percent(high)}",
+        "macro F1": percent(test.macro_f1),
+        "loss": f"{test.loss:.3f}",
+    }
+    return Section("Test images, judged once", lines, figures)
+
+
+def compared(int8: Quantized) -> Section:
+    """Of the int8 network and the exact one."""
+    allowed = f"each figure may be worse by {100 * int8.max_drop:.4g} points"
+    verdict = "; ".join(int8.worse) if int8.worse else allowed
+    pairs = {
+        "accuracy": (int8.fp32_accuracy, int8.int8_accuracy),
+        "calibration error": (int8.fp32_calibration_error, int8.int8_calibration_error),
+        "unknown": (int8.fp32_unknown, int8.int8_unknown),
+    }
+    figures = {
+        name: f"{100 * exact:.2f} % in fp32, {100 * rounded:.2f} % in int8"
+        for name, (exact, rounded) in pairs.items()
+        if exact is not None and rounded is not None
+    }
+    kept = f"The int8 network is {'kept' if int8.kept else 'not kept'}: {verdict}."
+    return Section("What int8 costs", [kept], {**figures, "images": f"{int8.images:,}"})

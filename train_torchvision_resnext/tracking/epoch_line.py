@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ..parameters import Parameters
+from ..parameters.task import Parameters
 from ..results.best_epoch import measured
 
 

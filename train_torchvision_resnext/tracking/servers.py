@@ -149,18 +149,23 @@ def _start(module: str, arguments: tuple[str, ...], folder: Path, uri: str, answ
     except OSError as error:
         raise ServerError(f"it could not be started ({error})") from error
     try:
-        end = time.monotonic() + START_TIMEOUT_S
-        while not answers(uri):
-            if process.poll() is not None:
-                raise ServerError(f"a server was started and ended at once (exit code {process.returncode})")
-            if time.monotonic() > end:
-                raise ServerError(f"a server was started and did not answer within {START_TIMEOUT_S:g} s")
-            time.sleep(0.2)
+        _wait_until(lambda: answers(uri), process)
     except BaseException:
         # Also where the user interrupts: nothing half started may stay.
         stop_server(process.pid)
         raise
     return process.pid
+
+
+def _wait_until(answered: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
+    """Raises: ServerError, if the server ends or takes too long."""
+    end = time.monotonic() + START_TIMEOUT_S
+    while not answered():
+        if process.poll() is not None:
+            raise ServerError(f"a server was started and ended at once (exit code {process.returncode})")
+        if time.monotonic() > end:
+            raise ServerError(f"a server was started and did not answer within {START_TIMEOUT_S:g} s")
+        time.sleep(0.2)
 
 
 def _program(module: str) -> list[str]:

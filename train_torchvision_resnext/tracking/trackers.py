@@ -34,22 +34,6 @@ CLIENT_LIMITS = {
 request. What the user has set in the environment stays."""
 
 
-class _Tracker:
-    """One place that a run is logged to. What it has no place for is left out."""
-
-    name: str
-
-    def log_parameters(self, parameters: Mapping[str, Any]) -> None: ...
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None: ...
-
-    def log_artifacts(self, path: Path) -> None: ...
-
-    def end_abandoned(self, runs: Iterable[str]) -> None: ...
-
-    def close(self, status: str) -> None: ...
-
-
 @dataclass
 class Tracking:
     """A run, logged to whatever answers. Constructing it does nothing; entering it opens the trackers.
@@ -75,8 +59,20 @@ class Tracking:
     tensorboard_pid: int | None = field(default=None, init=False)
     _run: str = field(default="", init=False)
     _memo: Path | None = field(default=None, init=False)
-    _trackers: list[_Tracker] = field(default_factory=list, init=False)
+    _trackers: "list[_Mlflow | _TensorBoard]" = field(default_factory=list, init=False)
     _limits: Mapping[str, str] = field(default_factory=dict, init=False)
+
+    @classmethod
+    def of_host(cls, experiment: str, configuration: Mapping[str, Any]) -> Self:
+        """With the addresses and folders of Ikomia's configuration."""
+        mlflow, tensorboard = configuration["mlflow"], configuration["tensorboard"]
+        return cls(
+            experiment,
+            mlflow["tracking_uri"],
+            Path(mlflow["store_uri"]),
+            Path(tensorboard["log_uri"]),
+            tensorboard["tracking_uri"],
+        )
 
     def of_run(self, name: str, memo: Path) -> Self:
         """Say which run it is, before entering; without a name it is the present time.
@@ -158,7 +154,7 @@ class Tracking:
             )
             logger.warning(self.notes[-1])
 
-    def _each(self, action: Callable[[_Tracker], None]) -> None:
+    def _each(self, action: "Callable[[_Mlflow | _TensorBoard], None]") -> None:
         for tracker in list(self._trackers):
             with self._noted(f"{tracker.name} failed and is left out for the rest of the run"):
                 action(tracker)
@@ -175,7 +171,7 @@ class Tracking:
             logger.warning("%s", self.notes[-1], exc_info=logger.isEnabledFor(logging.DEBUG))
 
 
-class _Mlflow(_Tracker):
+class _Mlflow:
     """A run in MLflow, through its client: the global state belongs to the host and to other tasks."""
 
     name = "MLflow"
@@ -242,8 +238,8 @@ class _Mlflow(_Tracker):
         self._client.set_terminated(self.run_id, status)
 
 
-class _TensorBoard(_Tracker):
-    """An event file. Pictures and models stay where they are: TensorBoard keeps none."""
+class _TensorBoard:
+    """An event file."""
 
     name = "TensorBoard"
 
@@ -262,6 +258,12 @@ class _TensorBoard(_Tracker):
             self._writer.add_scalar(name, value, step)
         # So that the page shows the epoch while the next one runs.
         self._writer.flush()
+
+    def log_artifacts(self, path: Path) -> None:
+        """Nothing: pictures and models stay where they are."""
+
+    def end_abandoned(self, runs: Iterable[str]) -> None:
+        """Nothing: no run is said to run."""
 
     def close(self, status: str) -> None:
         self._writer.close()

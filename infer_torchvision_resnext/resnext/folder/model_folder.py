@@ -20,6 +20,7 @@ from ..images.rgb import ValueRange
 from ..network.architecture import Architecture, Stem, class_count
 from ..trust.calibration import Calibration
 from ..trust.costs import CostError, Costs
+from ..trust.evidence import EVIDENCE, Evidence
 from .whole import errors_of_the_disk, whole_folder
 
 if TYPE_CHECKING:
@@ -144,13 +145,14 @@ class ModelConfig(BaseModel):
             ),
         )
 
-    def facts(self) -> dict[str, Any]:
-        """What changes answers and stands in no weights, JSON-ready."""
+    def facts(self, evidence: Evidence | None) -> dict[str, Any]:
+        """What changes answers and stands in no weights, JSON-ready; `evidence` is the folder's."""
         calibration = self.resnext.calibration
         return {
             "label_names": list(self.label_names),
             "temperature": calibration.temperature if calibration else None,
             "costs": self.costs.digest if self.costs else None,
+            EVIDENCE: evidence.digest if evidence else None,
             **self.preprocessing.to_dict(),
         }
 

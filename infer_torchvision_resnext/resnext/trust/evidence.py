@@ -11,6 +11,7 @@ for each image and no image, nor can one be made from it:
 - `feature_mean`, float32 F; `feature_axes`, float32 K x F; `feature_scale`, float32 1: those of training images.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,14 @@ class Evidence:
     def known_features(self) -> KnownFeatures:
         return KnownFeatures(self.feature_mean, self.feature_axes, float(self.feature_scale[0]))
 
+    @property
+    def digest(self) -> str:
+        """Tells evidence apart, by all its numbers."""
+        found = hashlib.sha256()
+        for name, values in vars(self).items():
+            found.update(f"{name} {values.shape}".encode() + np.ascontiguousarray(values).tobytes())
+        return found.hexdigest()[:16]
+
     def fits(self, classes: int, features: int) -> None:
         """Raises: EvidenceError, if it is of a network with other classes or features."""
         indices = np.concatenate([self.predicted, self.target])
@@ -106,7 +115,7 @@ def read_evidence(folder: Path) -> Evidence | None:
     path = folder / EVIDENCE
     if not path.is_file():
         return None
-    remedy = "train the model again, or delete the file to go without promises"
+    remedy = "put back the file that training wrote, or train the model again"
     if path.stat().st_size > MAX_BYTES:
         raise EvidenceError(f"{path} has {path.stat().st_size:,} bytes, at most {MAX_BYTES:,} may be; {remedy}")
     try:

@@ -9,6 +9,9 @@ import time
 import psutil
 import pytest
 
+from infer_torchvision_resnext.bulk.job import CACHE
+from infer_torchvision_resnext.classifier import Classifier
+from infer_torchvision_resnext.parameters import Parameters
 from tests.bulk_jobs import REPOSITORY, SETTINGS, assert_each_once, command, finish, start, write_digits
 
 ROWS = 3200
@@ -17,6 +20,8 @@ PATHS = [f"{folder}/{number:04}.png" for folder in "ab" for number in range(ROWS
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
+    """Images; and in the cache of the home what it takes to classify them, so that no command has to convert it."""
+    Classifier(CACHE).prepare(Parameters(**SETTINGS))
     return write_digits(tmp_path_factory.mktemp("many") / "digits", ROWS)
 
 

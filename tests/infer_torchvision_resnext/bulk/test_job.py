@@ -143,9 +143,11 @@ def test_another_job_is_refused_with_what_differs(tmp_path, cache_folder, digits
         classify(digits, tmp_path / "table", cache_folder, form="csv")
     with pytest.raises(PlanError, match=r"holds a but no _plan\.json"):
         classify(digits, digits, cache_folder, form="csv")
-    with pytest.raises(ParameterError, match=r"no detector here.*\n.*no column for them") as refused:
-        classify(digits, tmp_path / "table", cache_folder, {"region": "objects", "maps": True}, reduced_decoding="yes")
-    assert len(refused.value.problems) == 3
+    unfit = {"region": "objects", "maps": True, "track": 5, "drift_window": 100}
+    reasons = r"no detector here.*\n.*no column for them.*\ntrack = 5: .*set it to 0\ndrift_window = 100: .*set it to 0"
+    with pytest.raises(ParameterError, match=reasons) as refused:
+        classify(digits, tmp_path / "table", cache_folder, unfit, reduced_decoding="yes")
+    assert len(refused.value.problems) == 5
     with pytest.raises(InputError, match="holds no images"):
         classify(tmp_path / "table", tmp_path / "new", cache_folder)
 

@@ -1,5 +1,6 @@
 """What activation maps are made of, out of the one forward pass of every runtime."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -7,13 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from benchmarks.random_weights import decided_network
 from infer_torchvision_resnext.activation_map import Mapper
 from infer_torchvision_resnext.resnext.folder.model_folder import INT8_GRAPH, ModelConfig, write_model_folder
 from infer_torchvision_resnext.resnext.folder.weight_files import read_classifier
-from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from infer_torchvision_resnext.resnext.machine.devices import DeviceError
-from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from infer_torchvision_resnext.resnext.network.inference import Outputs
 from infer_torchvision_resnext.resnext.network.quantization import Validation, quantize
 from infer_torchvision_resnext.runtimes.cuda_runtime import CudaRuntime
@@ -21,22 +19,18 @@ from infer_torchvision_resnext.runtimes.runtime import Configuration
 from infer_torchvision_resnext.runtimes.selection import load
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
 from tests.runtime_inputs import crops, model_of
+from tests.tiny_model import ARCHITECTURE, LABELS, PREPROCESSING
 
 pytest.importorskip("openvino")
 
-ARCHITECTURE = Architecture((1, 1, 1), 4, 4)
-LABELS = tuple("abcde")
-SIDE = 64
+SIDE = PREPROCESSING.crop_size
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tiny_folder, tmp_path_factory):
     """A model folder with an int8 network."""
     pytest.importorskip("nncf")
-    torch.manual_seed(2)
-    state = decided_network(ARCHITECTURE.build(len(LABELS))).state_dict()
-    folder = tmp_path_factory.mktemp("models") / "m"
-    write_model_folder(folder, ModelConfig.of(ARCHITECTURE, LABELS, Preprocessing(SIDE, SIDE)), state)
+    folder = shutil.copytree(tiny_folder, tmp_path_factory.mktemp("models") / "m")
     quantize(folder, [crops(1, SIDE)] * 4, Validation([crops(1, SIDE)]), max_drop=1)
     return folder
 
@@ -99,19 +93,17 @@ def test_where_a_map_is_positive_it_is_captums_grad_cam(folder, cache):
     model = with_activations(folder, cache)
     rows = TorchRuntime.load(model, "cpu", "fp32", 0).run(crops(1, SIDE))
     (activations,) = Outputs.of(rows, len(LABELS), ARCHITECTURE.features).activations
-    found = Mapper(LABELS, *model.classifier, "c").of(activations, 0).values
+    found = Mapper(LABELS, *model.classifier, LABELS[2]).of(activations, 0).values
     network = model.architecture.load(model.state)
     pixels = model.preprocessing.normalize(torch.from_numpy(crops(1, SIDE)))
-    oracle = attr.LayerGradCam(network, network.layer3).attribute(pixels, target=2, relu_attributions=True)
+    oracle = attr.LayerGradCam(network, network.layer2).attribute(pixels, target=2, relu_attributions=True)
     # Its gradient is the weight divided by the number of places.
     assert found.clip(min=0) / found.size == pytest.approx(oracle[0, 0].detach().numpy(), abs=1e-6)
 
 
 def test_an_int8_network_of_before_is_refused_with_the_remedy(folder, cache, tmp_path):
     old = tmp_path / "old"
-    write_model_folder(
-        old, ModelConfig.of(ARCHITECTURE, LABELS, Preprocessing(SIDE, SIDE)), model_of(folder, cache).state
-    )
+    write_model_folder(old, ModelConfig.of(ARCHITECTURE, LABELS, PREPROCESSING), model_of(folder, cache).state)
     (old / "openvino").mkdir()
     import openvino as ov
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
@@ -16,8 +17,9 @@ from infer_torchvision_resnext.resnext.machine.devices import DeviceError, OutOf
 from infer_torchvision_resnext.runtimes import candidates, torch_crop, torch_runtime
 from infer_torchvision_resnext.runtimes.agreement import answers, generated_images
 from infer_torchvision_resnext.runtimes.cuda_runtime import CudaRuntime
+from infer_torchvision_resnext.runtimes.packages import is_installed
 from infer_torchvision_resnext.runtimes.runtime import Configuration
-from infer_torchvision_resnext.runtimes.selection import choose
+from infer_torchvision_resnext.runtimes.selection import choose, load
 from infer_torchvision_resnext.weights import load_model
 
 CPU = torch.device("cpu")
@@ -25,8 +27,16 @@ TOO_OLD = "CUDA error: no kernel image is available for execution on the device"
 FULL = "CUDA error: out of memory"
 
 
+@pytest.fixture(scope="module")
+def converted(tiny_folder, tmp_path_factory):
+    """The tiny network in the formats of the CPU's runtimes: where torch believes in a GPU, it cannot be converted."""
+    cache = Cache(tmp_path_factory.mktemp("converted"))
+    for runtime in filter(is_installed, ("openvino", "onnxruntime")):
+        load(load_model(Parameters(weights=str(tiny_folder)), cache), Configuration(runtime, "fp32"), 1, cache)
+
+
 @pytest.fixture
-def emulated_gpu(monkeypatch):
+def emulated_gpu(converted, monkeypatch):
     """A GPU to which nothing need be sent, since it is the CPU."""
     monkeypatch.setattr(candidates, "gpu_is_there", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -2,6 +2,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,11 @@ from safetensors.torch import save_file
 
 from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
-from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from infer_torchvision_resnext.resnext.machine.devices import DeviceError
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
 from tests.runtime_inputs import crops, model_of, random_model
+from tests.tiny_model import ARCHITECTURE, LABELS, PREPROCESSING
 
 pytest.importorskip("openvino")
 
@@ -51,7 +52,11 @@ def test_any_architecture_gives_torchs_logits(architecture, tmp_path, cache):
 @pytest.mark.processor
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_files_of_other_precisions_are_read(dtype, tiny_folder, tiny_state, tmp_path, cache):
-    state = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in tiny_state.items()}
+    # Numbers that each of them holds exactly, so that one conversion serves all.
+    state = {
+        key: tensor.bfloat16().half().to(dtype) if tensor.is_floating_point() else tensor
+        for key, tensor in tiny_state.items()
+    }
     folder = tmp_path / "m"
     folder.mkdir()
     (folder / "config.json").write_bytes((tiny_folder / "config.json").read_bytes())
@@ -86,6 +91,19 @@ def test_an_answer_does_not_depend_on_its_batch(tiny_folder, cache):
     assert np.abs(runtime.run(images[::-2]) - one_by_one[::-2]).max() < 1e-5
 
 
+@pytest.mark.processor
+@pytest.mark.parametrize("count", [1, 2, 3, 9])
+def test_where_all_images_count_the_same_answers_come_in_the_same_order(count, tiny_folder, cache):
+    model = model_of(tiny_folder, cache)
+    one_by_one = OpenVINORuntime.load(model, "fp32", 2, cache)
+    many = OpenVINORuntime.load(replace(model, many=True), "fp32", 2, cache)
+    images = crops(count, 32)
+    expected = np.concatenate([one_by_one.run(image[None]) for image in images])
+    assert count == 1 or np.abs(np.diff(expected, axis=0)).max(axis=1).min() > 1e-3
+    for _ in range(2):
+        assert np.abs(many.run(images) - expected).max() < 1e-5
+
+
 @pytest.mark.parametrize(
     ("count", "sizes"), [(0, []), (1, [1]), (3, [2, 1]), (8, [8]), (15, [8, 4, 2, 1]), (20, [8, 8, 4])]
 )
@@ -95,26 +113,25 @@ def test_batches_are_cut_into_few_sizes(count, sizes):
     assert [index for part in parts for index in range(count)[part]] == list(range(count))
 
 
-def test_the_graph_is_built_once_for_all_precisions_and_anew_for_other_weights(tiny_folder, tiny_state, tmp_path):
+def test_the_graph_is_built_once_for_all_precisions_and_anew_for_other_weights(tiny_folder, other_state, tmp_path):
     cache = Cache(tmp_path / "cache")
     graphs = tmp_path / "cache" / "openvino"
     for precision in ("fp32", "bf16", "fp32"):
         OpenVINORuntime.load(model_of(tiny_folder, cache), precision, 0, cache)
     (graph,) = graphs.iterdir()
     assert sorted(path.name for path in graph.iterdir()) == [".contents.json", "model.bin", "model.xml"]
-    other = dict(tiny_state) | {"fc.bias": tiny_state["fc.bias"] + 1}
-    config = ModelConfig.of(Architecture((1, 1), 4, 4), ("ant", "bee", "cat"), Preprocessing(36, 32))
-    write_model_folder(tmp_path / "m", config, other)
+    write_model_folder(tmp_path / "m", ModelConfig.of(ARCHITECTURE, LABELS, PREPROCESSING), other_state)
     changed = OpenVINORuntime.load(model_of(tmp_path / "m", cache), "fp32", 0, cache)
     assert len(list(graphs.iterdir())) == 2
     unchanged = OpenVINORuntime.load(model_of(tiny_folder, cache), "fp32", 0, cache)
     difference = changed.run(crops(1, 32)) - unchanged.run(crops(1, 32))
-    assert difference[:, :3] == pytest.approx(1, abs=1e-4)
+    assert difference[:, :3] == pytest.approx(np.array([[1, 2, 3]]), abs=1e-4)
     assert difference[:, 3:] == pytest.approx(0, abs=1e-4)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a process's memory is limited as Linux does it")
-def test_a_full_memory_is_an_error_and_not_the_answer_before(tiny_folder, cache):
+@pytest.mark.parametrize("streams", [1, 2])
+def test_a_full_memory_is_an_error_and_not_the_answer_before(streams, tiny_folder, cache):
     OpenVINORuntime.load(model_of(tiny_folder, cache), "fp32", 1, cache)
     (graph,) = cache.folder.glob("openvino/*/model.xml")
     code = f"""
@@ -122,9 +139,9 @@ import resource
 from pathlib import Path
 import numpy as np
 from infer_torchvision_resnext.resnext.machine.devices import OutOfMemoryError
-from infer_torchvision_resnext.resnext.network.openvino_network import OpenVINONetwork
+from infer_torchvision_resnext.resnext.network.openvino_network import OpenVINONetwork, Setup
 from infer_torchvision_resnext.runtimes.openvino_runtime import OpenVINORuntime
-runtime = OpenVINORuntime(OpenVINONetwork(Path({str(graph)!r}), "fp32", 1))
+runtime = OpenVINORuntime(OpenVINONetwork(Path({str(graph)!r}), Setup("fp32", {streams}, {streams})))
 small, large = np.full((1, 32, 32, 3), 7, np.uint8), np.full((1, 1500, 1500, 3), 9, np.uint8)
 expected = runtime.run(small)
 size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

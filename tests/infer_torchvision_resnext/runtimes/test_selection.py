@@ -200,7 +200,7 @@ def test_what_answers_is_compared_with_the_golden_logits_and_not_with_torchs(fol
     assert agreement.largest_change == pytest.approx(0.0005, rel=0.1)
 
 
-def test_the_decision_is_remembered_for_the_same_model_only(folder, cache, tiny_state, tmp_path, caplog):
+def test_the_decision_is_remembered_for_the_same_model_only(folder, cache, other_state, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     decisions = tmp_path / "cache" / "decisions"
     first = chosen(folder, cache)[1]
@@ -208,7 +208,7 @@ def test_the_decision_is_remembered_for_the_same_model_only(folder, cache, tiny_
     assert len(list(decisions.iterdir())) == 1
     assert caplog.text.count(f"{first.configuration} for {folder}") == 1
     config = ModelConfig.of(Architecture((1, 1), 4, 4), ("ant", "bee", "cat"), Preprocessing(36, SIDE))
-    write_model_folder(folder, config, dict(tiny_state) | {"fc.bias": torch.ones(3)})
+    write_model_folder(folder, config, other_state)
     chosen(folder, cache)
     assert len(list(decisions.iterdir())) == 2
 

@@ -50,10 +50,10 @@ def test_a_damaged_cache_is_an_empty_one(content, files, tmp_path):
     path = tmp_path / "cache.json"
     path.write_text(content)
     cache = Cache(path)
-    assert len(cache) == 0
+    assert len(cache.findings) == 0
     audit(files, cache)
     cache.save()
-    assert len(Cache(path)) == 3
+    assert len(Cache(path).findings) == 3
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing_but_a_warning(files, tmp_path, caplog):

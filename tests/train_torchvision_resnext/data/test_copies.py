@@ -8,8 +8,8 @@ from PIL import Image
 
 from train_torchvision_resnext.data.augmentation import Augmentation
 from train_torchvision_resnext.data.copies import Copies
-from train_torchvision_resnext.data.dataset import Sample
-from train_torchvision_resnext.data.loading import Images, ReadError, ShuffledDraws, TrainingImages, training_loader
+from train_torchvision_resnext.data.loading import Images, Loading, ShuffledDraws, TrainingImages
+from train_torchvision_resnext.data.samples import Reader, ReadError, Sample
 from train_torchvision_resnext.resnext.images.files import read_image
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 
@@ -33,7 +33,7 @@ def kept_in(folder):
 
 
 def test_a_large_photo_is_read_from_its_copy_with_the_same_pixels(photos, tmp_path):
-    copies = Copies(tmp_path / "copies", PREPROCESSING)
+    copies = Copies(PREPROCESSING, tmp_path / "copies")
     first = copies.read(photos[0])
     means = read_image(photos[0].path).reshape(60, 4, 80, 4, 3).mean(axis=(1, 3))
     assert np.abs(first - means).max() <= 0.5
@@ -44,8 +44,8 @@ def test_a_large_photo_is_read_from_its_copy_with_the_same_pixels(photos, tmp_pa
 
 def test_crops_keep_their_pixels_within_a_level_on_average(photos, tmp_path):
     augmentation = Augmentation("light", PREPROCESSING, True, 0, 0)
-    exact = TrainingImages(photos, augmentation)
-    smaller = TrainingImages(photos, augmentation, Copies(tmp_path / "copies", PREPROCESSING))
+    exact = TrainingImages(photos, Reader(PREPROCESSING), augmentation)
+    smaller = TrainingImages(photos, Copies(PREPROCESSING, tmp_path / "copies"), augmentation)
     draws = [(epoch, index) for epoch in range(20) for index in range(3)]
     differences = [np.abs(exact[draw][0].astype(int) - smaller[draw][0].astype(int)).mean() for draw in draws]
     assert 0 < np.mean(differences) < 1
@@ -54,14 +54,14 @@ def test_crops_keep_their_pixels_within_a_level_on_average(photos, tmp_path):
 def test_small_images_are_trained_on_as_they_are(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (104, 104, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "small.png")
-    copies = Copies(tmp_path / "copies", PREPROCESSING)
+    copies = Copies(PREPROCESSING, tmp_path / "copies")
     np.testing.assert_array_equal(copies.read(Sample(tmp_path / "small.png", 0, "content", 104)), pixels)
     assert not (tmp_path / "copies").exists()
 
 
 def test_what_validation_sees_is_the_same_from_its_copy(photos, tmp_path):
-    seen = [Images(photos, PREPROCESSING)[index][0] for index in range(3)]
-    kept = Images(photos, PREPROCESSING, Copies(tmp_path / "copies", PREPROCESSING))
+    seen = [Images(photos, Reader(PREPROCESSING))[index][0] for index in range(3)]
+    kept = Images(photos, Copies(PREPROCESSING, tmp_path / "copies"))
     for index in range(3):
         np.testing.assert_array_equal(kept[index][0], seen[index])
     for sample in photos:
@@ -70,13 +70,13 @@ def test_what_validation_sees_is_the_same_from_its_copy(photos, tmp_path):
         np.testing.assert_array_equal(kept[index][0], seen[index])
     other = Preprocessing(24, 20)
     with pytest.raises(ReadError, match="could be read when training began"):
-        Images(photos, other, Copies(tmp_path / "copies", other))[0]
+        Images(photos, Copies(other, tmp_path / "copies"))[0]
 
 
 @pytest.mark.parametrize("harm", ["deleted", "cut short", "overwritten"])
 def test_what_is_trained_on_does_not_depend_on_the_folder(harm, photos, tmp_path):
     folder = tmp_path / "copies"
-    images = TrainingImages(photos, Augmentation("light", PREPROCESSING, True, 0, 0), Copies(folder, PREPROCESSING))
+    images = TrainingImages(photos, Copies(PREPROCESSING, folder), Augmentation("light", PREPROCESSING, True, 0, 0))
     before = [images[0, index][0] for index in range(3)]
     if harm == "deleted":
         shutil.rmtree(folder)
@@ -90,17 +90,17 @@ def test_what_is_trained_on_does_not_depend_on_the_folder(harm, photos, tmp_path
 
 def test_a_folder_that_cannot_be_written_costs_only_time(photos, tmp_path):
     (tmp_path / "copies").write_text("in the way")
-    there = Copies(tmp_path / "elsewhere", PREPROCESSING).read(photos[0])
-    np.testing.assert_array_equal(Copies(tmp_path / "copies", PREPROCESSING).read(photos[0]), there)
+    there = Copies(PREPROCESSING, tmp_path / "elsewhere").read(photos[0])
+    np.testing.assert_array_equal(Copies(PREPROCESSING, tmp_path / "copies").read(photos[0]), there)
 
 
 def test_the_folder_is_bounded_and_what_others_used_goes_first(photos, tmp_path):
     folder = tmp_path / "copies"
-    Copies(folder, PREPROCESSING).read(photos[0])
+    Copies(PREPROCESSING, folder).read(photos[0])
     (old,) = kept_in(folder)
     os.utime(old, (0, 0))
     bound = int(1.5 * old.stat().st_size)
-    copies = Copies(folder, PREPROCESSING, max_bytes=bound)
+    copies = Copies(PREPROCESSING, folder, max_bytes=bound)
     copies.read(photos[1])
     (new,) = kept_in(folder)
     assert new != old
@@ -112,10 +112,11 @@ def test_the_folder_is_bounded_and_what_others_used_goes_first(photos, tmp_path)
 
 def test_processes_share_the_folder(photos, tmp_path):
     def crops(folder, workers):
-        copies = Copies(tmp_path / folder, PREPROCESSING)
-        images = TrainingImages(photos * 4, Augmentation("light", PREPROCESSING, True, 0, 0), copies)
+        copies = Copies(PREPROCESSING, tmp_path / folder)
+        images = TrainingImages(photos * 4, copies, Augmentation("light", PREPROCESSING, True, 0, 0))
         draws = ShuffledDraws([0] * 12, 2, balanced=False, seed=0)
-        return torch.cat([crops for crops, _ in training_loader(images, draws, 2, workers, torch.device("cpu"))])
+        loader = Loading(2, workers, torch.device("cpu")).training(images, draws)
+        return torch.cat([crops for crops, _ in loader])
 
     assert torch.equal(crops("shared", workers=2), crops("alone", workers=0))
     assert len(kept_in(tmp_path / "shared")) == 3

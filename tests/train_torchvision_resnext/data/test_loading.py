@@ -4,17 +4,15 @@ import torch
 from PIL import Image
 
 from train_torchvision_resnext.data.augmentation import Augmentation
-from train_torchvision_resnext.data.dataset import Sample
 from train_torchvision_resnext.data.loading import (
-    FeatureBatches,
+    Features,
     Images,
-    ReadError,
+    Loading,
     ShuffledDraws,
     TrainingImages,
-    evaluation_loader,
-    training_loader,
     worker_count,
 )
+from train_torchvision_resnext.data.samples import Reader, ReadError, Sample
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 
 CPU = torch.device("cpu")
@@ -42,13 +40,14 @@ def levels(batches):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_evaluation_sees_every_image_in_order(samples, workers):
-    assert levels(evaluation_loader(Images(samples, SAME), 2, workers, CPU)) == [[0, 1], [2, 3], [4]]
+    assert levels(Loading(2, workers, CPU).evaluation(Images(samples, Reader(SAME)))) == [[0, 1], [2, 3], [4]]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_training_sees_the_drawn_images_in_the_drawn_order(samples, workers):
     draws = ShuffledDraws([sample.target for sample in samples], 3, balanced=False, seed=4)
-    loader = training_loader(TrainingImages(samples, Augmentation("none", SAME, True, 0, 0)), draws, 3, workers, CPU)
+    images = TrainingImages(samples, Reader(SAME), Augmentation("none", SAME, True, 0, 0))
+    loader = Loading(3, workers, CPU).training(images, draws)
     for epoch in (0, 1):
         draws.set_epoch(epoch)
         order = np.random.default_rng((4, epoch)).permutation(5).tolist()
@@ -59,7 +58,7 @@ def test_training_sees_another_crop_in_every_epoch(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "noise.png")
     augmentation = Augmentation("light", SAME, True, 0, 7)
-    images = TrainingImages([Sample(tmp_path / "noise.png", 3)] * 2, augmentation)
+    images = TrainingImages([Sample(tmp_path / "noise.png", 3)] * 2, Reader(SAME), augmentation)
     for epoch, index in ((0, 0), (0, 1), (1, 0)):
         crop, target = images[epoch, index]
         assert target == 3
@@ -69,7 +68,7 @@ def test_training_sees_another_crop_in_every_epoch(tmp_path):
 def test_an_image_that_is_gone_is_named(samples):
     samples[1].path.unlink()
     with pytest.raises(ReadError, match=r"1\.png could be read when training began, and now cannot: .*") as caught:
-        list(evaluation_loader(Images(samples, SAME), 2, 0, CPU))
+        list(Loading(2, 0, CPU).evaluation(Images(samples, Reader(SAME))))
     assert str(caught.value).startswith(str(samples[1].path))
 
 
@@ -78,19 +77,24 @@ TARGETS = torch.tensor([3, 1, 4, 1, 5])
 
 
 def test_features_come_in_order():
-    batches = FeatureBatches(FEATURES, TARGETS, 2)
+    batches = Loading(2, 0, CPU).evaluation(Features((FEATURES, TARGETS)))
     assert [(features.tolist(), targets.tolist()) for features, targets in batches] == [
         ([[0, 1], [2, 3]], [3, 1]),
         ([[4, 5], [6, 7]], [4, 1]),
         ([[8, 9]], [5]),
     ]
     assert len(batches) == 3
-    assert [len(FeatureBatches(FEATURES, TARGETS, size)) for size in (1, 4, 5, 6)] == [5, 2, 1, 1]
+    assert [len(Loading(size, 0, CPU).evaluation(Features((FEATURES, TARGETS)))) for size in (1, 4, 5, 6)] == [
+        5,
+        2,
+        1,
+        1,
+    ]
 
 
 def test_features_come_as_drawn():
     draws = ShuffledDraws(TARGETS.tolist(), 2, balanced=False, seed=4)
-    batches = FeatureBatches(FEATURES, TARGETS, 2, draws)
+    batches = Loading(2, 0, CPU).training(Features((FEATURES, TARGETS)), draws)
     draws.set_epoch(3)
     order = np.random.default_rng((4, 3)).permutation(5)[:4]
     features, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))

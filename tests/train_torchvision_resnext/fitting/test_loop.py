@@ -6,13 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from train_torchvision_resnext.data.loading import FeatureBatches, ShuffledDraws
-from train_torchvision_resnext.fitting.loop import LOOK_EVERY, Loop, NotFiniteError, is_over
-from train_torchvision_resnext.fitting.subject import Normalize, Subject
+from train_torchvision_resnext.data.loading import Features, Loading, ShuffledDraws
+from train_torchvision_resnext.fitting.failures import NotFiniteError
+from train_torchvision_resnext.fitting.loop import LOOK_EVERY, Loop, is_over
+from train_torchvision_resnext.fitting.subject import Subject
+from train_torchvision_resnext.forward import Normalize
 from train_torchvision_resnext.parameters import Parameters
 from train_torchvision_resnext.progress import Listener
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 
+CPU = torch.device("cpu")
 IMAGES = 300
 EPOCH = 4
 
@@ -21,13 +24,13 @@ def loop_over(features, precision="fp32"):
     """One image a step, of two classes in turn."""
     targets = torch.arange(IMAGES) % 2
     draws = ShuffledDraws(targets.tolist(), 1, balanced=False, seed=0)
+    images, one, many = Features((features, targets)), Loading(1, 0, CPU), Loading(64, 0, CPU)
     subject = Subject(
-        nn.Linear(1, 2), nn.Identity(), FeatureBatches(features, targets, 1, draws), draws,
-        FeatureBatches(features, targets, 64), begins=0.0,
-    )  # fmt: skip
+        nn.Linear(1, 2), nn.Identity(), one.training(images, draws), draws, many.evaluation(images), begins=0.0
+    )
     plan = SimpleNamespace(
         parameters=Parameters(batch_size=1, epochs=5),
-        device=torch.device("cpu"),
+        device=CPU,
         precision="fp32",
         dataset=SimpleNamespace(counts=lambda: (150, 150)),
     )

@@ -1,6 +1,7 @@
 """Two and three processes beside one: the same weights and the same figures, whatever the recipe."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.image_folders import TINY
+from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.data.loading import Part
 from train_torchvision_resnext.fitting.loop import fit
 from train_torchvision_resnext.fitting.ranks import Ranks, joined
@@ -22,7 +23,7 @@ from train_torchvision_resnext.resnext.folder.model_folder import ModelConfig, w
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from train_torchvision_resnext.resnext.machine.threads import fixed_threads
 from train_torchvision_resnext.resnext.network.architecture import Architecture
-from train_torchvision_resnext.run_folder import open_run
+from train_torchvision_resnext.run_folder import Job, open_run
 
 NETWORK = Architecture((1, 1), 4, 4)
 REPOSITORY = Path(__file__).parents[3]
@@ -38,30 +39,48 @@ FROZEN = {
     "weighted_blended": {"class_balance": "weighted", "mixup": "0.4"},
     "sampled": {"class_balance": "sampler", "ema_decay": "0.9"},
     "accumulated": {"gradient_accumulation": "2", "optimizer": "adamw", "learning_rate": "0.001"},
+    # No epoch is better than the first: all end after the third.
+    "patient": {"learning_rate": "0", "scheduler": "none", "early_stopping_patience": "2", "epochs": "5000"},
 }
 """Recipes for a classifier upon a backbone that stays: no statistics of batch normalization are learned."""
 
 LEARNING = {"everything": {"ema_decay": "0.9", "learning_rate": "0.001"}}
 
+# Decay alone multiplies weights by -999 a step: they leave fp32's range in the middle of the first epoch.
+DIVERGING = {
+    "optimizer": "adamw",
+    "learning_rate": "100",
+    "weight_decay": "10",
+    "warmup_epochs": "0",
+    "batch_size": "4",
+}
+
 
 def plan_of(recipe, folder):
-    own = FROZEN.get(recipe) or LEARNING[recipe]
+    own = {**FROZEN, **LEARNING, "diverging": DIVERGING}[recipe]
     frozen = {"feature_extract": str(recipe in FROZEN), "weights": str(folder / "start")}
     output = folder / f"{recipe} {os.environ.get('WORLD_SIZE', '1')}"
-    parameters = read_host_map({**TINY, **frozen, **own, "threads": "1", "output_folder": str(output)})
-    plan = make_plan(folder / "images", parameters, Listener())
+    parameters = read_host_map({**TINY, "epochs": "2", **frozen, **own, "threads": "1", "output_folder": str(output)})
+    images = folder / ("many images" if recipe == "diverging" else "images")
+    plan = make_plan(images, parameters, Listener())
     output.mkdir(exist_ok=True)
-    return plan, open_run(output, parameters, plan.dataset.fingerprint, plan.dataset.labels)[0]
+    return plan, open_run(output, Job(parameters, plan.dataset.fingerprint, plan.dataset.labels))[0]
 
 
 def rank_main(folder):
-    """What each process of the test does: all recipes, one after the other."""
-    with joined("cpu", (folder / f"peers {os.environ['WORLD_SIZE']}").as_uri()) as ranks:
-        for recipe in {**FROZEN, **LEARNING}:
-            plan, run = ranks.from_first(plan_of(recipe, folder) if ranks.is_first else None)
-            fitted = fit_as_rank(plan, run, Listener(), ranks)
-            assert not fitted.failure, fitted.failure
-        assert ranks.those(ranks.rank > 0) == ("rank 1, rank 2: " if ranks.count == 3 else "rank 1: ")
+    """What each of three processes does: all recipes, one after the other; then the first two once more, alone."""
+    for count in (3, 2) if int(os.environ["RANK"]) < 2 else (3,):
+        os.environ.update(WORLD_SIZE=str(count), LOCAL_WORLD_SIZE=str(count))
+        with joined("cpu", (folder / f"peers {count}").as_uri()) as ranks:
+            for recipe in {**FROZEN, **LEARNING}:
+                plan, run = ranks.from_first(plan_of(recipe, folder) if ranks.is_first else None)
+                fitted = fit_as_rank(plan, run, Listener(), ranks)
+                assert not fitted.failure, fitted.failure
+            assert ranks.those(ranks.rank > 0) == ("rank 1, rank 2: " if ranks.count == 3 else "rank 1: ")
+            plan, run = ranks.from_first(plan_of("diverging", folder) if ranks.is_first else None)
+            failure = fit_as_rank(plan, run, Listener(), ranks).failure
+            whose = r"(rank \d, )*rank \d: the loss is \w+ in epoch 1, step \d+: .*learning_rate 100 is too high"
+            assert re.match(whose, failure), failure
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +90,7 @@ def trained(tmp_path_factory):
     torch.manual_seed(4)
     config = ModelConfig.of(NETWORK, ("0", "1", "2"), Preprocessing(18, 16))
     write_model_folder(folder / "start", config, NETWORK.build(3).state_dict())
+    write_digits(folder / "many images", {"train": 20, "val": 2})
     draw = np.random.default_rng(3)
     for part, counts in COUNTS.items():
         for target, count in enumerate(counts):
@@ -79,21 +99,17 @@ def trained(tmp_path_factory):
             for number in range(count):
                 pixels = draw.integers(0, 160, (20, 22, 3)) + 40 * target
                 Image.fromarray(pixels.astype(np.uint8)).save(place / f"{number}.png")
-    for count in (2, 3):
-        code = f"import ikomia, pathlib; from {__name__} import rank_main; rank_main(pathlib.Path({str(folder)!r}))"
-        environment = {
-            **os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo",
-            "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count),
-        }  # fmt: skip
-        processes = [
-            subprocess.Popen([sys.executable, "-c", code], env={**environment, "RANK": rank, "LOCAL_RANK": rank})
-            for rank in map(str, range(count))
-        ]
-        assert [process.wait(300) for process in processes] == [0] * count
+    code = f"import ikomia, pathlib; from {__name__} import rank_main; rank_main(pathlib.Path({str(folder)!r}))"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], env={**environment, "RANK": rank, "LOCAL_RANK": rank})
+        for rank in ("0", "1", "2")
+    ]
+    assert [process.wait(300) for process in processes] == [0] * 3
     with fixed_threads():
         for recipe in {**FROZEN, **LEARNING}:
             plan, run = plan_of(recipe, folder)
-            assert len(fit(plan, run, Listener()).history) == 3
+            assert len(fit(plan, run, Listener()).history) == (3 if recipe == "patient" else 2)
 
     def state(recipe, count):
         (path,) = (folder / f"{recipe} {count}").glob("*/checkpoints/last.ckpt")

@@ -1,6 +1,7 @@
 import pytest
 
 from train_torchvision_resnext.parameters import Parameters, read_host_map
+from train_torchvision_resnext.resnext.host.fields import MAX_DROP
 from train_torchvision_resnext.resnext.host.form import Form
 from train_torchvision_resnext.resnext.host.schema import ParameterError
 from train_torchvision_resnext.resnext.network.architecture import Architecture
@@ -136,3 +137,7 @@ def test_weights_are_published_for_some_and_the_form_knows_which(name, published
 )
 def test_features_are_cached_only_where_pixels_never_change(values, cached):
     assert Parameters(**{"feature_extract": True, **values}).caches_features is cached
+
+
+def test_the_int8_network_may_lose_as_much_as_one_that_is_made_later():
+    assert Parameters().quantize_max_drop == MAX_DROP

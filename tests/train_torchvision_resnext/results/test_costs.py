@@ -14,8 +14,7 @@ from infer_torchvision_resnext.resnext.images.files import read_image
 from infer_torchvision_resnext.weights import WeightsError, load_model
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.planning import TrainingError
-from train_torchvision_resnext.progress import Listener
+from train_torchvision_resnext.progress import Listener, TrainingError
 from train_torchvision_resnext.resnext.host.schema import ParameterError
 from train_torchvision_resnext.resnext.trust.evidence import read_evidence
 from train_torchvision_resnext.training import train

@@ -10,7 +10,7 @@ from torch import nn
 
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.planning import TrainingError
+from train_torchvision_resnext.progress import TrainingError
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from train_torchvision_resnext.resnext.network.architecture import Architecture
 from train_torchvision_resnext.resnext.network.conversion import ConversionError

@@ -140,5 +140,5 @@ def test_a_damaged_cache_of_images_is_an_empty_one(content, trained, tmp_path, c
 
     file = tmp_path / ".images.json"
     file.write_text(content)
-    assert len(Cache(file)) == 0
+    assert len(Cache(file).findings) == 0
     assert "is not a cache of images, all are decoded again" in caplog.text

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tools.package import files_of
-from train_torchvision_resnext.data.dataset import Sample
+from train_torchvision_resnext.data.samples import Sample
 from train_torchvision_resnext.resnext.trust.costs import Costs
 from train_torchvision_resnext.results.answers import Answers
 from train_torchvision_resnext.results.charts import class_bars, confusion_matrix, learning_curves, short
@@ -148,9 +148,10 @@ def test_no_mistakes(tmp_path, images):
 
 
 def test_answers_are_of_as_many_images_as_samples(images):
-    whole = answers(images)
-    with pytest.raises(ValueError, match="3 samples, but logits of 4: expected as many of each"):
-        Answers(whole.samples[:3], whole.logits, whole.evaluation)
+    with pytest.raises(
+        ValueError, match=r"logits of shape \(4, 2\) and targets of shape \(3,\): expected N x 2 logits"
+    ):
+        answers(images[:3], targets=TARGETS[:3])
 
 
 def test_answers_are_ordered(images):

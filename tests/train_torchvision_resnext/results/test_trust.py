@@ -1,20 +1,19 @@
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from infer_torchvision_resnext.classifier import Classifier
+from infer_torchvision_resnext.model import WeightsError
 from infer_torchvision_resnext.parameters import Parameters as InferenceParameters
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.progress import Listener
-from train_torchvision_resnext.resnext.folder.golden import read_golden
+from train_torchvision_resnext.resnext.folder.golden import read_golden, write_golden
 from train_torchvision_resnext.resnext.folder.model_folder import read_config
-from train_torchvision_resnext.resnext.network.inference import Outputs
-from train_torchvision_resnext.resnext.trust.calibration import calibrate
-from train_torchvision_resnext.resnext.trust.evidence import read_evidence
-from train_torchvision_resnext.resnext.trust.intervals import wilson
-from train_torchvision_resnext.results.trust import Trust, reliability_diagram
+from train_torchvision_resnext.resnext.trust.evidence import read_evidence, write_evidence
 from train_torchvision_resnext.training import train
 
 pytestmark = pytest.mark.usefixtures("no_report")
@@ -75,9 +74,42 @@ def test_the_report_shows_whether_probabilities_hold(trained):
 def test_the_golden_set_knows_what_the_configuration_says(trained):
     golden = read_golden(trained.model_folder)
     told = golden.contradictions({"costs": "of another"})
-    named = ["label_names", "temperature", "costs", "resize_size", "crop_size", "mean", "std", "value_range"]
+    named = [
+        "label_names",
+        "temperature",
+        "costs",
+        "trust.safetensors",
+        "resize_size",
+        "crop_size",
+        "mean",
+        "std",
+        "value_range",
+    ]
     assert [each.partition(" is ")[0] for each in told] == named
-    assert not golden.contradictions(read_config(trained.model_folder).facts())
+    facts = read_config(trained.model_folder).facts(read_evidence(trained.model_folder))
+    assert not golden.contradictions(facts)
+
+
+def test_evidence_of_a_like_training_is_refused_until_the_own_is_back(trained, tmp_path):
+    folder = shutil.copytree(trained.model_folder, tmp_path / "model")
+    own = read_evidence(folder)
+    asked, classifier = InferenceParameters(weights=str(folder), device="cpu"), Classifier(tmp_path / "cache")
+    write_evidence(folder, replace(own, known_score=own.known_score[::-1].copy()))
+    with pytest.raises(WeightsError, match=r"trust\.safetensors is not what it was when .*; put it back as it was, or"):
+        classifier.prepare(asked)
+    write_evidence(folder, own)
+    classifier.prepare(asked)
+
+
+def test_a_folder_of_before_keeps_whatever_evidence_it_has(trained, tmp_path):
+    folder = shutil.copytree(trained.model_folder, tmp_path / "model")
+    golden = read_golden(folder)
+    of_before = {key: value for key, value in golden.facts.items() if key != "trust.safetensors"}
+    write_golden(folder, replace(golden, facts=of_before))
+    (folder / "trust.safetensors").unlink()
+    classifier = Classifier(tmp_path / "cache")
+    classifier.prepare(InferenceParameters(weights=str(folder), device="cpu"))
+    assert classifier.describe()["trust"]["calibrated"]
 
 
 def test_inference_keeps_what_training_promised(trained, tmp_path):
@@ -96,28 +128,6 @@ def test_inference_keeps_what_training_promised(trained, tmp_path):
         assert trust["promises"]["target_precision"] == 0.9
 
 
-@pytest.mark.parametrize(
-    ("images", "heading", "panes"),
-    [
-        (400, "Do the probabilities hold?", ["before calibration", "after calibration"]),
-        (20, "Do the probabilities hold, without calibration?", [""]),
-    ],
-)
-def test_the_diagram_shows_shares_with_their_intervals_once_where_nothing_was_calibrated(images, heading, panes):
-    # Three in four are right, each claimed with 95 % or so.
-    targets = np.tile([0, 0, 0, 1], images // 4)
-    logits = np.tile(np.array([[3, 0]], np.float32), (images, 1))
-    found = Trust(Outputs(logits, np.empty((images, 0), np.float32)), targets, "ab", calibrate(logits, targets), None)
-    figure = reliability_diagram(found)
-    assert figure.get_suptitle() == heading
-    assert [axes.get_title(loc="left") for axes in figure.axes] == panes
-    sure = 1 / (1 + np.exp(-3))
-    (line,) = (line for line in figure.axes[0].lines if line.get_label() == "found")
-    assert (line.get_xdata(), line.get_ydata()) == (pytest.approx([sure]), [0.75])
-    (interval,) = figure.axes[0].collections[0].get_segments()
-    assert interval == pytest.approx(np.column_stack([[sure, sure], wilson(images * 3 // 4, images)]))
-
-
 def test_few_validation_images_are_said_and_nothing_is_fitted_on_them(tmp_path):
     result = train(write_digits(tmp_path / "digits", {"train": 10, "val": 5}), settings(tmp_path / "runs", epochs="1"))
     found = read_config(result.model_folder).resnext.calibration
@@ -133,6 +143,7 @@ def test_stopped_there_is_no_time_for_evidence_and_a_note_says_so(tmp_path):
     assert result.stopped
     assert "trust.safetensors is left out: training did not come to its end" in result.notes
     assert read_evidence(result.model_folder) is None
+    assert read_golden(result.model_folder).facts["trust.safetensors"] is None
     assert read_config(result.model_folder).resnext.calibration.images == 15
 
 

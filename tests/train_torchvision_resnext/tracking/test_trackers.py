@@ -107,14 +107,34 @@ def test_server_is_started_shows_the_run_and_stays(tmp_path, store, tensorboard,
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """Address and process id of an MLflow server that was there before."""
+    """Address and process id of an MLflow server that was there before: a process started it, and has ended."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         uri = f"http://localhost:{probe.getsockname()[1]}"
-    opened = open_mlflow(uri, tmp_path_factory.mktemp("server"))
-    assert opened.note == ""
-    yield uri, opened.server_pid
-    stop_server(opened.server_pid)
+    place = tmp_path_factory.mktemp("server")
+    code = f"""
+        from pathlib import Path
+        from train_torchvision_resnext.tracking.trackers import Tracking
+        place = Path({str(place)!r})
+        with Tracking("train_test", {uri!r}, place / "MLflow", place / "Tensorboard") as tracking:
+            print(tracking.store.server_pid)
+    """
+    # Reading to the end of the pipe would wait for the server, if that held it.
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        timeout=120,
+        check=True,
+    )
+    pid = int(ended.stdout.split()[-1])
+    yield uri, pid
+    stop_server(pid)
+
+
+def test_a_started_server_does_not_hold_the_callers_output(server):
+    uri, _ = server
+    assert answers(uri)
 
 
 def test_server_that_answers_is_used_and_left_alone(tmp_path, store, tensorboard, server):
@@ -159,25 +179,6 @@ def test_server_that_dies_in_the_middle(store, tensorboard, free_uri, end_server
     (note,) = tracking.notes
     assert note.startswith("MLflow failed and is left out for the rest of the run: ")
     assert _scalars(tensorboard, "loss") == [(0, 2.0), (1, 1.0), (2, 0.5)]
-
-
-def test_a_started_server_does_not_hold_the_callers_output(store, tensorboard, free_uri, end_servers):
-    code = f"""
-        from pathlib import Path
-        from train_torchvision_resnext.tracking.trackers import Tracking
-        with Tracking("train_test", {free_uri!r}, Path({str(store)!r}), Path({str(tensorboard)!r})) as tracking:
-            print(tracking.store.server_pid)
-    """
-    # Reading to the end of the pipe would wait for the server, if that held it.
-    ended = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        timeout=120,
-        check=True,
-    )
-    end_servers.append(int(ended.stdout.split()[-1]))
-    assert answers(free_uri)
 
 
 class _Strange(http.server.BaseHTTPRequestHandler):

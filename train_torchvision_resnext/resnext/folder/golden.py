@@ -3,7 +3,9 @@
 `golden.safetensors` holds `images`, uint8 N x S x S x 3, RGB, as `Preprocessing.crop` gives them, and `logits`,
 float32 N x C, of the network in fp32. Training writes up to 32 validation images; inference measures on them what a
 faster configuration costs, and refuses a folder whose logits it cannot reproduce. What logits cannot tell stands in the
-file's metadata under `facts`, in JSON: labels, temperature and preprocessing, which the crops have behind them.
+file's metadata under `facts`, in JSON: labels, temperature, costs and preprocessing, which the crops have behind them,
+and the digest of `trust.safetensors`, null where there was none. A folder whose golden set is left out says nothing of
+all this: there, evidence has only to fit the network in classes and features.
 """
 
 import json
@@ -15,13 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..trust.evidence import EVIDENCE
 from .whole import errors_of_the_disk
 
 GOLDEN = "golden.safetensors"
 
 MAX_BYTES = 2**30
 
-REMEDY = "train the model again, or delete the file to go without the check"
+REMEDY = f"train the model again, or delete {GOLDEN} to go without the check"
 
 
 class GoldenError(ValueError):
@@ -35,7 +38,8 @@ class Golden:
     Attributes:
         images: RGB, uint8, N x S x S x 3, N at least 1.
         logits: float32, N x C, finite.
-        facts: what the folder's configuration said, JSON-ready; empty in sets made before 2.1.
+        facts: `ModelConfig.facts` of the folder, JSON-ready. Sets made before 2.1 have none; what a set does not say
+            may be anything.
     """
 
     images: NDArray[np.uint8]
@@ -52,13 +56,17 @@ class Golden:
             raise GoldenError("logits hold NaN or infinity")
 
     def contradictions(self, facts: Mapping[str, Any]) -> list[str]:
-        """What the folder's configuration now says otherwise, a sentence each."""
+        """What the folder now says otherwise, a sentence each."""
         now = json.loads(json.dumps(facts))
-        return [
-            f"{key} is {now.get(key)!r} in the folder's config.json, but was {known!r} when {GOLDEN} was made"
-            for key, known in self.facts.items()
-            if now.get(key) != known
-        ]
+        return [_contradiction(key, now.get(key), known) for key, known in self.facts.items() if now.get(key) != known]
+
+
+def _contradiction(key: str, now: object, known: object) -> str:
+    if key != EVIDENCE:
+        return f"{key} is {now!r} in the folder's config.json, but was {known!r} when {GOLDEN} was made"
+    if not known:
+        return f"{EVIDENCE} is in the folder, but was not when {GOLDEN} was made"
+    return f"{EVIDENCE} is {'not what it was' if now else 'missing, but was there'} when {GOLDEN} was made"
 
 
 def write_golden(folder: Path, golden: Golden) -> None:

@@ -36,7 +36,7 @@ def content_of(path: Path) -> bytes:
 
 
 def decode(content: bytes, reduction: int = 1) -> NDArray[Any]:
-    """Decode the bytes of an image file, as the host does: H x W or H x W x C, RGB or RGBA, in the file's own depth.
+    """Decode the bytes of an image file, as the host does: H x W or H x W x 3, RGB, in the file's own depth.
 
     Args:
         reduction: 2, 4 or 8 divides the sides while decoding, to RGB in uint8; quicker for JPEG files.
@@ -58,10 +58,14 @@ def decode(content: bytes, reduction: int = 1) -> NDArray[Any]:
         raise ImageError(f"the file cannot be decoded: {error}") from error
     if pixels is None:
         raise ImageError("the file cannot be decoded: it is not an image, or it is damaged")
-    # OpenCV keeps colors as BGR and BGRA.
-    if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
-        pixels = pixels[..., [2, 1, 0]]
-    return np.asarray(pixels)
+    return _rgb(cv2, pixels) if pixels.ndim == 3 and pixels.shape[2] in (3, 4) else np.asarray(pixels)
+
+
+def _rgb(cv2: Any, pixels: NDArray[Any]) -> NDArray[Any]:
+    """OpenCV's BGR or BGRA of any depth → RGB. numpy's indexing takes longer, and leaves what resizing copies again."""
+    swapped = np.empty((*pixels.shape[:2], 3), pixels.dtype)
+    cv2.mixChannels([pixels], [swapped], [0, 2, 1, 1, 2, 0])
+    return swapped
 
 
 def refuse_cut_short(path: str) -> None:

@@ -2,6 +2,7 @@
 
 import functools
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..folder.whole import errors_of_the_disk
 from ..machine.telemetry import without_telemetry
-from .inference import chunks
+from .inference import CHUNK, chunks
 
 with without_telemetry():
     import openvino as ov
@@ -20,57 +21,70 @@ HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 left of an int8 network in floating point stays in fp32."""
 
 
+@dataclass(frozen=True)
+class Setup:
+    """How a graph is compiled.
+
+    Attributes:
+        precision: one of `HINTS`.
+        threads: 0 = OpenVINO's own choice, the machine's physical cores.
+        streams: parts of a batch that are computed at a time, each by a share of the threads; 1 = one by all threads,
+            which gives a single image's answer soonest.
+        mapped: leave a file's weights where they are and map them into memory; only for files that never change.
+        activations: give these, too.
+    """
+
+    precision: str
+    threads: int = 0
+    streams: int = 1
+    mapped: bool = False
+    activations: bool = False
+
+
 class OpenVINONetwork:
     """A compiled network.
 
     Args:
         graph: in memory, or a file in OpenVINO's own format.
-        precision: one of `HINTS`.
-        threads: 0 = OpenVINO's own choice, the machine's physical cores.
-        mapped: leave a file's weights where they are and map them into memory; only for files that never change.
-        activations: give these, too.
 
     Raises:
         RuntimeError: the file is damaged or missing.
     """
 
-    def __init__(
-        self,
-        graph: ov.Model | Path,
-        precision: str,
-        threads: int = 0,
-        mapped: bool = False,
-        activations: bool = False,
-    ) -> None:
-        self._graph, self._mapped = graph, mapped
-        self._count = 3 if activations else 2
+    def __init__(self, graph: ov.Model | Path, setup: Setup) -> None:
+        self._graph, self._mapped, self._streams = graph, setup.mapped, setup.streams
+        self._count = 3 if setup.activations else 2
         self._config: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": HINTS[precision],
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": 1,
+            "INFERENCE_PRECISION_HINT": HINTS[setup.precision],
+            "PERFORMANCE_HINT": "LATENCY" if setup.streams == 1 else "THROUGHPUT",
+            "NUM_STREAMS": setup.streams,
         }
-        if threads:
-            self._config["INFERENCE_NUM_THREADS"] = threads
+        if setup.threads:
+            self._config["INFERENCE_NUM_THREADS"] = setup.threads
         compiled = self._compiled()
         self.precision = _precision_of(compiled)
         """What it really computes in: `bf16` is a wish that a processor without it does not fulfill."""
         self.is_whole = len(compiled.outputs) == self._count
         """Whether it gives all that it should; int8 networks made before 2.1 give logits alone."""
-        self._request: ov.InferRequest | None = compiled.create_infer_request()
+        self._requests = self._requests_of(compiled)
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """N x S x S x 3 uint8, any N and S → N rows of its outputs in float32. Raises: RuntimeError."""
-        return np.concatenate([self._rows(np.ascontiguousarray(crops[chunk])) for chunk in chunks(len(crops))])
-
-    def _rows(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         # A network that has failed, for want of memory, answers for other images from then on (OpenVINO 2026.4).
-        request, self._request = self._request or self._compiled().create_infer_request(), None
-        # Not `infer`, which raises nothing then and leaves the answers of the call before.
-        request.start_async([crops], share_inputs=True)
-        request.wait()
-        self._request = request
-        # A copy: the next chunk is written into the same tensors.
-        return np.concatenate([tensor.data.reshape(len(crops), -1) for tensor in request.output_tensors], axis=1)
+        requests, self._requests = self._requests or self._requests_of(self._compiled()), []
+        parts = [np.ascontiguousarray(crops[part]) for part in chunks(len(crops), CHUNK if self._streams == 1 else 1)]
+        rows = []
+        for place, part in enumerate(parts):
+            if place >= self._streams:
+                rows.append(_rows(requests[place % self._streams]))
+            # Not `infer`, which raises nothing where it fails and leaves the answers of the call before.
+            requests[place % self._streams].start_async([part], share_inputs=True)
+        rows += [_rows(requests[place % self._streams]) for place in range(len(rows), len(parts))]
+        self._requests = requests
+        return np.concatenate(rows)
+
+    def _requests_of(self, compiled: ov.CompiledModel) -> list[ov.InferRequest]:
+        return [compiled.create_infer_request() for _ in range(self._streams)]
 
     def _compiled(self) -> ov.CompiledModel:
         graph = self._graph
@@ -80,6 +94,12 @@ class OpenVINONetwork:
         # What is not asked for is not computed.
         asked = ov.Model(graph.get_results()[: self._count], graph.get_parameters())
         return core().compile_model(asked, "CPU", self._config)
+
+
+def _rows(request: ov.InferRequest) -> NDArray[np.float32]:
+    """The outputs, waited for. A copy: the next images' are written into the same tensors."""
+    request.wait()
+    return np.concatenate([tensor.data.reshape(len(tensor.data), -1) for tensor in request.output_tensors], axis=1)
 
 
 PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}

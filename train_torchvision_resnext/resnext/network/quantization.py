@@ -173,15 +173,17 @@ def quantize(folder: Path, calibration: Batches, validation: Validation, max_dro
             f"{len(calibration)} batches to calibrate on, {len(validation.crops)} to measure on: both need images"
         )
     nncf = require_packages()
-    from .openvino_network import OpenVINONetwork, save
+    from .openvino_network import OpenVINONetwork, Setup, save
 
     config, evidence = read_config(folder), read_evidence(folder)
     graph = _in_fp32(folder, config)
     with whole_folder(folder / INT8_FOLDER) as draft:
         file = draft / Path(INT8_GRAPH).name
         save(_in_int8(nncf, graph, calibration), file)
-        exact = validation.exact or _outputs(OpenVINONetwork(graph, "fp32"), validation.crops, config.num_classes)
-        rounded = _outputs(OpenVINONetwork(file, "int8"), validation.crops, config.num_classes)
+        exact = validation.exact or _outputs(
+            OpenVINONetwork(graph, Setup("fp32")), validation.crops, config.num_classes
+        )
+        rounded = _outputs(OpenVINONetwork(file, Setup("int8")), validation.crops, config.num_classes)
         truth = exact.logits.argmax(axis=1) if validation.targets is None else np.asarray(validation.targets)
         before, after = (_Figures.of(each, truth, config, evidence) for each in (exact, rounded))
         report = Quantized(

@@ -49,8 +49,22 @@ def test_what_the_configuration_says_otherwise_is_named(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("known", "now", "told"),
+    [
+        ("a1", "b2", "trust.safetensors is not what it was when golden.safetensors was made"),
+        ("a1", None, "trust.safetensors is missing, but was there when golden.safetensors was made"),
+        (None, "b2", "trust.safetensors is in the folder, but was not when golden.safetensors was made"),
+    ],
+)
+def test_evidence_that_is_not_the_folders_own_is_named(known, now, told):
+    golden = Golden(IMAGES, LOGITS, {"trust.safetensors": known})
+    assert golden.contradictions({"trust.safetensors": known}) == []
+    assert golden.contradictions({"trust.safetensors": now}) == [told]
+
+
 def test_a_golden_set_of_before_contradicts_nothing(tmp_path):
     from safetensors.numpy import save_file
 
     save_file({"images": IMAGES, "logits": LOGITS}, tmp_path / GOLDEN)
-    assert read_golden(tmp_path).contradictions({"resize_size": 37}) == []
+    assert read_golden(tmp_path).contradictions({"resize_size": 37, "trust.safetensors": "a1"}) == []

@@ -17,7 +17,7 @@ from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.resnext.images.rgb import to_rgb
 from infer_torchvision_resnext.resnext.machine.devices import X86, DeviceError
 from infer_torchvision_resnext.resnext.network.inference import Outputs
-from infer_torchvision_resnext.resnext.network.openvino_network import OpenVINONetwork
+from infer_torchvision_resnext.resnext.network.openvino_network import OpenVINONetwork, Setup
 from infer_torchvision_resnext.resnext.network.quantization import QuantizationError, Validation, quantize
 from infer_torchvision_resnext.resnext.trust.evidence import EVIDENCE, Evidence, write_evidence
 from infer_torchvision_resnext.weights import load_model
@@ -209,9 +209,9 @@ def test_int8_answers_the_same_without_the_instructions_made_for_it(quantized, c
 import sys
 import numpy as np
 from pathlib import Path
-from infer_torchvision_resnext.resnext.network.openvino_network import OpenVINONetwork
+from infer_torchvision_resnext.resnext.network.openvino_network import OpenVINONetwork, Setup
 folder = Path({str(quantized)!r})
-network = OpenVINONetwork(folder / "openvino" / "int8.xml", "int8")
+network = OpenVINONetwork(folder / "openvino" / "int8.xml", Setup("int8"))
 np.save(sys.argv[1], network.run(np.load(folder / "crops.npy")))
 print(network.precision)
 """
@@ -222,6 +222,6 @@ print(network.precision)
         [sys.executable, "-c", code, file], env=environment, capture_output=True, text=True, check=True, timeout=300
     )
     assert done.stdout.strip() == "int8"
-    expected = OpenVINONetwork(quantized / "openvino" / "int8.xml", "int8").run(validation[0])
+    expected = OpenVINONetwork(quantized / "openvino" / "int8.xml", Setup("int8")).run(validation[0])
     assert np.abs(np.load(file) - expected).max() < 1e-4
     assert np.ptp(expected) > 5

@@ -34,6 +34,16 @@ def test_what_was_written_is_read(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == [EVIDENCE]
 
 
+@pytest.mark.parametrize("name", content())
+def test_each_number_changes_the_digest(name, tmp_path):
+    write_evidence(tmp_path, Evidence(**content()))
+    digest = read_evidence(tmp_path).digest
+    assert digest == Evidence(**content()).digest
+    values = content()[name].copy()
+    values.flat[-1] = 0.25 if values.dtype == np.float32 else 1 - values.flat[-1]
+    assert Evidence(**content(**{name: values})).digest != digest
+
+
 def test_a_folder_of_before_has_none(tmp_path):
     assert read_evidence(tmp_path) is None
 
@@ -70,7 +80,9 @@ def test_evidence_of_another_network_is_told():
 
 def test_a_damaged_file_is_named_with_the_remedy(tmp_path):
     (tmp_path / EVIDENCE).write_bytes(b"no safetensors")
-    with pytest.raises(EvidenceError, match=r"trust\.safetensors is damaged .* train the model again, or delete"):
+    with pytest.raises(
+        EvidenceError, match=r"trust\.safetensors is damaged .* put back the file that training wrote, or train"
+    ):
         read_evidence(tmp_path)
 
 

@@ -3,9 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from train_torchvision_resnext.data.dataset import Sample
-from train_torchvision_resnext.data.loading import ReadError
-from train_torchvision_resnext.data.picks import crops_of, pick
+from train_torchvision_resnext.data.samples import Reader, ReadError, Sample, pick
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 
 
@@ -47,4 +45,4 @@ def test_not_only_the_first_classes_are_picked_where_there_are_many():
 
 def test_an_image_that_has_gone_is_named(tmp_path):
     with pytest.raises(ReadError, match=r"gone\.png could be read when training began, and now cannot"):
-        crops_of([Sample(tmp_path / "gone.png", 0)], Preprocessing(36, 32))
+        Reader(Preprocessing(36, 32)).crops([Sample(tmp_path / "gone.png", 0)])
