@@ -17,17 +17,9 @@ from typing import Any
 from .cache import Cache, key_of, stamp_of
 from .model import KnownFile, Model, WeightsError
 from .parameters import Parameters
-from .resnext.folder.golden import GOLDEN, REMEDY, GoldenError, read_golden
-from .resnext.folder.model_folder import (
-    CLASSES,
-    CONFIG,
-    INT8_FILES,
-    MAX_CONFIG_BYTES,
-    WEIGHTS,
-    ModelFolderError,
-    model_folder_of,
-    read_config,
-)
+from .resnext.folder.golden import REMEDY, GoldenError, read_golden
+from .resnext.folder.model_folder import MAX_CONFIG_BYTES, ModelFolderError, model_folder_of, read_config
+from .resnext.folder.names import CLASSES, CONFIG, EVIDENCE, GOLDEN, INT8_FILES, WEIGHTS
 from .resnext.folder.weight_files import (
     WeightFileError,
     cached_file,
@@ -39,7 +31,7 @@ from .resnext.folder.weight_files import (
 from .resnext.folder.whole import errors_of_the_disk
 from .resnext.images.preprocessing import Preprocessing
 from .resnext.network.architecture import Architecture, ArchitectureError, Shaped, class_count
-from .resnext.trust.evidence import EVIDENCE, EvidenceError, read_evidence
+from .resnext.trust.evidence import EvidenceError, read_evidence
 
 logger = logging.getLogger(__name__)
 

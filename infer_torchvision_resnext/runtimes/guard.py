@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..model import Model, WeightsError
 from ..parameters import Parameters
-from ..resnext.folder.golden import GOLDEN
+from ..resnext.folder.names import GOLDEN
 from ..resnext.machine.devices import DeviceError, first_line
 from ..resnext.network.inference import softmax
 from .agreement import FP32_TOLERANCE, Agreement, answers, generated_images

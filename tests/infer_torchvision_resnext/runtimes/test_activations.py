@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from infer_torchvision_resnext.activation_map import Mapper
-from infer_torchvision_resnext.resnext.folder.model_folder import INT8_GRAPH, ModelConfig, write_model_folder
+from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
+from infer_torchvision_resnext.resnext.folder.names import INT8_GRAPH
 from infer_torchvision_resnext.resnext.folder.weight_files import read_classifier
 from infer_torchvision_resnext.resnext.machine.devices import DeviceError
 from infer_torchvision_resnext.resnext.network.inference import Outputs

@@ -15,27 +15,20 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from typing_extensions import Self
 
+from ..folder.names import EVIDENCE
 from ..images.preprocessing import Preprocessing
 from ..images.rgb import ValueRange
 from ..network.architecture import Architecture, Stem, class_count
 from ..trust.calibration import Calibration
 from ..trust.costs import CostError, Costs
-from ..trust.evidence import EVIDENCE, Evidence
+from ..trust.evidence import Evidence
+from .names import CLASSES, CONFIG, WEIGHTS
 from .whole import errors_of_the_disk, whole_folder
 
 if TYPE_CHECKING:
     import torch
 
 FORMAT_VERSION = 1
-CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
-CLASSES = "classes.txt"
-
-INT8_FOLDER = "openvino"
-INT8_GRAPH, INT8_REPORT = f"{INT8_FOLDER}/int8.xml", f"{INT8_FOLDER}/int8.json"
-INT8_FILES = (INT8_REPORT, INT8_GRAPH, f"{INT8_FOLDER}/int8.bin")
-"""There where the folder was quantized; see `network/quantization.py`."""
-
 RUN_MODEL = "model"
 """Where the model folder lies in the folder of a training run."""
 

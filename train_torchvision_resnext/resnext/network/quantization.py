@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from ..folder.model_folder import INT8_FOLDER, INT8_GRAPH, INT8_REPORT, WEIGHTS, ModelConfig, read_config
+from ..folder.model_folder import ModelConfig, read_config
+from ..folder.names import INT8_FOLDER, INT8_GRAPH, INT8_REPORT, WEIGHTS
 from ..folder.weight_files import read_state
 from ..folder.whole import sha256_of, whole_folder
 from ..machine.telemetry import without_telemetry

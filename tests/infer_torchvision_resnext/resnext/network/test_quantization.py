@@ -14,12 +14,13 @@ from examples.digits import training_and_held_out
 from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.resnext.folder.names import EVIDENCE
 from infer_torchvision_resnext.resnext.images.rgb import to_rgb
 from infer_torchvision_resnext.resnext.machine.devices import X86, DeviceError
 from infer_torchvision_resnext.resnext.network.inference import Outputs
 from infer_torchvision_resnext.resnext.network.openvino_network import OpenVINONetwork, Setup
 from infer_torchvision_resnext.resnext.network.quantization import QuantizationError, Validation, quantize
-from infer_torchvision_resnext.resnext.trust.evidence import EVIDENCE, Evidence, write_evidence
+from infer_torchvision_resnext.resnext.trust.evidence import Evidence, write_evidence
 from infer_torchvision_resnext.weights import load_model
 
 DIGITS = Path(__file__).parents[4] / "examples" / "models" / "digits"
