@@ -28,10 +28,10 @@ def model_folder(name: str, int8: bool = False) -> Path:
         write_model_folder(folder, config, state, lambda draft: torch.save(state, draft / f"{name}.pth"))
     if int8 and not (folder / "openvino").is_dir():
         try:
-            from infer_torchvision_resnext.resnext.network.quantization import quantize
+            from infer_torchvision_resnext.resnext.network.quantization import Validation, quantize
 
             crops = np.random.default_rng(0).integers(0, 256, (4, 1, 224, 224, 3), dtype=np.uint8)
-            quantize(folder, crops, crops, max_drop=1)
+            quantize(folder, crops, Validation(crops), max_drop=1)
         except RuntimeError as error:
             print(f"without int8: {error}")
     return folder

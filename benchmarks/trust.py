@@ -23,7 +23,8 @@ from sklearn.metrics import roc_auc_score
 
 from examples.digits import Digits, write_class_folders
 from examples.ikomia_home import use_own_home
-from infer_torchvision_resnext.resnext.folder.model_folder import WEIGHTS, read_config
+from infer_torchvision_resnext.resnext.folder.model_folder import read_config
+from infer_torchvision_resnext.resnext.folder.names import WEIGHTS
 from infer_torchvision_resnext.resnext.folder.weight_files import read_state
 from infer_torchvision_resnext.resnext.network.answering import answering
 from infer_torchvision_resnext.resnext.network.inference import Outputs

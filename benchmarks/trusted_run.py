@@ -16,7 +16,7 @@ from benchmarks.interleaved import time_in_turns
 from benchmarks.speed import HD, MAIN, ONE_MEGAPIXEL, boxes, frame, our_run, precisions
 from benchmarks.speed_models import LABELS, model_folder
 from examples.ikomia_home import use_own_home
-from infer_torchvision_resnext.resnext.folder.model_folder import CONFIG
+from infer_torchvision_resnext.resnext.folder.names import CONFIG
 from infer_torchvision_resnext.resnext.trust.calibration import Calibration
 from infer_torchvision_resnext.resnext.trust.evidence import Evidence, write_evidence
 from infer_torchvision_resnext.resnext.trust.open_set import KnownFeatures

@@ -18,8 +18,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .resnext.folder.weight_files import sha256_of
-from .resnext.folder.whole import is_draft, remove_drafts, whole_file, whole_folder
+from .resnext.folder.whole import is_draft, remove_drafts, sha256_of, whole_file, whole_folder
 
 logger = logging.getLogger(__name__)
 

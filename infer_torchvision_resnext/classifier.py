@@ -133,13 +133,8 @@ class Classifier:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How images become what the network sees."""
+        """How images become what the network sees; they are to be converted by its `value_range`."""
         return self._preprocessing
-
-    @property
-    def value_range(self) -> ValueRange:
-        """By which images are to be converted before they are classified."""
-        return self._preprocessing.value_range
 
     def warm_up(self) -> None:
         """Run once on a black square, so that the first real image does not pay for what is set up lazily."""

@@ -24,9 +24,8 @@ from .resnext.folder.model_folder import ModelConfig, write_model_folder
 from .resnext.images.preprocessing import Preprocessing
 from .resnext.machine.devices import DeviceError, first_line
 from .resnext.network.architecture import Architecture
-from .runtimes.agreement import generated_images
-from .runtimes.guard import FP32_TOLERANCE
-from .runtimes.runtime import PACKAGES, REFERENCE, Configuration
+from .runtimes.agreement import FP32_TOLERANCE, generated_images
+from .runtimes.runtime import REFERENCE, Configuration
 
 ARCHITECTURE = Architecture((1, 1, 1, 1), 32, 4)
 CLASSES = 10
@@ -36,9 +35,9 @@ PICTURE_SIDE = 160
 
 PRECISIONS = {
     "torch": ("fp32", "bf16", "fp16"),
+    "torch_compile": ("fp32",),
     "openvino": ("fp32", "bf16", "int8"),
     "onnxruntime": ("fp32", "fp16"),
-    "torch_compile": ("fp32",),
 }
 
 PICTURES, ROUNDS = 8, 5
@@ -121,8 +120,8 @@ def examine(weights: str, left_out: AbstractSet[str]) -> Iterator[Outcome]:
     asked = [
         Configuration(runtime, precision, device)
         for device in ("cpu", *gpus)
-        for runtime in PACKAGES
-        for precision in PRECISIONS[runtime]
+        for runtime, precisions in PRECISIONS.items()
+        for precision in precisions
         if not {runtime, precision} & left_out and (device, runtime) not in never and (device, precision) not in never
     ]
     expected: NDArray[np.float64] | None = None

@@ -166,10 +166,10 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
             # The host fills what is missing with gray.
             refuse_cut_short(source)
             pixels = image.get_image()
-            frame = to_rgb(pixels, self._classifier.value_range)
+            frame = to_rgb(pixels, self._classifier.preprocessing.value_range)
         except ImageError as error:
             raise ImageError(f"{shown(source)}: {error}" if source else str(error)) from error
-        self._dimness = dim_note(pixels, self._classifier.value_range)
+        self._dimness = dim_note(pixels, self._classifier.preprocessing.value_range)
         return frame
 
     def _name_classes(self):

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from .drift import Drift
 from .parameters import Parameters
 from .predictions import Doubt, Prediction, Track, top_k
+from .resnext.folder.names import EVIDENCE
 from .resnext.host.schema import ParameterError
 from .resnext.network.inference import Outputs, softmax
 from .resnext.trust.calibration import Calibration, calibrated
 from .resnext.trust.costs import Costs
-from .resnext.trust.evidence import EVIDENCE, Evidence
+from .resnext.trust.evidence import Evidence
 from .resnext.trust.open_set import KnownFeatures, threshold
 from .resnext.trust.prediction_sets import PredictionSets, prediction_sets
 from .resnext.trust.promises import Promises, promise

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from .resnext.folder.weight_files import PUBLISHED_WEIGHTS, published_for
+from .resnext.folder.weight_files import is_published, published_for
 from .resnext.host.fields import RANGES, Device, ModelName, Range, Threads, weights_in_form
 from .resnext.host.form import InForm, When
 from .resnext.host.schema import ParameterError, ParameterSchema
@@ -15,6 +15,8 @@ from .resnext.trust.open_set import SENSITIVITY
 
 PUBLISHED, FOLDER = r"[A-Z0-9_]+", r"(?![A-Z0-9_]+$)(?!.*\.(pth|pt|safetensors)$).+"
 """What `weights` looks like where it names torchvision's weights, or can only be a model folder."""
+
+NO_OBJECTS = (When("the whole image is classified, no objects", region="image"),)
 
 
 class Parameters(ParameterSchema):
@@ -113,29 +115,13 @@ class Parameters(ParameterSchema):
     nothing, by depth: 0 to 255, 0 to 65535 or 0 to 1), the smallest and largest of each image (`minmax`), or two of
     your own.
     """
-    object_margin: Annotated[
-        float,
-        Field(ge=0, le=10),
-        InForm(group="Objects", idle=(When("the whole image is classified, no objects", region="image"),)),
-    ] = 0.0
+    object_margin: Annotated[float, Field(ge=0, le=10), InForm(group="Objects", idle=NO_OBJECTS)] = 0.0
     """Context shown around each box, on every side, as a fraction of its size."""
-    track: Annotated[
-        int,
-        Field(ge=0, le=10_000),
-        InForm(
-            group="Objects",
-            minimum_means="off",
-            idle=(When("the whole image is classified, no objects", region="image"),),
-        ),
-    ] = 0
+    track: Annotated[int, Field(ge=0, le=10_000), InForm(group="Objects", minimum_means="off", idle=NO_OBJECTS)] = 0
     """In videos, one answer for each object over about so many frames, by the id that a tracker upstream gives it;
     0 = off, each frame by itself.
     """
-    batch_size: Annotated[
-        int,
-        Field(ge=1, le=4096),
-        InForm(group="Objects", idle=(When("the whole image is classified, no objects", region="image"),)),
-    ] = 32
+    batch_size: Annotated[int, Field(ge=1, le=4096), InForm(group="Objects", idle=NO_OBJECTS)] = 32
     """Objects per forward pass."""
     device: Device = "auto"
     """Where the network runs; `auto` takes the first GPU, if there is one."""
@@ -181,9 +167,9 @@ class Parameters(ParameterSchema):
     def _published_or_a_path(cls, weights: str, info: ValidationInfo) -> str:
         if not weights:
             raise ValueError(f"must be {cls.allowed('weights')}")
-        if not re.fullmatch(r"[A-Z0-9_]+", weights):
+        if not re.fullmatch(PUBLISHED, weights):
             return weights
-        if weights != "DEFAULT" and not any(weights in names for names in PUBLISHED_WEIGHTS.values()):
+        if not is_published(weights):
             raise ValueError(f"must be {cls.allowed('weights')}")
         # The model's name is missing here if it was refused itself.
         if model_name := info.data.get("model_name"):

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .resnext.folder.model_folder import model_folder_of, read_config
+from .resnext.host.fields import MAX_DROP
 from .resnext.images.files import SUFFIXES, read_image
 from .resnext.images.opencv import import_ikomia
 from .resnext.images.preprocessing import Preprocessing
 from .resnext.images.rgb import ImageError, RGBImage, ValueRange
-from .resnext.network.quantization import CALIBRATION, MAX_DROP, quantize
+from .resnext.network.quantization import CALIBRATION, Validation, quantize
 
 
 def crops_of(files: Sequence[Path], preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -52,8 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = quantize(
         folder,
         crops_of(calibration, config.preprocessing)[:, None],
-        [crops_of(validation, config.preprocessing)],
-        targets,
+        Validation([crops_of(validation, config.preprocessing)], targets),
         given.max_drop,
     )
     print(report)

@@ -17,20 +17,13 @@ from typing import Any
 from .cache import Cache, key_of, stamp_of
 from .model import KnownFile, Model, WeightsError
 from .parameters import Parameters
-from .resnext.folder.golden import GOLDEN, REMEDY, GoldenError, read_golden
-from .resnext.folder.model_folder import (
-    CLASSES,
-    CONFIG,
-    MAX_CONFIG_BYTES,
-    WEIGHTS,
-    ModelFolderError,
-    model_folder_of,
-    read_config,
-)
+from .resnext.folder.golden import REMEDY, GoldenError, read_golden
+from .resnext.folder.model_folder import MAX_CONFIG_BYTES, ModelFolderError, model_folder_of, read_config
+from .resnext.folder.names import CLASSES, CONFIG, EVIDENCE, GOLDEN, INT8_FILES, WEIGHTS
 from .resnext.folder.weight_files import (
-    PUBLISHED_WEIGHTS,
     WeightFileError,
     cached_file,
+    is_published,
     published_for,
     read_shapes,
     read_state,
@@ -38,8 +31,7 @@ from .resnext.folder.weight_files import (
 from .resnext.folder.whole import errors_of_the_disk
 from .resnext.images.preprocessing import Preprocessing
 from .resnext.network.architecture import Architecture, ArchitectureError, Shaped, class_count
-from .resnext.network.quantization import INT8_FILES
-from .resnext.trust.evidence import EVIDENCE, EvidenceError, read_evidence
+from .resnext.trust.evidence import EvidenceError, read_evidence
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +42,7 @@ WEIGHT_FILES = (".safetensors", ".pth", ".pt")
 def fingerprint(parameters: Parameters) -> tuple[object, ...]:
     """Changes whenever `load_model` would give another model: with parameters it reads, or the files behind them."""
     source = parameters.weights
-    if _is_published(source):
+    if is_published(source):
         return (parameters.model_name, source)
     path = model_folder_of(Path(source).expanduser())
     files = [
@@ -72,7 +64,7 @@ def load_model(parameters: Parameters, cache: Cache) -> Model:
         WeightsError: anything that stands in the way, as a sentence for the user.
     """
     try:
-        if _is_published(parameters.weights):
+        if is_published(parameters.weights):
             return _load_published(parameters.model_name, parameters.weights, cache)
         path = Path(parameters.weights).expanduser()
         if path.is_dir():
@@ -85,10 +77,6 @@ def load_model(parameters: Parameters, cache: Cache) -> Model:
         f"weights = {parameters.weights!r}: there is no such file or folder (looked for {path.absolute()}); give "
         f"{Parameters.allowed('weights')}"
     )
-
-
-def _is_published(source: str) -> bool:
-    return source == "DEFAULT" or any(source in names for names in PUBLISHED_WEIGHTS.values())
 
 
 def _load_published(model_name: str, weights_name: str, cache: Cache) -> Model:

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..resnext.folder.weight_files import sha256_of
+from ..resnext.folder.whole import sha256_of
 from ..resnext.images.files import SUFFIXES
 
 TABLES = (".csv", ".parquet")

@@ -16,6 +16,9 @@ IMAGES = 16
 MIN_TOP1_AGREEMENT = 0.9
 """Share of images that must keep their best class: of 16, one may be so near a tie that any rounding turns it."""
 
+FP32_TOLERANCE = 1e-3
+"""Largest change of a probability in fp32, whatever `guard_tolerance` allows: kernels differ by a thousandth of that, a
+wrong epsilon of a batch normalization by more."""
 
 SINGLE_IMAGES = 3
 """Of the images that are compared, run one by one: where CUDA graphs are, set up, recorded and replayed."""
@@ -101,7 +104,7 @@ def generated_images(side: int) -> NDArray[np.uint8]:
     return np.asarray(np.rint(np.clip(pictures, 0, 1) * 255), np.uint8)
 
 
-def _picture(random: np.random.Generator, places: NDArray[np.float64]) -> NDArray[np.float64]:
+def _picture(random: "np.random.Generator", places: NDArray[np.float64]) -> NDArray[np.float64]:
     """Waves, a box and some noise on a ground, around [0, 1]."""
     side = len(places)
     picture = np.tile(random.uniform(0, 1, 3), (side, side, 1))

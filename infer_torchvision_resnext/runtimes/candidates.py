@@ -1,6 +1,5 @@
 """What may answer on this machine: devices, runtimes and precisions, the fastest first."""
 
-from ..parameters import Parameters
 from ..resnext.machine.devices import (
     DeviceError,
     cpu_computes_bf16,
@@ -17,15 +16,15 @@ ON_CPU = {"openvino": ("fp32", "bf16", "int8"), "onnxruntime": ("fp32",), "torch
 """What `auto` may take on a CPU, the fastest first → the precisions that it computes in."""
 
 
-def devices_to_try(parameters: Parameters) -> tuple[list[str], list[str]]:
+def devices_to_try(device: str, runtime: str) -> tuple[list[str], list[str]]:
     """Devices to try in turn, and why one that seems to be there is not among them."""
-    if parameters.device != "auto":
-        return [parameters.device], []
-    if parameters.runtime == "openvino":
+    if device != "auto":
+        return [device], []
+    if runtime == "openvino":
         return ["cpu"], []
     if not gpu_is_there():
         return ["cpu"], unused_accelerators()
-    why = _why_unseen(parameters.runtime)
+    why = _why_unseen(runtime)
     return (["cpu"], [f"the GPU is not used: {why}"]) if why else (["cuda", "cpu"], [])
 
 
@@ -71,9 +70,11 @@ def _why_unseen(runtime: str) -> str:
     """Why a runtime does not use the GPU that the driver shows: it may be built without CUDA. Empty if it does."""
     if runtime == "onnxruntime":
         packages.require(runtime)
-        from .onnxruntime_runtime import offers_gpu
-
-        return "" if offers_gpu() else "ONNX Runtime is installed without its CUDA provider; install onnxruntime-gpu"
+        return (
+            ""
+            if packages.onnxruntime_offers_gpu()
+            else "ONNX Runtime is installed without its CUDA provider; install onnxruntime-gpu"
+        )
     import torch
 
     return "" if torch.cuda.is_available() else why_no_gpu()

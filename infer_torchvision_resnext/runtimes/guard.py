@@ -5,32 +5,29 @@ with a GPU leaves the work to the CPU, and a note says why.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cache import Cache
 from ..model import Model, WeightsError
 from ..parameters import Parameters
-from ..resnext.folder.golden import GOLDEN
+from ..resnext.folder.names import GOLDEN
 from ..resnext.machine.devices import DeviceError, first_line
 from ..resnext.network.inference import softmax
-from . import packages
-from .agreement import Agreement, answers, generated_images
+from .agreement import FP32_TOLERANCE, Agreement, answers, generated_images
 from .candidates import candidates
 from .runtime import REFERENCE, Configuration, Runtime
 
 logger = logging.getLogger(__name__)
 
+Load = Callable[[Configuration], Runtime]
+"""Loads a model so. Raises: DeviceError, WeightsError; RuntimeError, where a GPU fails."""
+
 GOLDEN_TOLERANCE = 1e-3
 """Largest change of a probability between training's fp32 and ours: other kernels stay far below, other weights or
 normalization far above."""
-
-FP32_TOLERANCE = 1e-3
-"""Largest change of a probability in fp32, whatever `guard_tolerance` allows: kernels differ by a thousandth of that, a
-wrong epsilon of a batch normalization by more."""
 
 LASTING = "no kernel image is available"
 """CUDA's words where torch was not built for a GPU: as true tomorrow, unlike a full memory or a GPU that has hung."""
@@ -60,36 +57,12 @@ class Choice:
         ]
 
 
-def load(model: Model, configuration: Configuration, threads: int, cache: Cache) -> Runtime:
-    """Load a model into one runtime. Raises: DeviceError, WeightsError; RuntimeError, where a GPU fails."""
-    device = configuration.device
-    packages.require(configuration.runtime)
-    if configuration.runtime == "openvino":
-        from .openvino_runtime import OpenVINORuntime
-
-        return OpenVINORuntime.load(model, configuration.precision, threads, cache)
-    if configuration.runtime == "torch_compile":
-        from .torch_compile import TorchCompileRuntime
-
-        return TorchCompileRuntime.load(model, device, configuration.precision, threads)
-    if configuration.runtime == "onnxruntime":
-        from .onnxruntime_runtime import OnnxRuntime
-
-        return OnnxRuntime.load(model, device, configuration.precision, threads, cache)
-    if device != "cpu":
-        from .cuda_runtime import CudaRuntime
-
-        return CudaRuntime.load(model, device, configuration.precision, threads)
-    from .torch_runtime import TorchRuntime
-
-    return TorchRuntime.load(model, device, configuration.precision, threads)
-
-
-def decide(model: Model, parameters: Parameters, devices: Sequence[str], cache: Cache) -> tuple[Runtime, Choice, bool]:
+def decide(model: Model, parameters: Parameters, devices: Sequence[str], load: Load) -> tuple[Runtime, Choice, bool]:
     """Load the fastest of what may answer that keeps the answers.
 
     Args:
         devices: to try in turn; the last must answer.
+        load: loads the model.
 
     Returns:
         The runtime, what was chosen, and whether it would be chosen again.
@@ -102,8 +75,8 @@ def decide(model: Model, parameters: Parameters, devices: Sequence[str], cache: 
     """
     asked = (parameters.runtime, parameters.precision)
     if [*devices] == ["cpu"] and candidates(*asked, "cpu") == [REFERENCE] and not model.golden:
-        return load(model, REFERENCE, parameters.threads, cache), Choice(REFERENCE, None), True
-    guard = _Guard(model, parameters, cache)
+        return load(REFERENCE), Choice(REFERENCE, None), True
+    guard = _Guard(model, parameters, load)
     for device in devices:
         if found := guard.fastest_on(device, alone=len(devices) == 1):
             runtime, choice = found
@@ -123,9 +96,9 @@ class _Guard:
         WeightsError: the reference does not give the logits of the folder's golden set.
     """
 
-    def __init__(self, model: Model, parameters: Parameters, cache: Cache) -> None:
-        self._model, self._parameters, self._cache = model, parameters, cache
-        self._reference = load(model, REFERENCE, parameters.threads, cache)
+    def __init__(self, model: Model, parameters: Parameters, load: Load) -> None:
+        self._model, self._parameters, self._load = model, parameters, load
+        self._reference = load(REFERENCE)
         golden = model.golden
         self._images = golden.images if golden else generated_images(model.preprocessing.crop_size)
         # Image by image: few at a time are fastest on a CPU, and need the least memory.
@@ -180,7 +153,7 @@ class _Guard:
         return (f"the GPU is not used: {'; '.join(reasons)}",) if reasons else ()
 
     def _tried(self, asked: Configuration) -> tuple[Runtime, Choice]:
-        runtime = load(self._model, asked, self._parameters.threads, self._cache)
+        runtime = self._load(asked)
         logits = answers(runtime, self._images, self._model.preprocessing)[:, : self._classes]
         # What was compiled may be less than what was asked for.
         configuration = replace(asked, precision=runtime.describe()["precision"])

@@ -7,8 +7,9 @@ that TensorRT makes of it.
 import ctypes
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ..cache import Cache, key_of
 from ..model import Model
 from ..resnext.machine.devices import DeviceError, OutOfMemoryError, gpu_index, memory_watched
 from ..resnext.network.inference import CHUNK, OUTPUTS, chunks
+from . import packages
 from .runtime import Runtime, core_count
 
 GRAPH = "model.onnx"
@@ -32,6 +34,9 @@ GPU_CHUNK = 32
 
 Provider = tuple[str, dict[str, str]]
 """A provider's name and options."""
+
+Start = Callable[[list[Provider]], onnxruntime.InferenceSession]
+"""Starts the graph with the first of these that can. Raises: RuntimeError."""
 
 TENSORRTS_LIBRARIES = re.compile(rb"libnv(?:infer|onnxparser)\.so\.\d+|nv(?:infer|onnxparser)_\d+\.dll")
 """Their names, in the file of the provider that is linked with them."""
@@ -77,11 +82,8 @@ class OnnxRuntime(Runtime):
             (folder / GRAPH).write_bytes(converted(model, precision))
 
         def open_graph(folder: Path) -> "OnnxRuntime":
-            file = folder / GRAPH
-            if device == "cpu":
-                session = _session(file, [(CPU, {})], threads)
-            else:
-                session = _session_on_gpu(file, device, precision, threads, cache, engines)
+            start = partial(_session, folder / GRAPH, threads)
+            session = start([(CPU, {})]) if device == "cpu" else _on_gpu(start, device, precision, cache, engines)
             return cls(session, device, precision, OUTPUTS if model.activations else OUTPUTS[:2])
 
         # TensorRT's engines are made from the graph.
@@ -132,14 +134,9 @@ def converted(model: Model, precision: str) -> bytes:
     return bytes(crops_to_onnx(network, model.preprocessing).SerializeToString())
 
 
-def offers_gpu() -> bool:
-    """Whether ONNX Runtime is installed with its CUDA provider."""
-    return CUDA in onnxruntime.get_available_providers()
-
-
 def _refuse(device: str, precision: str) -> None:
     """Raises: DeviceError, for what ONNX Runtime does not run."""
-    if device != "cpu" and not offers_gpu():
+    if device != "cpu" and not packages.onnxruntime_offers_gpu():
         raise DeviceError(
             f"device = {device!r}: ONNX Runtime is installed without its CUDA provider; run pip uninstall onnxruntime "
             "and pip install onnxruntime-gpu, or set device to cpu"
@@ -167,10 +164,12 @@ def tensorrt_is_there() -> bool:
     return bool(libraries)
 
 
-def _session_on_gpu(  # noqa: PLR0913, PLR0917 (what the runtime was asked for, and its cache)
-    file: Path, device: str, precision: str, threads: int, cache: Cache, engines: str
-) -> onnxruntime.InferenceSession:
-    """In fp16 TensorRT, if it is there and can; else CUDA. Raises: RuntimeError."""
+def _on_gpu(start: Start, device: str, precision: str, cache: Cache, engines: str) -> onnxruntime.InferenceSession:
+    """In fp16 TensorRT, if it is there and can; else CUDA. Raises: RuntimeError.
+
+    Args:
+        engines: the key of TensorRT's in the cache.
+    """
     if hasattr(onnxruntime, "preload_dlls"):
         # CUDA's and cuDNN's libraries come with torch, which a warm start does not import.
         onnxruntime.preload_dlls()
@@ -180,7 +179,7 @@ def _session_on_gpu(  # noqa: PLR0913, PLR0917 (what the runtime was asked for, 
     cuda = (CUDA, {"device_id": index, "use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})
     if precision == "fp32" or not tensorrt_is_there():
         # In fp32 TensorRT computes in TF32, too.
-        return _session(file, [cuda], threads)
+        return start([cuda])
     # TensorRT writes its engines into the folder as it makes them, and finds those of another session there.
     folder = str(cache.entry("tensorrt", engines, lambda draft: None))
     options = {
@@ -192,16 +191,16 @@ def _session_on_gpu(  # noqa: PLR0913, PLR0917 (what the runtime was asked for, 
         "trt_fp16_enable": "1",
     }
     try:
-        return _session(file, [(TENSORRT, options), cuda], threads)
+        return start([(TENSORRT, options), cuda])
     except RuntimeError as error:
         logger.warning("TensorRT does not start, CUDA takes its place: %s", error)
         if not isinstance(error, OutOfMemoryError):
             # What it cannot start from may be a damaged engine.
             cache.forget("tensorrt", engines)
-    return _session(file, [cuda], threads)
+    return start([cuda])
 
 
-def _session(file: Path, providers: list[Provider], threads: int) -> onnxruntime.InferenceSession:
+def _session(file: Path, threads: int, providers: list[Provider]) -> onnxruntime.InferenceSession:
     """Raises: RuntimeError."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = core_count(threads)

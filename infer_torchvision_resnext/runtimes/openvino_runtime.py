@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..cache import Cache, key_of
 from ..model import Model
+from ..resnext.folder.names import INT8_GRAPH, INT8_REPORT
 from ..resnext.machine.devices import DeviceError, memory_watched
 from ..resnext.network.openvino_network import HINTS, OpenVINONetwork, Setup, save
-from ..resnext.network.quantization import INT8_GRAPH, INT8_REPORT
 from .runtime import Runtime, core_count
 
 REMEDY = (

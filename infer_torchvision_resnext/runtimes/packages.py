@@ -1,10 +1,20 @@
-"""Which packages that compute are installed, found without importing them."""
+"""Which packages that compute are installed, found without importing them.
+
+Only ONNX Runtime itself tells what it was built for.
+"""
 
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from ..resnext.machine.devices import DeviceError
-from .runtime import PACKAGES
+
+PACKAGES = {
+    "torch": ("torch",),
+    "torch_compile": ("torch",),
+    "openvino": ("openvino",),
+    "onnxruntime": ("onnxruntime", "onnx", "onnxscript"),
+}
+"""Runtimes → the packages that each imports."""
 
 GPU_PACKAGES = {"onnxruntime": "onnxruntime-gpu"}
 """Packages → what is installed in their place to compute on a GPU; both are imported by the same name."""
@@ -34,6 +44,13 @@ def require(runtime: str) -> None:
             f"runtime = {runtime!r}: the {what} not installed; run pip install {' '.join(missing)}{gpu}, or set "
             "runtime to auto"
         )
+
+
+def onnxruntime_offers_gpu() -> bool:
+    """Whether ONNX Runtime is installed with its CUDA provider."""
+    import onnxruntime
+
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
 
 def _missing(runtime: str) -> list[str]:

@@ -60,14 +60,6 @@ REFERENCE = Configuration("torch", "fp32")
 QUICK = ("fp16",)
 """What `auto` takes where a GPU computes in it: fp16 has eight times the resolution of bf16."""
 
-PACKAGES = {
-    "torch": ("torch",),
-    "torch_compile": ("torch",),
-    "openvino": ("openvino",),
-    "onnxruntime": ("onnxruntime", "onnx", "onnxscript"),
-}
-"""Runtimes → the packages that each imports."""
-
 
 def run_in_parts(
     runtime: Runtime, crops: Crops, halved: Callable[[int, int], None] = lambda count, half: None

@@ -6,6 +6,7 @@ What was chosen is remembered for this processor, GPU, model and these library v
 
 import logging
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from .. import __version__
@@ -16,7 +17,7 @@ from ..resnext.machine.devices import gpu_identity, gpu_index, processor
 from . import packages
 from .agreement import Agreement
 from .candidates import devices_to_try
-from .guard import Choice, decide, load
+from .guard import Choice, decide
 from .runtime import Configuration, Runtime
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ def choose(model: Model, parameters: Parameters, cache: Cache) -> tuple[Runtime,
         WeightsError: the weights cannot be read, or do not give the logits of the folder's golden set.
         ValueError: the network's output is not finite.
     """
-    devices, unused = devices_to_try(parameters)
+    devices, unused = devices_to_try(parameters.device, parameters.runtime)
     wanted = (parameters.runtime, parameters.precision, *devices, parameters.guard_tolerance)
     gpu = () if devices[0] == "cpu" else gpu_identity(gpu_index(devices[0]))
     key = key_of(
@@ -42,17 +43,43 @@ def choose(model: Model, parameters: Parameters, cache: Cache) -> tuple[Runtime,
         *gpu,
         *packages.versions().items(),
     )
+    loaded = partial(load, model, threads=parameters.threads, cache=cache)
     if remembered := _read(cache.recall("decisions", key)):
         try:
-            runtime = load(model, remembered.configuration, parameters.threads, cache)
+            runtime = loaded(remembered.configuration)
             return runtime, replace(remembered, passed_over=(*unused, *remembered.passed_over))
         except Exception as error:
             # Whatever has changed since, deciding again says more.
             logger.warning("%s was chosen before, but fails now: %s", remembered.configuration, error)
-    runtime, choice, lasts = decide(model, parameters, devices, cache)
+    runtime, choice, lasts = decide(model, parameters, devices, loaded)
     if lasts:
         cache.note("decisions", key, _written(choice))
     return runtime, replace(choice, passed_over=(*unused, *choice.passed_over))
+
+
+def load(model: Model, configuration: Configuration, threads: int, cache: Cache) -> Runtime:
+    """Load a model into one runtime. Raises: DeviceError, WeightsError; RuntimeError, where a GPU fails."""
+    device = configuration.device
+    packages.require(configuration.runtime)
+    if configuration.runtime == "openvino":
+        from .openvino_runtime import OpenVINORuntime
+
+        return OpenVINORuntime.load(model, configuration.precision, threads, cache)
+    if configuration.runtime == "torch_compile":
+        from .torch_compile import TorchCompileRuntime
+
+        return TorchCompileRuntime.load(model, device, configuration.precision, threads)
+    if configuration.runtime == "onnxruntime":
+        from .onnxruntime_runtime import OnnxRuntime
+
+        return OnnxRuntime.load(model, device, configuration.precision, threads, cache)
+    if device != "cpu":
+        from .cuda_runtime import CudaRuntime
+
+        return CudaRuntime.load(model, device, configuration.precision, threads)
+    from .torch_runtime import TorchRuntime
+
+    return TorchRuntime.load(model, device, configuration.precision, threads)
 
 
 def _written(choice: Choice) -> dict[str, Any]:

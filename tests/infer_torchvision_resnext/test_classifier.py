@@ -22,8 +22,8 @@ from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, w
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from infer_torchvision_resnext.resnext.machine.devices import X86, DeviceError, OutOfMemoryError, cpu_computes_bf16
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
-from infer_torchvision_resnext.runtimes.guard import load
 from infer_torchvision_resnext.runtimes.runtime import Configuration
+from infer_torchvision_resnext.runtimes.selection import load
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
 from infer_torchvision_resnext.weights import load_model
 

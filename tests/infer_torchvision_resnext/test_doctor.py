@@ -45,7 +45,6 @@ def test_what_is_there_agrees_and_what_is_not_is_named(capsys):
 
 
 def test_a_runtime_that_answers_otherwise_is_named(capsys, monkeypatch, tiny_folder):
-    monkeypatch.setattr(doctor, "PACKAGES", {"torch": ("torch",), "openvino": ("openvino",)})
     monkeypatch.setattr(doctor, "PRECISIONS", {"torch": ("fp32",), "openvino": ("fp32", "bf16")})
     run = "infer_torchvision_resnext.runtimes.openvino_runtime.OpenVINORuntime.run"
     monkeypatch.setattr(run, lambda self, crops: np.tile(np.float32([9, 0, 0]), (len(crops), 1)))
@@ -57,7 +56,6 @@ def test_a_runtime_that_answers_otherwise_is_named(capsys, monkeypatch, tiny_fol
 
 def test_what_is_not_here_is_said_and_is_no_disagreement(capsys, monkeypatch, tiny_folder):
     pytest.importorskip("openvino")
-    monkeypatch.setattr(doctor, "PACKAGES", {"torch": ("torch",), "openvino": ("openvino",)})
     monkeypatch.setattr(doctor, "PRECISIONS", {"torch": ("fp32",), "openvino": ("int8",)})
     assert main(["doctor", "--weights", str(tiny_folder)]) == 0
     (reason,) = [row[2] for key, row in rows_of(capsys.readouterr().out).items() if "int8" in key]
@@ -69,7 +67,6 @@ def test_a_runtime_that_fails_is_named(capsys, monkeypatch, tiny_folder):
     def failed(self, crops):
         raise OSError("libcudart.so.12: cannot open shared object file\nand more")
 
-    monkeypatch.setattr(doctor, "PACKAGES", {"torch": ("torch",)})
     monkeypatch.setattr(doctor, "PRECISIONS", {"torch": ("fp32",)})
     monkeypatch.setattr(TorchRuntime, "run", failed)
     assert main(["doctor", "--weights", str(tiny_folder)]) == 1

@@ -10,7 +10,8 @@ from torchvision.models import ResNet, get_model_weights  # type: ignore[attr-de
 from ..parameters.network import NO_WEIGHTS
 from ..parameters.task import Parameters
 from ..plan import Start
-from ..resnext.folder.model_folder import WEIGHTS, ModelFolderError, model_folder_of, read_config
+from ..resnext.folder.model_folder import ModelFolderError, model_folder_of, read_config
+from ..resnext.folder.names import WEIGHTS
 from ..resnext.folder.weight_files import WeightFileError, cached_file, published_for, read_state
 from ..resnext.host.shown_text import shown
 from ..resnext.images.preprocessing import Preprocessing

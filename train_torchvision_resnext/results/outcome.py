@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from ..data.samples import pick
 from ..plan import Plan
 from ..progress import Listener
-from ..resnext.folder.golden import GOLDEN, write_golden
+from ..resnext.folder.golden import write_golden
 from ..resnext.folder.model_folder import ModelConfig, write_model_folder
-from ..resnext.trust.evidence import EVIDENCE, read_evidence, write_evidence
+from ..resnext.folder.names import EVIDENCE, GOLDEN
+from ..resnext.trust.evidence import read_evidence, write_evidence
 from .best_epoch import best_epoch
 from .export import export_onnx, export_pth
 from .judging import Judged, golden_set

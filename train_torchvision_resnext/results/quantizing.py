@@ -13,7 +13,7 @@ from ..data.samples import Sample, pick
 from ..plan import Plan
 from ..progress import TRAINED, Listener, StopRequestedError
 from ..resnext.network.inference import Outputs
-from ..resnext.network.quantization import CALIBRATION, Quantized, quantize
+from ..resnext.network.quantization import CALIBRATION, Quantized, Validation, quantize
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def quantize_trained(
     validation = _Crops(dataset.val, parameters.batch_size, plan, listener, (CALIBRATED, 1.0))
     targets = [sample.target for sample in dataset.val]
     try:
-        cost = quantize(draft, calibration, validation, targets, parameters.quantize_max_drop, exact)
+        cost = quantize(draft, calibration, Validation(validation, targets, exact), parameters.quantize_max_drop)
     except StopRequestedError:
         return None, [f"stopped while quantizing, so that there is no int8 network; {LATER}"]
     except Exception as error:

@@ -15,22 +15,20 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from typing_extensions import Self
 
+from ..folder.names import EVIDENCE
 from ..images.preprocessing import Preprocessing
 from ..images.rgb import ValueRange
 from ..network.architecture import Architecture, Stem, class_count
 from ..trust.calibration import Calibration
 from ..trust.costs import CostError, Costs
-from ..trust.evidence import EVIDENCE, Evidence
+from ..trust.evidence import Evidence
+from .names import CLASSES, CONFIG, WEIGHTS
 from .whole import errors_of_the_disk, whole_folder
 
 if TYPE_CHECKING:
     import torch
 
 FORMAT_VERSION = 1
-CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
-CLASSES = "classes.txt"
-
 RUN_MODEL = "model"
 """Where the model folder lies in the folder of a training run."""
 
@@ -52,7 +50,7 @@ class ModelFolderError(ValueError):
 class _PretrainedConfig(BaseModel):
     """timm's description of the preprocessing."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
     input_size: tuple[int, int, int]
     crop_pct: float
     # The only one that is computed; another would be another model.
@@ -64,7 +62,7 @@ class _PretrainedConfig(BaseModel):
 class _ResNeXtConfig(BaseModel):
     """What timm's keys cannot say."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
     format_version: Annotated[int, Field(ge=1)]
     layers: tuple[int, ...]
     cardinality: int
@@ -84,7 +82,7 @@ class _ResNeXtConfig(BaseModel):
 class ModelConfig(BaseModel):
     """The content of `config.json`. Unknown keys are ignored; a higher `format_version` is refused."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
     architecture: str
     num_classes: Annotated[int, Field(ge=1, le=MAX_CLASSES)]
     label_names: tuple[str, ...]

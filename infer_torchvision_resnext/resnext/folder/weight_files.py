@@ -3,7 +3,6 @@
 Only tensors are ever loaded: safetensors, or pickles restricted to tensors (`weights_only=True`).
 """
 
-import hashlib
 import os
 import re
 import sys
@@ -36,6 +35,11 @@ PUBLISHED_WEIGHTS = {
 def published_for(architecture: Architecture) -> tuple[str, ...]:
     """Names of torchvision's weights for an architecture, the best last; empty if it publishes none."""
     return PUBLISHED_WEIGHTS.get(str(architecture), ())
+
+
+def is_published(weights: str) -> bool:
+    """Whether this names torchvision's weights, of whatever architecture."""
+    return weights == "DEFAULT" or any(weights in names for names in PUBLISHED_WEIGHTS.values())
 
 
 def names_without(weights: str) -> str:
@@ -140,15 +144,6 @@ def read_classifier(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32
         with safe_open(path, framework="pt") as file:
             weight, bias = (file.get_tensor(f"fc.{part}").float().numpy() for part in ("weight", "bias"))
     return np.array(weight, np.float32), np.array(bias, np.float32)
-
-
-def sha256_of(path: Path) -> str:
-    """Of the file's content, in hexadecimal digits. Raises: OSError."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def read_shapes(path: Path, expected: Architecture | None = None) -> dict[str, TensorShape]:

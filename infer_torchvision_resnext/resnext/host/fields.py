@@ -32,6 +32,9 @@ Range = Annotated[
 ]
 """As `ValueRange` reads it."""
 
+MAX_DROP = 0.01
+"""How much worse than in fp32 accuracy, calibration and the share of `unknown` may be in int8, as a fraction."""
+
 RANGES = ("auto", "minmax", "0,4095")
 
 Threads = Annotated[int, Field(ge=0, le=1024), InForm(group="Device", minimum_means="the machine's cores")]

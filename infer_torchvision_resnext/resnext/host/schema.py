@@ -5,8 +5,14 @@ pydantic field with type, default and range, and a docstring that is its help; p
 table derive from it.
 """
 
+import ast
 import difflib
+import functools
+import inspect
+import textwrap
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -24,9 +30,7 @@ class ParameterError(ValueError):
 class ParameterSchema(BaseModel):
     """Immutable, validated parameters of a task."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
 
     @classmethod
     def keys(cls) -> tuple[str, ...]:
@@ -59,8 +63,8 @@ class ParameterSchema(BaseModel):
 
     @classmethod
     def meaning(cls, key: str) -> str:
-        """A parameter's help, in one line."""
-        return " ".join((cls.model_fields[key].description or "").split())
+        """A parameter's help, in one line: its docstring, unless it has a description."""
+        return " ".join((cls.model_fields[key].description or _docstrings(cls).get(key, "")).split())
 
     @classmethod
     def allowed(cls, key: str) -> str:
@@ -108,6 +112,23 @@ class ParameterSchema(BaseModel):
         spec = cls.model_json_schema()["properties"][key]
         one_of = "enum" in spec or spec.get("type") == "boolean"
         return f"one of {cls.allowed(key)}" if one_of else cls.allowed(key)
+
+
+@functools.cache
+def _docstrings(schema: type[ParameterSchema]) -> dict[str, str]:
+    """What stands below each field in the source, which Python does not keep; empty where there is no source.
+
+    pydantic could read it too, but would for every import of the plugin, where only forms and tables show it.
+    """
+    found: dict[str, str] = {}
+    for each in reversed(schema.__mro__):
+        with suppress(OSError, TypeError):
+            (definition,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
+            for pair in pairwise(definition.body if isinstance(definition, ast.ClassDef) else ()):
+                match pair:
+                    case ast.AnnAssign(target=ast.Name(id=key)), ast.Expr(value=ast.Constant(value=str(text))):
+                        found[key] = text
+    return found
 
 
 def _as_text(value: object) -> str:

@@ -7,7 +7,6 @@ that the draft of one will do.
 
 import json
 import shutil
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,24 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from ..folder.model_folder import WEIGHTS, read_config
-from ..folder.weight_files import read_state, sha256_of
+from ..folder.model_folder import ModelConfig, read_config
+from ..folder.names import INT8_FOLDER, INT8_GRAPH, INT8_REPORT, WEIGHTS
+from ..folder.weight_files import read_state
+from ..folder.whole import sha256_of, whole_folder
 from ..machine.telemetry import without_telemetry
 from ..trust.calibration import calibrated, expected_calibration_error
 from ..trust.evidence import Evidence, read_evidence
 from ..trust.open_set import SENSITIVITY, threshold
 from .inference import Outputs
 
-FOLDER, GRAPH, REPORT = "openvino", "int8.xml", "int8.json"
-INT8_GRAPH, INT8_REPORT = f"{FOLDER}/{GRAPH}", f"{FOLDER}/{REPORT}"
-INT8_FILES = (INT8_REPORT, INT8_GRAPH, f"{FOLDER}/int8.bin")
-"""In a model folder."""
-
 CALIBRATION = 300
 """Images that ranges of activations are taken from; more change nothing."""
-
-MAX_DROP = 0.01
-"""How much worse each of the three may be."""
 
 
 class Batches(Protocol):
@@ -43,6 +36,21 @@ class Batches(Protocol):
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]: ...
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a quantized network is measured on.
+
+    Attributes:
+        crops: of other images than it is calibrated on.
+        targets: their true classes; None = what the network says in fp32.
+        exact: what the network says of them in fp32, where that is known; None = it is computed.
+    """
+
+    crops: Batches
+    targets: Sequence[int] | None = None
+    exact: Outputs | None = None
 
 
 class QuantizationError(RuntimeError):
@@ -103,7 +111,8 @@ class _Figures:
     unknown: float | None
 
     @classmethod
-    def of(cls, outputs: Outputs, truth: NDArray[np.int64], temperature: float, evidence: Evidence | None) -> Self:
+    def of(cls, outputs: Outputs, truth: NDArray[np.int64], config: ModelConfig, evidence: Evidence | None) -> Self:
+        temperature = config.resnext.calibration.temperature if config.resnext.calibration else 1.0
         return cls(
             float((outputs.logits.argmax(axis=1) == truth).mean()),
             expected_calibration_error(calibrated(outputs.logits, temperature), truth),
@@ -146,23 +155,13 @@ def require_packages() -> Any:
     return nncf
 
 
-def quantize(  # noqa: PLR0913, PLR0917 (the last three have defaults)
-    folder: Path,
-    calibration: Batches,
-    validation: Batches,
-    targets: Sequence[int] | None = None,
-    max_drop: float = MAX_DROP,
-    exact: Outputs | None = None,
-) -> Quantized:
+def quantize(folder: Path, calibration: Batches, validation: Validation, max_drop: float) -> Quantized:
     """Quantize a model folder to int8, and keep the result if accuracy, calibration and `unknown` hold.
 
     Args:
         folder: a model folder; gains or replaces `openvino/`, and is left as it was by whatever is raised.
         calibration: to take ranges from; batches of one image each.
-        validation: others, to measure on.
-        targets: their true classes; None = what the network says in fp32.
         max_drop: how much worse each of the three may be in int8, as a fraction.
-        exact: what the network says of them in fp32, where that is known; None = it is computed here.
 
     Raises:
         QuantizationError: NNCF or OpenVINO is not installed, or there are no images.
@@ -170,55 +169,61 @@ def quantize(  # noqa: PLR0913, PLR0917 (the last three have defaults)
         ModelFolderError, WeightFileError, EvidenceError: the folder cannot be read.
         Exception: of NNCF's own, or what iterating over the images raises.
     """
-    if not len(calibration) or not len(validation):
+    if not len(calibration) or not len(validation.crops):
         raise QuantizationError(
-            f"{len(calibration)} batches to calibrate on, {len(validation)} to measure on: both need images"
+            f"{len(calibration)} batches to calibrate on, {len(validation.crops)} to measure on: both need images"
         )
     nncf = require_packages()
-    from nncf.quantization.advanced_parameters import OverflowFix
-
-    from .answering import answering
-    from .conversion import to_openvino
     from .openvino_network import OpenVINONetwork, Setup, save
 
-    config, evidence, weights = read_config(folder), read_evidence(folder), folder / WEIGHTS
-    network = config.network.load(read_state(weights, config.network)).float()
-    graph = to_openvino(answering(network, apart=True), config.preprocessing)
-    draft = folder / f".{FOLDER}-{uuid.uuid4().hex}"
-    draft.mkdir()
-    try:
-        quantized = nncf.quantize(
-            graph,
-            nncf.Dataset(calibration),
-            preset=nncf.QuantizationPreset.MIXED,
-            subset_size=min(len(calibration), CALIBRATION),
-            # Processors without VNNI add products of bytes up in 16 bits, which overflow with weights of eight.
-            advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE),
+    config, evidence = read_config(folder), read_evidence(folder)
+    graph = _in_fp32(folder, config)
+    with whole_folder(folder / INT8_FOLDER) as draft:
+        file = draft / Path(INT8_GRAPH).name
+        save(_in_int8(nncf, graph, calibration), file)
+        exact = validation.exact or _outputs(
+            OpenVINONetwork(graph, Setup("fp32")), validation.crops, config.num_classes
         )
-        save(quantized, draft / GRAPH)
-        if exact is None:
-            exact = _outputs(OpenVINONetwork(graph, Setup("fp32")), validation, config.num_classes)
-        rounded = _outputs(OpenVINONetwork(draft / GRAPH, Setup("int8")), validation, config.num_classes)
-        truth = exact.logits.argmax(axis=1) if targets is None else np.asarray(targets)
-        temperature = config.resnext.calibration.temperature if config.resnext.calibration else 1.0
-        before, after = (_Figures.of(each, truth, temperature, evidence) for each in (exact, rounded))
+        rounded = _outputs(OpenVINONetwork(file, Setup("int8")), validation.crops, config.num_classes)
+        truth = exact.logits.argmax(axis=1) if validation.targets is None else np.asarray(validation.targets)
+        before, after = (_Figures.of(each, truth, config, evidence) for each in (exact, rounded))
         report = Quantized(
             *(before.accuracy, after.accuracy),
             *(before.calibration_error, after.calibration_error),
             *(before.unknown, after.unknown),
             len(truth),
             max_drop,
-            tuple(_worse(before, after, max_drop, targets is not None)),
-            sha256_of(weights),
-            {file.name: sha256_of(file) for file in (draft / GRAPH, (draft / GRAPH).with_suffix(".bin"))},
+            tuple(_worse(before, after, max_drop, validation.targets is not None)),
+            sha256_of(folder / WEIGHTS),
+            {each.name: sha256_of(each) for each in (file, file.with_suffix(".bin"))},
         )
-        (draft / REPORT).write_text(json.dumps(report.to_dict(), indent=2), encoding="utf-8")
-        if report.kept:
-            shutil.rmtree(folder / FOLDER, ignore_errors=True)
-            draft.rename(folder / FOLDER)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        (draft / Path(INT8_REPORT).name).write_text(json.dumps(report.to_dict(), indent=2), encoding="utf-8")
+        if not report.kept:
+            shutil.rmtree(draft)
     return report
+
+
+def _in_fp32(folder: Path, config: ModelConfig) -> Any:
+    """The folder's network as an OpenVINO model."""
+    from .answering import answering
+    from .conversion import to_openvino
+
+    network = config.network.load(read_state(folder / WEIGHTS, config.network)).float()
+    return to_openvino(answering(network, apart=True), config.preprocessing)
+
+
+def _in_int8(nncf: Any, graph: Any, calibration: Batches) -> Any:
+    """The same, rounded by the ranges that these images show."""
+    from nncf.quantization.advanced_parameters import OverflowFix
+
+    return nncf.quantize(
+        graph,
+        nncf.Dataset(calibration),
+        preset=nncf.QuantizationPreset.MIXED,
+        subset_size=min(len(calibration), CALIBRATION),
+        # Processors without VNNI add products of bytes up in 16 bits, which overflow with weights of eight.
+        advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE),
+    )
 
 
 def _outputs(network: Any, batches: Batches, classes: int) -> Outputs:

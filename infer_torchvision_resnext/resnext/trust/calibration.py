@@ -59,7 +59,7 @@ class Calibration(BaseModel):
         reason: why the temperature is 1; empty where it was fitted.
     """
 
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, defer_build=True)
     temperature: Annotated[float, Field(ge=1 / MOST, le=MOST)]
     images: Annotated[int, Field(ge=1)]
     ece_before: Annotated[float, Field(ge=0, le=1)]

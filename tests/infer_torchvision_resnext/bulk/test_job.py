@@ -14,7 +14,7 @@ from infer_torchvision_resnext.bulk import processes
 from infer_torchvision_resnext.bulk.inputs import InputError
 from infer_torchvision_resnext.bulk.job import classify_all
 from infer_torchvision_resnext.bulk.plan import PlanError, part_rows_for
-from infer_torchvision_resnext.resnext.folder.weight_files import sha256_of
+from infer_torchvision_resnext.resnext.folder.whole import sha256_of
 from infer_torchvision_resnext.resnext.host.schema import ParameterError
 from tests.bulk_jobs import DIGITS, SETTINGS, assert_each_once, rows_of, write_digits, write_photo
 from tests.inference_output import result

@@ -10,13 +10,14 @@ from safetensors.torch import save_file
 
 from infer_torchvision_resnext.activation_map import Mapper
 from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
+from infer_torchvision_resnext.resnext.folder.names import INT8_GRAPH
 from infer_torchvision_resnext.resnext.folder.weight_files import read_classifier
 from infer_torchvision_resnext.resnext.machine.devices import DeviceError
 from infer_torchvision_resnext.resnext.network.inference import Outputs
-from infer_torchvision_resnext.resnext.network.quantization import INT8_GRAPH, quantize
+from infer_torchvision_resnext.resnext.network.quantization import Validation, quantize
 from infer_torchvision_resnext.runtimes.cuda_runtime import CudaRuntime
-from infer_torchvision_resnext.runtimes.guard import load
 from infer_torchvision_resnext.runtimes.runtime import Configuration
+from infer_torchvision_resnext.runtimes.selection import load
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
 from tests.runtime_inputs import crops, model_of
 from tests.tiny_model import ARCHITECTURE, LABELS, PREPROCESSING
@@ -31,7 +32,7 @@ def folder(tiny_folder, tmp_path_factory):
     """A model folder with an int8 network."""
     pytest.importorskip("nncf")
     folder = shutil.copytree(tiny_folder, tmp_path_factory.mktemp("models") / "m")
-    quantize(folder, [crops(1, SIDE)] * 4, [crops(1, SIDE)], max_drop=1)
+    quantize(folder, [crops(1, SIDE)] * 4, Validation([crops(1, SIDE)]), max_drop=1)
     return folder
 
 

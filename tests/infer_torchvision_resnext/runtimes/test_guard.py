@@ -17,10 +17,9 @@ from infer_torchvision_resnext.resnext.machine.devices import DeviceError, OutOf
 from infer_torchvision_resnext.runtimes import candidates, torch_crop, torch_runtime
 from infer_torchvision_resnext.runtimes.agreement import answers, generated_images
 from infer_torchvision_resnext.runtimes.cuda_runtime import CudaRuntime
-from infer_torchvision_resnext.runtimes.guard import load
 from infer_torchvision_resnext.runtimes.packages import is_installed
 from infer_torchvision_resnext.runtimes.runtime import Configuration
-from infer_torchvision_resnext.runtimes.selection import choose
+from infer_torchvision_resnext.runtimes.selection import choose, load
 from infer_torchvision_resnext.weights import load_model
 
 CPU = torch.device("cpu")

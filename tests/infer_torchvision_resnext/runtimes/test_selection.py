@@ -18,9 +18,8 @@ from infer_torchvision_resnext.resnext.machine.devices import DeviceError, cpu_c
 from infer_torchvision_resnext.resnext.network import conversion
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from infer_torchvision_resnext.resnext.network.inference import softmax
-from infer_torchvision_resnext.runtimes.agreement import Agreement, generated_images
+from infer_torchvision_resnext.runtimes.agreement import FP32_TOLERANCE, Agreement, generated_images
 from infer_torchvision_resnext.runtimes.candidates import candidates
-from infer_torchvision_resnext.runtimes.guard import FP32_TOLERANCE
 from infer_torchvision_resnext.runtimes.runtime import Configuration
 from infer_torchvision_resnext.runtimes.selection import choose
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime

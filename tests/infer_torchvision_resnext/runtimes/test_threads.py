@@ -15,7 +15,7 @@ def of_torch(runtime):
 
 
 def of_openvino(runtime):
-    return runtime._network._request.get_compiled_model().get_property("INFERENCE_NUM_THREADS")
+    return runtime._network._requests[0].get_compiled_model().get_property("INFERENCE_NUM_THREADS")
 
 
 def of_onnxruntime(runtime):

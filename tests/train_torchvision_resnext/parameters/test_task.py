@@ -1,10 +1,10 @@
 import pytest
 
 from train_torchvision_resnext.parameters import Parameters, read_host_map
+from train_torchvision_resnext.resnext.host.fields import MAX_DROP
 from train_torchvision_resnext.resnext.host.form import Form
 from train_torchvision_resnext.resnext.host.schema import ParameterError
 from train_torchvision_resnext.resnext.network.architecture import Architecture
-from train_torchvision_resnext.resnext.network.quantization import MAX_DROP
 
 OLD_WORKFLOW = {
     "model_name": "resnext101",

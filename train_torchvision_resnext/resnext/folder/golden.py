@@ -17,10 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..trust.evidence import EVIDENCE
+from .names import EVIDENCE, GOLDEN
 from .whole import errors_of_the_disk
-
-GOLDEN = "golden.safetensors"
 
 MAX_BYTES = 2**30
 

@@ -4,6 +4,7 @@ A process that is killed leaves a draft, whose name begins with `DRAFT`.
 """
 
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -100,6 +101,15 @@ def errors_of_the_disk(path: Path) -> Iterator[None]:
         full = shutil.disk_usage(path.parent).free < 2**20
         what = errno.ENOSPC if full else errno.EIO
         raise OSError(what, f"{os.strerror(what)} ({error})", str(path)) from error
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's content, in hexadecimal digits: whether it still is what was written. Raises: OSError."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _draft_of(path: Path) -> Path:

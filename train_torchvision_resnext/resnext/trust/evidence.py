@@ -19,10 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..folder.names import EVIDENCE
 from ..folder.whole import errors_of_the_disk
 from .open_set import KnownFeatures
-
-EVIDENCE = "trust.safetensors"
 
 MAX_BYTES = 2**28
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from infer_torchvision_resnext.resnext.folder.golden import GOLDEN, Golden, GoldenError, read_golden, write_golden
+from infer_torchvision_resnext.resnext.folder.golden import Golden, GoldenError, read_golden, write_golden
+from infer_torchvision_resnext.resnext.folder.names import GOLDEN
 
 IMAGES = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
 LOGITS = np.array([[1, 2, 3], [-1, 0, 0.5]], np.float32)

@@ -14,12 +14,13 @@ from examples.digits import training_and_held_out
 from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.resnext.folder.names import EVIDENCE
 from infer_torchvision_resnext.resnext.images.rgb import to_rgb
 from infer_torchvision_resnext.resnext.machine.devices import X86, DeviceError
 from infer_torchvision_resnext.resnext.network.inference import Outputs
 from infer_torchvision_resnext.resnext.network.openvino_network import OpenVINONetwork, Setup
-from infer_torchvision_resnext.resnext.network.quantization import QuantizationError, quantize
-from infer_torchvision_resnext.resnext.trust.evidence import EVIDENCE, Evidence, write_evidence
+from infer_torchvision_resnext.resnext.network.quantization import QuantizationError, Validation, quantize
+from infer_torchvision_resnext.resnext.trust.evidence import Evidence, write_evidence
 from infer_torchvision_resnext.weights import load_model
 
 DIGITS = Path(__file__).parents[4] / "examples" / "models" / "digits"
@@ -43,7 +44,7 @@ def crops():
 def test_a_quantized_digits_model_runs_in_int8_and_keeps_its_accuracy(folder, crops):
     pytest.importorskip("nncf")
     calibration, validation, digits = crops
-    report = quantize(folder, calibration, validation, digits.tolist(), max_drop=0.03)
+    report = quantize(folder, calibration, Validation(validation, digits.tolist()), max_drop=0.03)
     assert (report.kept, report.images) == (True, 360)
     assert report.fp32_accuracy == pytest.approx(358 / 360)
     assert report.fp32_accuracy - 0.03 <= report.int8_accuracy <= 1
@@ -69,7 +70,7 @@ def test_a_drop_beyond_the_bound_leaves_the_folder_as_it_was(folder, crops):
     pytest.importorskip("nncf")
     calibration, validation, digits = crops
     before = sorted(folder.iterdir())
-    report = quantize(folder, calibration, validation, digits.tolist(), max_drop=-1)
+    report = quantize(folder, calibration, Validation(validation, digits.tolist()), max_drop=-1)
     assert not report.kept
     assert "not kept; its accuracy is " in str(report)
     assert sorted(folder.iterdir()) == before
@@ -107,7 +108,7 @@ def test_what_int8_does_worse_than_fp32_is_named_and_leaves_none(  # noqa: PLR09
     config = json.loads((folder / "config.json").read_text())
     config["resnext"]["calibration"]["temperature"] = temperature
     (folder / "config.json").write_text(json.dumps(config))
-    report = quantize(folder, calibration, validation, digits.tolist() if known else None, 0.2, exact)
+    report = quantize(folder, calibration, Validation(validation, digits.tolist() if known else None, exact), 0.2)
     (found,) = report.worse
     assert re.fullmatch(worse + r".*", found)
     assert f"not kept; {found}" in str(report)
@@ -116,13 +117,13 @@ def test_what_int8_does_worse_than_fp32_is_named_and_leaves_none(  # noqa: PLR09
 
 def test_without_images_there_is_nothing_to_calibrate_on(folder):
     with pytest.raises(QuantizationError, match="0 batches to calibrate on"):
-        quantize(folder, [], [])
+        quantize(folder, [], Validation([]), max_drop=1)
 
 
 def test_what_is_not_installed_is_named_with_the_remedy(folder, crops, monkeypatch):
     monkeypatch.setitem(sys.modules, "nncf", None)
     with pytest.raises(QuantizationError, match=r"needs the packages nncf and openvino .*: run pip install nncf "):
-        quantize(folder, *crops[:2])
+        quantize(folder, crops[0], Validation(crops[1]), max_drop=1)
 
 
 def test_an_error_while_quantizing_leaves_the_folder_as_it_was(folder, crops):
@@ -135,7 +136,7 @@ def test_an_error_while_quantizing_leaves_the_folder_as_it_was(folder, crops):
 
     before = sorted(folder.iterdir())
     with pytest.raises(LookupError, match="the third was the last"):
-        quantize(folder, Failing(crops[0]), crops[1])
+        quantize(folder, Failing(crops[0]), Validation(crops[1]), max_drop=1)
     assert sorted(folder.iterdir()) == before
 
 
@@ -143,7 +144,7 @@ def test_answers_in_fp32_that_are_known_are_not_computed_again(folder, crops):
     pytest.importorskip("nncf")
     calibration, validation, digits = crops
     exact = Outputs(np.eye(10, dtype=np.float32)[digits], np.zeros((len(digits), 512), np.float32))
-    assert quantize(folder, calibration, validation, digits.tolist(), 1, exact).fp32_accuracy == 1
+    assert quantize(folder, calibration, Validation(validation, digits.tolist(), exact), 1).fp32_accuracy == 1
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +152,7 @@ def quantized_once(crops, tmp_path_factory):
     pytest.importorskip("nncf")
     calibration, validation, digits = crops
     folder = shutil.copytree(DIGITS, tmp_path_factory.mktemp("quantized") / "digits")
-    assert quantize(folder, calibration, validation, digits.tolist(), max_drop=0.05).kept
+    assert quantize(folder, calibration, Validation(validation, digits.tolist()), max_drop=0.05).kept
     return folder
 
 
