@@ -8,8 +8,9 @@ from pathlib import Path
 from .fitting.checkpoint import load_best
 from .fitting.loop import Fitted, fit
 from .fitting.process_settings import cpu_settings, process_settings
+from .fitting.rank_process import fit_as_rank
 from .fitting.ranks import ALONE, Ranks
-from .launching import fit_as_rank, fit_in_processes
+from .launching import fit_in_processes
 from .parameters.task import Parameters
 from .plan import Plan
 from .planning import make_plan

@@ -14,8 +14,8 @@ from PIL import Image
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.data.loading import Part
 from train_torchvision_resnext.fitting.loop import fit
+from train_torchvision_resnext.fitting.rank_process import fit_as_rank
 from train_torchvision_resnext.fitting.ranks import Ranks, joined
-from train_torchvision_resnext.launching import fit_as_rank
 from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.planning import make_plan
 from train_torchvision_resnext.progress import Listener
