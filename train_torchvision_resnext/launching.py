@@ -1,7 +1,7 @@
 """Training in several processes of this machine: torchrun as a child, which starts one for each device.
 
-The parent plans before and judges afterwards; the processes only fit (`fitting/rank_process.py`). They meet by a file in
-a private temporary folder, so that nothing listens beyond loopback. Rank 0 tells, in lines of JSON, how it goes, and
+The parent plans before and judges afterwards; the processes only fit (`fitting/rank_process.py`). They meet by a file
+in a private temporary folder, so that nothing listens beyond loopback. Rank 0 tells, in lines of JSON, how it goes, and
 stops when the pipe that it reads from closes: by Stop, or because the parent is gone.
 """
 
