@@ -1,7 +1,8 @@
 """Many images: the host's folder mode, the bulk command, Ray, a plain DataLoader loop, the bare network, bare decoding.
 
 `python -m benchmarks bulk` times them in turns on 2,000 photos of 0.3, 1 and 12 megapixels (a quarter of an hour),
-`python -m benchmarks.bulk small` on a few of them. `python -m benchmarks.bulk overlap` has a core for the network and
+`python -m benchmarks.bulk small` on a few of them, `python -m benchmarks.bulk ray` only the command and Ray on those of
+1 megapixel. `python -m benchmarks.bulk overlap` has a core for the network and
 one for decoding, by themselves and in the command. `python -m benchmarks.bulk rows [COUNT] [KILLS]` classifies 100,000
 small images, kills the command three times at random, and gives its memory. All make their images in a temporary
 folder; Ray is left out where it is not installed.
@@ -154,7 +155,8 @@ def _import_opencv() -> None:
     import_opencv_for_one()
 
 
-def main(photos: dict[str, int] = PHOTOS, rounds: int = ROUNDS) -> list[dict[str, Any]]:
+def main(photos: dict[str, int] = PHOTOS, rounds: int = ROUNDS, only: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """Args: only: the ways' names; none = all."""
     use_own_home()
 
     model_folder("resnext50_32x4d")
@@ -163,13 +165,15 @@ def main(photos: dict[str, int] = PHOTOS, rounds: int = ROUNDS) -> list[dict[str
         for megapixels, count in photos.items():
             folder = Path(place) / megapixels
             files = write_photos(folder, count, SIZES[megapixels])
-            timings = timed(ways(folder, files, Path(place) / "table"), rounds)
+            found = ways(folder, files, Path(place) / "table")
+            timings = timed({name: found[name] for name in only or found}, rounds)
+            first = next(iter(timings))
             rows += [
                 {
                     "megapixels": megapixels,
                     "way": name,
                     "images/s": f"{1000 * count / timing.median:.1f}",
-                    "of run_on(folder)": f"{timings['run_on(folder)'].over(timing):.2f}",
+                    f"of {first}": f"{timings[first].over(timing):.2f}",
                 }
                 for name, timing in timings.items()
             ]
@@ -304,6 +308,8 @@ if __name__ == "__main__":
         print(markdown(rows_and_kills(*map(int, sys.argv[2:]))))
     elif sys.argv[1:2] == ["small"]:
         print(markdown(main({"12": 16})))
+    elif sys.argv[1:2] == ["ray"]:
+        print(markdown(main({"1": PHOTOS["1"]}, only=("bulk", "Ray, 1 workers", "Ray, 2 workers"))))
     elif sys.argv[1:2] == ["overlap"]:
         print(markdown(overlap()))
     else:

@@ -1,7 +1,9 @@
+import contextlib
 import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,6 +91,22 @@ def test_an_answer_does_not_depend_on_its_batch(tiny_folder, cache):
         batched = np.concatenate([runtime.run(images[start : start + size]) for start in range(0, 21, size)])
         assert np.abs(batched - one_by_one).max() < 1e-5
     assert np.abs(runtime.run(images[::-2]) - one_by_one[::-2]).max() < 1e-5
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not say where threads may run")
+@pytest.mark.skipif(os.cpu_count() == 1, reason="there is one core")
+def test_a_few_threads_share_the_cores_with_other_processes(tiny_folder, cache):
+    """Pinned, each process's would be on the same first cores, and wait for one another."""
+    runtime = OpenVINORuntime.load(model_of(tiny_folder, cache), "fp32", 1, cache)
+    places = set()
+    with ThreadPoolExecutor(1) as pool:
+        # A thread is pinned for as long as it computes.
+        computing = pool.submit(lambda: [runtime.run(crops(8, 128)) for _ in range(20)])
+        while not computing.done():
+            for task in Path("/proc/self/task").iterdir():
+                with contextlib.suppress(ProcessLookupError):
+                    places.add(frozenset(os.sched_getaffinity(int(task.name))))
+    assert places == {frozenset(os.sched_getaffinity(0))}
 
 
 @pytest.mark.processor

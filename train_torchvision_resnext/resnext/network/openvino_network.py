@@ -61,6 +61,8 @@ class OpenVINONetwork:
         }
         if setup.threads:
             self._config["INFERENCE_NUM_THREADS"] = setup.threads
+            # Pinned, they would lie on the first cores, as those of every other process that was given a few threads.
+            self._config["ENABLE_CPU_PINNING"] = False
         compiled = self._compiled()
         self.precision = _precision_of(compiled)
         """What it really computes in: `bf16` is a wish that a processor without it does not fulfill."""
