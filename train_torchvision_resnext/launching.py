@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from .fitting.checkpoint import read_state
 from .fitting.loop import Fitted
-from .fitting.rank_process import PLAN
+from .fitting.torchrun import PLAN
 from .plan import Plan
 from .progress import Listener, TrainingError
 from .run_folder import RunFolder

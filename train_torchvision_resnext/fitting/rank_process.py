@@ -14,10 +14,7 @@ from ..run_folder import RunFolder
 from .loop import Fitted, fit
 from .process_settings import cpu_settings, process_settings
 from .ranks import Ranks, joined
-from .torchrun import Teller
-
-PLAN = "plan.pickle"
-"""In the private folder that the parent makes."""
+from .torchrun import PLAN, Teller
 
 
 def fit_as_rank(plan: Plan, run: RunFolder, listener: Listener, ranks: Ranks) -> Fitted:

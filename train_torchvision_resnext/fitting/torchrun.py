@@ -9,6 +9,9 @@ import os
 import signal
 import sys
 
+PLAN = "plan.pickle"
+"""What the processes do, in the private folder that the parent makes."""
+
 
 class Teller:
     """Writes events into the parent's pipe, a line of JSON each."""
