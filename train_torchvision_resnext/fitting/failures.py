@@ -35,10 +35,9 @@ def divergence(rows: Sequence[Mapping[str, float]], parameters: Parameters) -> s
         limits = {"train": LARGEST_LOSS} if first else {"train": LARGEST_LEARNED_LOSS, "val": LARGEST_LOSS}
         for part, limit in limits.items():
             if row[f"{part}_loss"] > limit:
-                return (
-                    f"{part}_loss of epoch {row['epoch']:.0f} is {row[f'{part}_loss']:.3g}: training has diverged. "
-                    f"Likely cause: learning_rate {parameters.learning_rate:g} is too high; try a tenth of it"
-                )
+                what = f"{part}_loss of epoch {row['epoch']:.0f} is {row[f'{part}_loss']:.3g}"
+                # What overflows in fp16 is not finite, and seen before.
+                return str(diverged(what, parameters, "fp32"))
     return ""
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from ..resnext.host.fields import RANGES, Device, Range, Threads
+from ..resnext.host.fields import MAX_DROP, RANGES, Device, Range, Threads
 from ..resnext.host.form import InForm, When
 from ..resnext.host.schema import ParameterError
 from ..resnext.images.rgb import ValueRange
@@ -63,7 +63,7 @@ class Parameters(RecipeParameters, NetworkParameters):
         float,
         Field(title="Largest drop", ge=0, le=1),
         InForm(group="Export", idle=(When("nothing is quantized", quantize="False"),)),
-    ] = 0.01
+    ] = MAX_DROP
     """How much worse the int8 network may be on the validation images, as a fraction: its accuracy lower, its
     calibration error or the share of `unknown` higher. 0.01 is one point of a hundred. Beyond it, it is not kept.
     """
