@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 
 from infer_torchvision_resnext.annotation import GREY, SMALLEST_PICTURE, Annotation, draw
 from infer_torchvision_resnext.resnext.images.files import read_image
+from infer_torchvision_resnext.resnext.images.opencv import import_ikomia
 
 COUNT, COLUMNS, SIDE = 50, 10, 200
 
@@ -42,6 +43,7 @@ def _square(file: Path, text: str) -> NDArray[np.uint8]:
 
 
 def main(table: str, folder: str, picture: str) -> None:
+    import_ikomia()
     rows = least_sure(Path(table))
     Image.fromarray(sheet(rows, Path(folder))).save(picture)
     for row in rows:
