@@ -1,10 +1,8 @@
 """Two and three processes beside one: the same weights and the same figures, whatever the recipe."""
 
+import multiprocessing
 import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,7 +24,6 @@ from train_torchvision_resnext.resnext.network.architecture import Architecture
 from train_torchvision_resnext.run_folder import Job, open_run
 
 NETWORK = Architecture((1, 1), 4, 4)
-REPOSITORY = Path(__file__).parents[3]
 
 # Batches of 8, 8 and 3: parts of 4 and 4, then 3 and none of their own.
 COUNTS = {"train": (9, 6, 4), "val": (4, 3, 2)}
@@ -67,9 +64,10 @@ def plan_of(recipe, folder):
     return plan, open_run(output, Job(parameters, plan.dataset.fingerprint, plan.dataset.labels))[0]
 
 
-def rank_main(folder):
+def rank_main(folder, rank):
     """What each of three processes does: all recipes, one after the other; then the first two once more, alone."""
-    for count in (3, 2) if int(os.environ["RANK"]) < 2 else (3,):
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), GLOO_SOCKET_IFNAME="lo")
+    for count in (3, 2) if rank < 2 else (3,):
         os.environ.update(WORLD_SIZE=str(count), LOCAL_WORLD_SIZE=str(count))
         with joined("cpu", (folder / f"peers {count}").as_uri()) as ranks:
             for recipe in {**FROZEN, **LEARNING}:
@@ -99,13 +97,15 @@ def trained(tmp_path_factory):
             for number in range(count):
                 pixels = draw.integers(0, 160, (20, 22, 3)) + 40 * target
                 Image.fromarray(pixels.astype(np.uint8)).save(place / f"{number}.png")
-    code = f"import ikomia, pathlib; from {__name__} import rank_main; rank_main(pathlib.Path({str(folder)!r}))"
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    processes = [
-        subprocess.Popen([sys.executable, "-c", code], env={**environment, "RANK": rank, "LOCAL_RANK": rank})
-        for rank in ("0", "1", "2")
-    ]
-    assert [process.wait(300) for process in processes] == [0] * 3
+    processes = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
+    # One process imports all that they need, and they are copies of it.
+    processes.set_forkserver_preload(["ikomia", __name__])
+    ranks = [processes.Process(target=rank_main, args=(folder, rank)) for rank in range(3)]
+    for each in ranks:
+        each.start()
+    for each in ranks:
+        each.join(300)
+    assert [each.exitcode for each in ranks] == [0] * 3
     with fixed_threads():
         for recipe in {**FROZEN, **LEARNING}:
             plan, run = plan_of(recipe, folder)
