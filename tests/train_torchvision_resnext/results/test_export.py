@@ -75,9 +75,8 @@ def test_answers_as_the_network_at_any_batch_size(exported):
         np.testing.assert_allclose(logits, eager(network, images), atol=1e-4)
 
 
-def test_logits_come_first_and_with_them_what_they_were_made_of(tmp_path, network):
-    path = tmp_path / "model.onnx"
-    export_onnx(network, LABELS, PREPROCESSING, path, crops(2))
+def test_logits_come_first_and_with_them_what_they_were_made_of(exported):
+    path, network, _ = exported
     session = onnxruntime.InferenceSession(str(path))
     assert [(output.name, output.shape[1:]) for output in session.get_outputs()] == [
         ("logits", [3]),

@@ -80,34 +80,9 @@ def test_constructing_does_nothing(store, tensorboard, free_uri):
     assert tracking.store is None
 
 
-def test_server_is_started_shows_the_run_and_stays(tmp_path, store, tensorboard, free_uri, end_servers):
-    with Tracking("train_test", free_uri, store, tensorboard) as tracking:
-        end_servers.append(tracking.store.server_pid)
-        tracking.log_parameters({"epochs": 3, "model_name": "resnext50"})
-        tracking.log_metrics({"val_top1": 0.5}, step=0)
-        tracking.log_metrics({"val_top1": 0.75}, step=1)
-        tracking.log_artifacts(_report(tmp_path))
-    assert tracking.notes == []
-    assert answers(free_uri), "the server must outlive the run"
-    (run,) = runs_at(free_uri)
-    assert run.info.status == "FINISHED"
-    assert run.data.params == {"epochs": "3", "model_name": "resnext50"}
-    assert run.data.metrics == {"val_top1": 0.75}
-    assert _artifacts(free_uri, run) == ["report/curves.png", "report/pages/report.html"]
-
-    server = psutil.Process(tracking.store.server_pid)
-    listening = {
-        c.laddr
-        for process in [server, *server.children(recursive=True)]
-        for c in process.net_connections()
-        if c.status == psutil.CONN_LISTEN
-    }
-    assert listening == {("127.0.0.1", urlsplit(free_uri).port)}
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """Address and process id of an MLflow server that was there before: a process started it, and has ended."""
+    """Address, process id and notes of an MLflow server that was there before: a process started it, and has ended."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         uri = f"http://localhost:{probe.getsockname()[1]}"
@@ -116,29 +91,50 @@ def server(tmp_path_factory):
         from pathlib import Path
         from train_torchvision_resnext.tracking.trackers import Tracking
         place = Path({str(place)!r})
-        with Tracking("train_test", {uri!r}, place / "MLflow", place / "Tensorboard") as tracking:
-            print(tracking.store.server_pid)
+        with Tracking("train_started", {uri!r}, place / "MLflow", place / "Tensorboard") as tracking:
+            tracking.log_parameters({{"epochs": 3, "model_name": "resnext50"}})
+            tracking.log_metrics({{"val_top1": 0.5}}, step=0)
+            tracking.log_metrics({{"val_top1": 0.75}}, step=1)
+            tracking.log_artifacts(Path({str(_report(place))!r}))
+        print(tracking.store.server_pid, tracking.notes)
     """
     # Reading to the end of the pipe would wait for the server, if that held it.
     ended = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
+        text=True,
         timeout=120,
         check=True,
     )
-    pid = int(ended.stdout.split()[-1])
-    yield uri, pid
-    stop_server(pid)
+    pid, _, notes = ended.stdout.splitlines()[-1].partition(" ")
+    yield uri, int(pid), notes
+    stop_server(int(pid))
 
 
-def test_a_started_server_does_not_hold_the_callers_output(server):
-    uri, _ = server
-    assert answers(uri)
+def test_server_is_started_shows_the_run_and_stays(server):
+    """Nor does it hold the output of the process that started it, or `server` would not be here."""
+    uri, pid, notes = server
+    assert notes == "[]"
+    assert answers(uri), "the server must outlive the run"
+    (run,) = runs_at(uri, "train_started")
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"epochs": "3", "model_name": "resnext50"}
+    assert run.data.metrics == {"val_top1": 0.75}
+    assert _artifacts(uri, run) == ["report/curves.png", "report/pages/report.html"]
+
+    started = psutil.Process(pid)
+    listening = {
+        c.laddr
+        for process in [started, *started.children(recursive=True)]
+        for c in process.net_connections()
+        if c.status == psutil.CONN_LISTEN
+    }
+    assert listening == {("127.0.0.1", urlsplit(uri).port)}
 
 
 def test_server_that_answers_is_used_and_left_alone(tmp_path, store, tensorboard, server):
-    uri, _ = server
+    uri, _, _ = server
     with Tracking("train_found", uri, store, tensorboard) as tracking:
         tracking.log_parameters({"epochs": 3})
         tracking.log_metrics({"loss": 1.5}, step=0)
@@ -154,7 +150,7 @@ def test_server_that_answers_is_used_and_left_alone(tmp_path, store, tensorboard
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot halt a process by a signal")
 def test_server_that_hangs_in_the_middle(store, tensorboard, server, monkeypatch):
-    uri, pid = server
+    uri, pid, _ = server
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with Tracking("train_test", uri, store, tensorboard) as tracking:
         os.killpg(pid, signal.SIGSTOP)
