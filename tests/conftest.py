@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import gc
 import os
 import shutil
 import socket
@@ -11,6 +12,9 @@ import tempfile
 from pathlib import Path
 
 from examples.ikomia_home import link
+
+# What is imported for the tests stays: half a million objects that the garbage collector need not look at.
+gc.disable()
 
 REPOSITORY = Path(__file__).parents[1]
 PLUGINS = [folder for folder in sorted(REPOSITORY.glob("*_torchvision_resnext")) if folder.is_dir()]
@@ -38,6 +42,11 @@ import pytest  # noqa: E402
 # Torch is imported by those who use it: the process that hands out the tests starts seconds earlier without it.
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure() -> None:
