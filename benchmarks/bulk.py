@@ -1,16 +1,14 @@
 """Many images: the host's folder mode, the bulk command, Ray, a plain DataLoader loop, the bare network, bare decoding.
 
-`python -m benchmarks bulk` times them in turns on 2,000 photos of 0.3, 1 and 12 megapixels (a quarter of an hour),
-`python -m benchmarks.bulk small` on a few of them, `python -m benchmarks.bulk ray` only the command and Ray on those of
-1 megapixel. `python -m benchmarks.bulk overlap` has a core for the network and
-one for decoding, by themselves and in the command. `python -m benchmarks.bulk rows [COUNT] [KILLS]` classifies 100,000
-small images, kills the command three times at random, and gives its memory. All make their images in a temporary
-folder; Ray is left out where it is not installed.
+`python -m benchmarks bulk` times them in turns on photos of 0.3, 1 and 12 megapixels (20 minutes), `python -m
+benchmarks.bulk small` on a few of them. `python -m benchmarks.bulk ray` has the command and Ray, where it is installed,
+do a small job and a larger one. `python -m benchmarks.bulk overlap` has a core for the network and one for decoding, by
+themselves and in the command. `python -m benchmarks.bulk rows [COUNT] [KILLS]` classifies 100,000 small images, kills
+the command three times at random, and draws its memory. All make their images in a temporary folder.
 """
 
 import contextlib
-import functools
-import importlib.util
+import os
 import random
 import shutil
 import subprocess
@@ -18,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -35,12 +33,22 @@ from examples.ikomia_home import DEMO, REPOSITORY, use_own_home
 SIZES = {"0.3": (640, 480), "1": (1200, 900), "12": (4000, 3000)}
 """Megapixels → width and height."""
 
-PHOTOS = {"0.3": 800, "1": 1000, "12": 200}
+PHOTOS = {"0.3": 1000, "1": 2000, "12": 500}
+DISTINCT = 200
+"""Photos that are made; more are further names of the same files."""
+
 ROUNDS = 1
+RAY = {1000: (1, 2), 6000: (2,)}
+"""Photos of 1 megapixel → how many workers do them."""
+
 AT_ONCE = 32
 """Images that the bare network gets at once."""
 
 ROWS, KILLS = 100_000, 3
+PLOTS = REPOSITORY / "bench"
+EACH_S = 0.5
+"""Between two looks at the memory."""
+
 CACHE = DEMO / "home" / "Ikomia" / "Data" / "infer_torchvision_resnext"
 SETTINGS = {"weights": str(DEMO / "speed_models" / "resnext50_32x4d"), "device": "cpu"}
 DIGITS = {"weights": str(REPOSITORY / "examples" / "models" / "digits"), "device": "cpu", "top_k": "1"}
@@ -61,25 +69,30 @@ def write_photos(folder: Path, count: int, size: tuple[int, int], seed: int = 0)
     return files
 
 
-def ways(folder: Path, files: list[Path], scratch: Path) -> dict[str, Callable[[], object]]:
-    """What is timed: name → a pass over all files. All but the bare ones and the plain loop load the model."""
+def photos(folder: Path, megapixels: str, count: int) -> list[Path]:
+    """So many files, of `DISTINCT` photos."""
+    files = write_photos(folder, min(count, DISTINCT), SIZES[megapixels])
+    for number in range(DISTINCT, count):
+        files.append(folder / f"{number:05}.jpg")
+        os.link(files[number % DISTINCT], files[-1])
+    return files
+
+
+def ways(folder: Path, files: list[Path], scratch: Path, pool: ProcessPoolExecutor) -> dict[str, Callable[[], object]]:
+    """What is timed: name → a pass over all files. The command starts anew; the bare ones are there already."""
     from infer_torchvision_resnext.classifier import Classifier
     from infer_torchvision_resnext.parameters import Parameters
 
     classifier = Classifier(CACHE, many=True)
     classifier.prepare(Parameters.from_strings(SETTINGS))
-
-    found: dict[str, Callable[[], object]] = {
+    return {
         "run_on(folder)": lambda: host(folder),
         "bulk": lambda: bulk(folder, scratch),
-        "bulk, decoded whole": lambda: bulk(folder, scratch, reduced_decoding="off"),
+        "bulk, decoded whole": lambda: bulk(folder, scratch, "--reduced-decoding", "off"),
         "DataLoader": lambda: plain_loop(files, classifier.classify_crops),
         "bare network": lambda: network_only(classifier, len(files)),
-        "bare decoding": lambda: decode_only(files),
+        "bare decoding": lambda: decode_only(files, pool),
     }
-    if importlib.util.find_spec("ray"):
-        found |= {f"Ray, {count} workers": functools.partial(on_ray, folder, scratch, count) for count in (1, 2)}
-    return found
 
 
 def host(folder: Path) -> None:
@@ -91,20 +104,18 @@ def host(folder: Path) -> None:
     workflow.run_on(folder=str(folder))
 
 
-def bulk(folder: Path, scratch: Path, settings: dict[str, str] = SETTINGS, **options: Any) -> None:
-    from infer_torchvision_resnext.bulk.job import classify_all
-
+def bulk(folder: Path, scratch: Path, *options: str, settings: dict[str, str] = SETTINGS) -> None:
+    """The command as it is typed, with all that its start costs."""
     shutil.rmtree(scratch, ignore_errors=True)
-    classify_all(folder, scratch, settings, **options)
+    subprocess.run(
+        command(folder, scratch, *options, settings=settings), cwd=REPOSITORY, check=True, capture_output=True
+    )
 
 
-def on_ray(folder: Path, scratch: Path, workers: int) -> None:
-    from infer_torchvision_resnext.bulk.job import Request
-    from infer_torchvision_resnext.bulk.on_ray import Cluster, run_on_ray
-    from infer_torchvision_resnext.parameters import Parameters
-
-    shutil.rmtree(scratch, ignore_errors=True)
-    run_on_ray(Request(str(folder), scratch, Parameters.from_strings(SETTINGS)), Cluster(workers=workers))
+def command(folder: Path, table: Path, *options: str, settings: dict[str, str]) -> list[str]:
+    pairs = [f"{key}={value}" for key, value in settings.items()]
+    classify = [sys.executable, "-m", "infer_torchvision_resnext", "classify"]
+    return [*classify, str(folder), str(table), *options, "--set", *pairs]
 
 
 def plain_loop(files: list[Path], classify: Callable[[Any], object]) -> None:
@@ -139,14 +150,13 @@ def network_only(classifier: Any, count: int) -> None:
         classifier.classify_crops(crops[: count - begin])
 
 
-def decode_only(files: list[Path], processes: int = 2) -> None:
-    """Decoding and resizing in processes, without a network."""
-    from infer_torchvision_resnext.bulk.decoding import Decoding, decoded
-    from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
-
-    how = Decoding(str(files[0].parent), True, Preprocessing(), reduced=True)
+@contextlib.contextmanager
+def decoding_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Started already."""
     with ProcessPoolExecutor(processes, get_context("spawn"), _import_opencv) as pool:
-        list(pool.map(decoded, [file.name for file in files], [how] * len(files), chunksize=8))
+        for future in [pool.submit(time.sleep, 1) for _ in range(processes)]:
+            future.result()
+        yield pool
 
 
 def _import_opencv() -> None:
@@ -155,25 +165,65 @@ def _import_opencv() -> None:
     import_opencv_for_one()
 
 
-def main(photos: dict[str, int] = PHOTOS, rounds: int = ROUNDS, only: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """Args: only: the ways' names; none = all."""
-    use_own_home()
+def decode_only(files: list[Path], pool: ProcessPoolExecutor) -> None:
+    """Decoding and resizing in processes, without a network."""
+    from infer_torchvision_resnext.bulk.decoding import Decoding, decoded
+    from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 
+    how = Decoding(str(files[0].parent), True, Preprocessing(), reduced=True)
+    list(pool.map(decoded, [file.name for file in files], [how] * len(files), chunksize=8))
+
+
+def main(counts: dict[str, int] = PHOTOS, rounds: int = ROUNDS) -> list[dict[str, Any]]:
+    """Args: counts: megapixels → photos."""
+    use_own_home()
     model_folder("resnext50_32x4d")
     rows = []
-    with tempfile.TemporaryDirectory() as place:
-        for megapixels, count in photos.items():
+    with tempfile.TemporaryDirectory() as place, decoding_pool(2) as pool:
+        for megapixels, count in counts.items():
             folder = Path(place) / megapixels
-            files = write_photos(folder, count, SIZES[megapixels])
-            found = ways(folder, files, Path(place) / "table")
-            timings = timed({name: found[name] for name in only or found}, rounds)
-            first = next(iter(timings))
+            files = photos(folder, megapixels, count)
+            timings = timed(ways(folder, files, Path(place) / "table", pool), rounds)
+            bare = min(speed_of(count, timings[name]) for name in ("bare network", "bare decoding"))
             rows += [
                 {
                     "megapixels": megapixels,
                     "way": name,
-                    "images/s": f"{1000 * count / timing.median:.1f}",
-                    f"of {first}": f"{timings[first].over(timing):.2f}",
+                    "images/s": f"{speed_of(count, timing):.1f}",
+                    "of run_on(folder)": f"{timings['run_on(folder)'].over(timing):.2f}",
+                    "of the slower bare one": f"{speed_of(count, timing) / bare:.2f}",
+                }
+                for name, timing in timings.items()
+            ]
+    return rows
+
+
+def speed_of(count: int, timing: Timing) -> float:
+    """Images a second."""
+    return 1000 * count / timing.median
+
+
+def on_ray(jobs: dict[int, tuple[int, ...]] = RAY) -> list[dict[str, Any]]:
+    """The command by itself and on a cluster of this machine, on jobs of different size."""
+    use_own_home()
+    model_folder("resnext50_32x4d")
+    rows = []
+    with tempfile.TemporaryDirectory() as place:
+        table = Path(place) / "table"
+        for count, workers in jobs.items():
+            folder = Path(place) / str(count)
+            photos(folder, "1", count)
+            found: dict[str, Callable[[], object]] = {"the command": lambda of=folder: bulk(of, table)}
+            for each in workers:
+                options = ("--on", "ray", "--ray-workers", str(each))
+                found[f"Ray, {each} workers"] = lambda of=folder, options=options: bulk(of, table, *options)
+            timings = timed(found, ROUNDS)
+            rows += [
+                {
+                    "photos": count,
+                    "way": name,
+                    "images/s": f"{speed_of(count, timing):.1f}",
+                    "of the command": f"{timings['the command'].over(timing):.2f}",
                 }
                 for name, timing in timings.items()
             ]
@@ -202,14 +252,14 @@ def overlap(count: int = 600, rounds: int = 3) -> list[dict[str, Any]]:
     alone = {**SETTINGS, "threads": "1"}
     classifier = Classifier(CACHE, many=True)
     classifier.prepare(Parameters.from_strings(alone))
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, decoding_pool(1) as pool:
         folder = Path(place) / "photos"
-        files = write_photos(folder, count, SIZES["1"])
+        files = photos(folder, "1", count)
         timings = timed(
             {
-                "the command": lambda: bulk(folder, Path(place) / "table", alone, workers=1),
+                "the command": lambda: bulk(folder, Path(place) / "table", "--workers", "1", settings=alone),
                 "bare network": lambda: network_only(classifier, count),
-                "bare decoding": lambda: decode_only(files, 1),
+                "bare decoding": lambda: decode_only(files, pool),
             },
             rounds,
         )
@@ -217,15 +267,18 @@ def overlap(count: int = 600, rounds: int = 3) -> list[dict[str, Any]]:
     return [
         {
             "way": name,
-            "images/s": f"{1000 * count / timing.median:.1f}",
+            "images/s": f"{speed_of(count, timing):.1f}",
             "of the slower bare one": f"{slower / timing.median:.2f}",
         }
         for name, timing in timings.items()
     ]
 
 
-def rows_and_kills(count: int = ROWS, kills: int = KILLS) -> list[dict[str, Any]]:
-    """Small images through the command, killed at random; memory of the process while it runs to the end."""
+def rows_and_kills(count: int = ROWS, kills: int = KILLS, plots: Path = PLOTS) -> list[dict[str, Any]]:
+    """Small images through the command, killed at random; memory of the process while it runs to the end.
+
+    The curve is drawn in `plots`.
+    """
     use_own_home()
     with tempfile.TemporaryDirectory() as place:
         folder, table = Path(place) / "digits", Path(place) / "table"
@@ -242,6 +295,8 @@ def rows_and_kills(count: int = ROWS, kills: int = KILLS) -> list[dict[str, Any]
             print(f"killed with {len(list(table.glob('part-*')))} parts written")
         memory = _memory_of(started(folder, table))
         paths = Counter(paths_in(table))
+    plots.mkdir(exist_ok=True)
+    plot(memory, sum(paths.values()), plots / "bulk_memory.png")
     third = max(1, len(memory) // 3)
     return [
         {
@@ -268,19 +323,13 @@ def write_small(folder: Path, count: int) -> None:
 
 def started(folder: Path, table: Path, *options: str) -> "subprocess.Popen[str]":
     """The command on a folder, with the digits model; what it says is in `stderr`."""
-    settings = [f"{key}={value}" for key, value in DIGITS.items()]
-    command = [
-        sys.executable,
-        "-m",
-        "infer_torchvision_resnext",
-        "classify",
-        str(folder),
-        str(table),
-        *options,
-        "--set",
-        *settings,
-    ]
-    return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command(folder, table, *options, settings=DIGITS),
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def _memory_of(process: "subprocess.Popen[str]") -> list[float]:
@@ -291,8 +340,24 @@ def _memory_of(process: "subprocess.Popen[str]") -> list[float]:
     while process.poll() is None:
         with contextlib.suppress(psutil.Error):
             curve.append(sum(each.memory_info().rss for each in (parent, *parent.children(recursive=True))) / 2**20)
-        time.sleep(0.5)
+        time.sleep(EACH_S)
     return curve
+
+
+def plot(curve: list[float], rows: int, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(np.arange(len(curve)) * EACH_S, curve, linewidth=1.2)
+    axes.set(
+        xlabel="seconds since the last start",
+        ylabel="memory of all processes, MiB",
+        ylim=(0, 1.15 * max(curve)),
+        title=f"{rows:,} rows",
+    )
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=100)
 
 
 def paths_in(table: Path) -> list[str]:
@@ -309,7 +374,7 @@ if __name__ == "__main__":
     elif sys.argv[1:2] == ["small"]:
         print(markdown(main({"12": 16})))
     elif sys.argv[1:2] == ["ray"]:
-        print(markdown(main({"1": PHOTOS["1"]}, only=("bulk", "Ray, 1 workers", "Ray, 2 workers"))))
+        print(markdown(on_ray()))
     elif sys.argv[1:2] == ["overlap"]:
         print(markdown(overlap()))
     else:
