@@ -8,6 +8,7 @@ from train_torchvision_resnext.data.loading import (
     Features,
     Images,
     Loading,
+    Part,
     ShuffledDraws,
     TrainingImages,
     worker_count,
@@ -125,3 +126,21 @@ def test_how_many_workers_on_linux(wanted, device, cores, workers, monkeypatch):
 def test_elsewhere_workers_have_to_be_asked_for(platform, monkeypatch):
     monkeypatch.setattr("sys.platform", platform)
     assert [worker_count(wanted, torch.device("cuda"), 64) for wanted in (-1, 0, 2)] == [0, 0, 2]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_parts_make_up_the_batch(count):
+    for total in range(1, 12):
+        batch = list(range(total))
+        parts = [Part(rank, count) for rank in range(count)]
+        own = [part.of(batch)[: part.size(total)] for part in parts]
+        assert [place for part in own for place in part] == batch
+        for part in parts:
+            # Two images at least, so that batch normalization has something to learn from.
+            assert len(part.of(batch)) >= min(2, total)
+            assert part.size(total) in (0, len(part.of(batch)))
+
+
+def test_parts_that_are_blended_are_led_by_the_image_before():
+    assert [Part(rank, 2, after_another=True).of("abcde") for rank in (0, 1)] == [list("eab"), list("bcde")]
+    assert Part(0, 1, after_another=True).of("abcde") == "abcde"

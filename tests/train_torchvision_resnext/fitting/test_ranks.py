@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from tests.image_folders import TINY, write_digits
-from train_torchvision_resnext.data.loading import Part
+from train_torchvision_resnext.data.loading import WHOLE
 from train_torchvision_resnext.fitting.loop import fit
 from train_torchvision_resnext.fitting.rank_process import fit_as_rank
 from train_torchvision_resnext.fitting.ranks import Ranks, joined
@@ -144,19 +144,5 @@ def test_with_batch_normalization_it_stays_near(count, trained):
     assert together["history"][-1]["val_loss"] == pytest.approx(alone["history"][-1]["val_loss"], abs=0.05)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4])
-def test_parts_make_up_the_batch(count):
-    for total in range(1, 12):
-        batch = list(range(total))
-        parts = [Part(rank, count) for rank in range(count)]
-        own = [part.of(batch)[: part.size(total)] for part in parts]
-        assert [place for part in own for place in part] == batch
-        for part in parts:
-            # Two images at least, so that batch normalization has something to learn from.
-            assert len(part.of(batch)) >= min(2, total)
-            assert part.size(total) in (0, len(part.of(batch)))
-
-
-def test_parts_that_are_blended_are_led_by_the_image_before():
-    assert [Part(rank, 2, after_another=True).of("abcde") for rank in (0, 1)] == [list("eab"), list("bcde")]
-    assert Ranks().part(after_another=True).of("abcde") == "abcde"
+def test_alone_a_process_takes_whole_batches():
+    assert Ranks().part(after_another=True) == WHOLE
