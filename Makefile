@@ -97,7 +97,7 @@ notebooks: $(VENV)/installed
 	$(PYTHON) -m pip install -r requirements-notebooks.txt
 	$(PYTHON) -m tools.run_notebooks
 
-# Plants faults in recipe and preprocessing, one at a time, and lists those that no test notices. An hour or more; the
+# Plants faults in recipe and preprocessing, one at a time, and lists those that no test notices. Some minutes; the
 # same command goes on where it stopped. ARGS: names of mutants, such as "*.recipe.*".
 mutants: $(VENV)/installed
 	$(PYTHON) -m pip install -r requirements-mutants.txt
