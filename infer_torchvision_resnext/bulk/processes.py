@@ -35,16 +35,19 @@ class Processes:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def results(self, work: Callable[..., T], tasks: Iterable[Task], after_death: Callable[[Task], T]) -> Iterator[T]:
+    def results(
+        self, work: Callable[..., T], tasks: Iterable[Task], after_death: Callable[[Task], T], at_once: int = 0
+    ) -> Iterator[T]:
         """`work(*task)` for each task, in order, a few ahead of what was asked for.
 
         Args:
             after_death: gives the result of a task during which a process died, whichever of them that was.
+            at_once: results that are taken one after another, before there is a pause in which the processes go on.
         """
         waiting = iter(tasks)
         handed_out: deque[tuple[Task, Future[T] | None]] = deque()
         while True:
-            while len(handed_out) < AHEAD * self._count and (task := next(waiting, None)) is not None:
+            while len(handed_out) < AHEAD * self._count + at_once and (task := next(waiting, None)) is not None:
                 handed_out.append((task, self._submitted(work, task)))
             if not handed_out:
                 return
