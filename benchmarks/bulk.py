@@ -104,6 +104,8 @@ def host(folder: Path) -> None:
     workflow = Workflow("folder")
     workflow.add_task(name="infer_torchvision_resnext", auto_connect=True).set_parameters(SETTINGS)
     workflow.run_on(folder=str(folder))
+    # It keeps what it shows of each image: gigabytes.
+    shutil.rmtree(DEMO / "home" / "Ikomia" / "Workflows" / "folder")
 
 
 def bulk(folder: Path, scratch: Path, *options: str, settings: dict[str, str] = SETTINGS) -> None:
