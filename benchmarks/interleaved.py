@@ -38,16 +38,20 @@ class Timing:
         return f"{self.median:.1f} ({self.low:.1f} to {self.high:.1f})"
 
 
-def time_in_turns(ways: Mapping[str, Callable[[], object]], rounds: int, warm: int = 2) -> dict[str, Timing]:
+def time_in_turns(
+    ways: Mapping[str, Callable[[], object]], rounds: int, warm: int = 2, just_before: bool = True
+) -> dict[str, Timing]:
     """Time each way once a round, `warm` rounds of which do not count.
 
-    Each is called just before as well: threads of the way before may still spin for a while, and the caches hold what
-    was its own.
+    Args:
+        just_before: call each just before as well: threads of the way before may still spin for a while, and the caches
+            hold what was its own. In a pass of many seconds nothing is left of that.
     """
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for index in range(warm + rounds):
         for name, way in ways.items():
-            way()
+            if just_before:
+                way()
             start = time.perf_counter()
             way()
             if index >= warm:

@@ -15,8 +15,8 @@ from typing import Any
 
 import psutil
 
-from benchmarks.bulk import paths_in, started, write_small
 from benchmarks.interruptions import ENDLESS
+from benchmarks.many_rows import paths_in, started, write_small
 from benchmarks.table import markdown
 from benchmarks.training import write_digits
 from examples.ikomia_home import REPOSITORY, use_own_home

@@ -1,6 +1,7 @@
 """Memory over the frames of a video. Run alone with `python -m benchmarks.memory`."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +47,14 @@ def measure() -> list[float]:
     return curve
 
 
-def plot(curve: list[float], path: Path) -> None:
+def plot(places: Sequence[float], curve: list[float], along: str, title: str, path: Path) -> None:
+    """Memory in MiB along frames or time."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3), layout="constrained")
     axes = figure.subplots()
-    axes.plot(curve, linewidth=1.2)
-    axes.set(
-        xlabel="frame",
-        ylabel="resident memory, MiB",
-        ylim=(0, 1.15 * max(curve)),
-        title=f"{len(curve)} frames of video",
-    )
+    axes.plot(places, curve, linewidth=1.2)
+    axes.set(xlabel=along, ylabel="resident memory, MiB", ylim=(0, 1.15 * max(curve)), title=title)
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=100)
 
@@ -66,7 +63,7 @@ def main(plots: Path | None = None) -> list[dict[str, Any]]:
     use_own_home()
     curve = measure()
     if plots:
-        plot(curve, plots / "memory.png")
+        plot(range(len(curve)), curve, "frame", f"{len(curve)} frames of video", plots / "memory.png")
     early, late = np.median(curve[WARM : 2 * WARM]), np.median(curve[-WARM:])
     slope = np.polyfit(np.arange(len(curve) - WARM), curve[WARM:], 1)[0]
     return [

@@ -173,7 +173,8 @@ def run(request: Request) -> Summary:
         job = prepared(request, classifier, processes)
         before, summary = job.rows_before(), Summary(request.output)
         batch = batch_of(classifier, request.parameters.batch_size)
-        images = _frames(job, before, processes, batch) if job.images.video else _decoded(job, processes, batch)
+        at_once = -(-batch // CHUNK)
+        images = _frames(job, before, processes, at_once) if job.images.video else _decoded(job, processes, at_once)
         with job.bar() as bar:
             rows = _counted(rows_of(classifier, images, batch, job.model), summary, bar)
             summary.written = write_parts(request.output, request.form, rows, job.missing())
@@ -210,8 +211,8 @@ def prepared(request: Request, classifier: Classifier, processes: Processes) -> 
     return Job(request, images, replace(how, reduced=plan.reduced["used"]), plan, model)
 
 
-def _decoded(job: Job, processes: Processes, batch: int) -> Iterator[Decoded]:
-    """The images of all missing parts, in order, of which the network takes batches."""
+def _decoded(job: Job, processes: Processes, at_once: int) -> Iterator[Decoded]:
+    """The images of all missing parts, in order, of which the network takes so many chunks at once."""
 
     def tasks() -> Iterator[Task]:
         for number, rows in job.missing():
@@ -221,7 +222,7 @@ def _decoded(job: Job, processes: Processes, batch: int) -> Iterator[Decoded]:
     def one_by_one(task: Task) -> list[Decoded]:
         return [processes.alone(decoded, (path, job.how), _killed) for path in task[0]]
 
-    for chunk in processes.results(decoded_all, tasks(), one_by_one, -(-batch // CHUNK)):
+    for chunk in processes.results(decoded_all, tasks(), one_by_one, at_once):
         yield from chunk
 
 
@@ -229,7 +230,7 @@ def _killed(task: Task) -> Decoded:
     return Decoded(task[0], None, None, "the process that decoded it died, twice: the file may be harmful", 0.0)
 
 
-def _frames(job: Job, first: int, processes: Processes, batch: int) -> Iterator[Decoded]:
+def _frames(job: Job, first: int, processes: Processes, at_once: int) -> Iterator[Decoded]:
     """The frames of a video from `first` on; `processes` must be one, that reads them in order."""
     video = job.images.video
 
@@ -237,7 +238,7 @@ def _frames(job: Job, first: int, processes: Processes, batch: int) -> Iterator[
         return processes.alone(frames, task, _video_killed)
 
     tasks = ((video, begin, CHUNK, job.how) for begin in count(first, CHUNK))
-    for chunk in processes.results(frames, tasks, once_more, -(-batch // CHUNK)):
+    for chunk in processes.results(frames, tasks, once_more, at_once):
         yield from chunk
         if len(chunk) < CHUNK:
             return
