@@ -1,3 +1,3 @@
 """Ikomia plugin: image classification with ResNeXt."""
 
-__version__ = "2.1.0"
+__version__ = "2.2.0"

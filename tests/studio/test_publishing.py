@@ -80,7 +80,7 @@ def test_the_client_adds_updates_and_publishes_both(published):
         assert f"algo update {plugin}" in second.stdout
         assert "POST /v1/namespaces/someone/algos/" in hub.requests
         assert f"PUT /v1/algos/{plugin}/" in hub.requests
-        assert hub.algorithms[plugin].published == {"license": "MIT", "version": "2.1.0"}
+        assert hub.algorithms[plugin].published == {"license": "MIT", "version": "2.2.0"}
         assert len(hub.algorithms[plugin].packages) == 2
     assert TOKEN not in first.stdout + first.stderr
 
