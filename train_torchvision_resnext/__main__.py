@@ -1,10 +1,12 @@
 """Training from the command line: `python -m train_torchvision_resnext DATASET --set key=value ...`.
 
-Started by torchrun, its processes train together, on all the machines that they run on.
+Started by torchrun, its processes train together, on all the machines that they run on. The name of a command in place
+of the dataset runs that command: `python -m train_torchvision_resnext COMMAND ...`.
 """
 
 import argparse
 import contextlib
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -12,10 +14,34 @@ from pathlib import Path
 
 from .resnext.images.opencv import import_ikomia
 
+PROGRAM = "python -m train_torchvision_resnext"
+
+COMMANDS = {
+    "compare": "tell which of two models is better on the same images",
+}
+"""Modules beside this one, each with a `main` that takes arguments and returns an exit status → purpose of each.
+
+A command that decodes images calls `import_ikomia` first.
+"""
+
 
 def main(arguments: Sequence[str]) -> int:
+    """Run a command, or train. Returns: the exit status."""
+    if arguments and arguments[0] in COMMANDS:
+        return int(importlib.import_module(f".{arguments[0]}", __package__).main(arguments[1:]))
+    return run_training(arguments)
+
+
+def run_training(arguments: Sequence[str]) -> int:
     """Train. Returns: the exit status, 1 where something stands in the way or breaks it off."""
-    parser = argparse.ArgumentParser(prog="python -m train_torchvision_resnext", description=__doc__)
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:{width}}  {purpose}" for name, purpose in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description=__doc__,
+        epilog=f"commands:\n{commands}\n\nA dataset folder with the name of a command is written ./NAME.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("dataset", type=Path, help="a folder of train/, val/ and test/, or of class folders")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="parameters")
     asked = parser.parse_args(arguments)

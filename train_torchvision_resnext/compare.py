@@ -1,6 +1,6 @@
 """Whether one of two trainings is better, by the images that both were judged on.
 
-`python -m train_torchvision_resnext.compare RUN RUN`. Two runs on the same images are told apart by those that only one
+`python -m train_torchvision_resnext compare RUN RUN`. Two runs on the same images are told apart by those that only one
 of them answers right, which shows far smaller differences than the intervals of both do.
 """
 
@@ -128,7 +128,7 @@ def sentence(found: Paired, part: str) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Compare. Returns: the exit status, 1 where they cannot be compared."""
-    parser = argparse.ArgumentParser(prog="python -m train_torchvision_resnext.compare", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m train_torchvision_resnext compare", description=__doc__)
     parser.add_argument("first", type=Path, help="the folder of a run, or its model folder")
     parser.add_argument("second", type=Path, help="another one, judged on the same images")
     asked = parser.parse_args(arguments)
