@@ -6,8 +6,9 @@ SCALE := .venv-scale
 GPU := .venv-gpu
 PLUGINS := infer_torchvision_resnext train_torchvision_resnext
 CODE := $(PLUGINS) tests examples benchmarks comparison tools
-# Processes that share the tests, a file at a time.
+# Processes that share the tests, a file at a time. Networks as small as these gain nothing from more than a thread.
 WORKERS := 2
+SUITE = OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 .PHONY: sync demo test test-older-processor test-studio test-scale test-packages test-gpu bench-gpu a-gpu check format bench compare package publish docs \
 	notebooks screenshots mutants clean
@@ -16,13 +17,11 @@ demo: $(VENV)/installed
 	$(PYTHON) -m examples.demo
 
 test: $(VENV)/installed
-	# Networks as small as these gain nothing from more than a thread.
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile
+	$(SUITE)
 
-# The same answers on a processor without AVX512, bf16 and VNNI, which these limits of OpenVINO, oneDNN and torch emulate.
+# The whole suite as on a processor without AVX512, bf16 and VNNI, which these limits of torch, oneDNN, OpenVINO and MKL emulate.
 test-older-processor: $(VENV)/installed
-	OV_CPU_MAX_ISA=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(PYTHON) -m pytest -m processor \
-		tests/infer_torchvision_resnext tests/test_workflow_answers.py
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OV_CPU_MAX_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 $(SUITE)
 
 check: $(VENV)/installed
 	$(PYTHON) -m ruff format --check $(CODE)
