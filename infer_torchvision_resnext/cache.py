@@ -2,7 +2,8 @@
 
 One folder, filled by any number of processes at once: everything is written beside its place and renamed, under a
 name that its content determines, so that an entry is whole or absent and never changes. What was used least recently
-goes when the folder grows beyond its bound.
+goes when the folder grows beyond its bound. Nothing waits for the disk: entries are verified when they are opened, and
+made again if a power cut damaged them.
 """
 
 import contextlib
@@ -105,7 +106,7 @@ class Cache:
     def _filled(self, place: Path, fill: Callable[[Path], None]) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         # Another process may be quicker, with the same content.
-        with whole_folder(place, replace=False) as draft:
+        with whole_folder(place, replace=False, durable=False) as draft:
             fill(draft)
             contents = {
                 file.relative_to(draft).as_posix(): sha256_of(file) for file in draft.rglob("*") if file.is_file()
@@ -176,7 +177,7 @@ class Cache:
         place = self.folder / kind / f"{key}.json"
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(place) as draft:
+            with whole_file(place, durable=False) as draft:
                 draft.write_text(json.dumps(fact, indent=2), encoding="utf-8")
         except OSError as error:
             logger.warning("%s cannot be written, and will be worked out again: %s", place, error)

@@ -128,6 +128,38 @@ def no_server():
 
 
 @pytest.fixture
+def disk_calls(monkeypatch):
+    """What the disk is told from now on, in order: `sync`, `rename` to or `remove`, each with the name it is about."""
+    calls, names = [], {}
+    open_file, fsync, rename, remove = os.open, os.fsync, Path.replace, shutil.rmtree
+
+    def opened(path, *args, **kwargs):
+        handle = open_file(path, *args, **kwargs)
+        names[handle] = Path(os.fsdecode(path)).name
+        return handle
+
+    def synced(handle):
+        calls.append(("sync", names[handle]))
+        fsync(handle)
+
+    def renamed(source, target):
+        result = rename(source, target)
+        calls.append(("rename", Path(target).name))
+        return result
+
+    def removed(folder, *args, **kwargs):
+        if Path(folder).exists():
+            calls.append(("remove", Path(folder).name))
+        remove(folder, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", opened)
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
+    monkeypatch.setattr(shutil, "rmtree", removed)
+    return calls
+
+
+@pytest.fixture
 def small_disk(tmp_path):
     """Make a folder with room for so much, as `mount` takes it, that is a disk of its own until the test is over."""
     if sys.platform != "linux" or os.geteuid() != 0:

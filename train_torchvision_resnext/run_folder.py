@@ -7,6 +7,7 @@ ever unpickled but tensors.
 
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from .parameters.task import Parameters
-from .resnext.folder.whole import errors_of_the_disk, remove_drafts, whole_file
+from .resnext.folder.durability import make_folder
+from .resnext.folder.whole import remove_drafts, whole_file
 
 if TYPE_CHECKING:
     import torch
@@ -88,6 +90,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def epochs(self) -> Path:
+        """All figures of each epoch."""
+        return self.path / "epochs"
+
+    @property
     def mlflow_run(self) -> Path:
         """Where it is remembered which of MLflow's runs this is."""
         return self.checkpoints / "mlflow_run.txt"
@@ -99,11 +106,11 @@ class RunFolder:
 
     def note_epoch(self, number: int, figures: Mapping[str, Any]) -> None:
         """Write all that is known of an epoch, counted from 1; one repeated after an interruption is replaced."""
-        path = self.path / "epochs" / f"{number:04}.json"
-        with errors_of_the_disk(path):
-            path.parent.mkdir(exist_ok=True)
+        path = self.epochs / f"{number:04}.json"
+        make_folder(path.parent)
+        with whole_file(path) as draft:
             # Without blanks: with a thousand classes the confusion matrix alone takes two megabytes.
-            path.write_text(json.dumps(figures, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+            draft.write_text(json.dumps(figures, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
 
     @property
     def last(self) -> Path:
@@ -192,8 +199,9 @@ class RunFolder:
 
     def remove_drafts(self) -> None:
         """Remove what a killed process left half written. Call it with the lock held."""
-        remove_drafts(self.path)
-        remove_drafts(self.checkpoints)
+        for folder in (self.path, self.checkpoints, self.epochs):
+            if folder.is_dir():
+                remove_drafts(folder)
 
     def clear(self) -> None:
         """Remove what only an unfinished run needs. Call it when the lock is free: an open file stays on Windows."""
@@ -241,7 +249,7 @@ def open_run(output_folder: Path, job: Job) -> tuple[RunFolder, tuple[str, ...]]
             raise RunFolderError(f"resume: {run.path} cannot go on: {'; '.join(differences)}")
         return run, (*notes, f"resumed the interrupted run {run.path.name}")
     run = RunFolder(_new_place(output_folder))
-    run.checkpoints.mkdir(parents=True)
+    make_folder(run.checkpoints)
     run.describe(job, finished=False)
     return run, notes
 
@@ -254,10 +262,8 @@ def writable(output_folder: Path, dataset: Path) -> None:
             f"output_folder = {str(output_folder)!r} lies within the dataset {str(dataset)!r}: move it out"
         )
     try:
-        output_folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(output_folder / "trial") as trial:
-            trial.touch()
-            trial.unlink()
+        make_folder(output_folder)
+        tempfile.TemporaryFile(dir=output_folder).close()
         remove_drafts(output_folder, ABANDONED_S)
     except OSError as error:
         raise RunFolderError(

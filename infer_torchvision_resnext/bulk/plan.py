@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..parameters import Parameters
+from ..resnext.folder.durability import make_folder
 from ..resnext.folder.whole import is_draft, remove_drafts, whole_file
 from .parts import part_file
 
@@ -80,7 +81,7 @@ def agreed_plan(output: Path, identity: Mapping[str, Any], make: Callable[[], Pl
         PlanError: OUTPUT holds another job, or something else.
         OSError: it cannot be written.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     remove_drafts(output, ABANDONED_S)
     if not (output / PLAN).is_file():
         if others := sorted(each.name for each in output.iterdir() if not is_draft(each)):

@@ -103,6 +103,25 @@ def test_what_a_killed_training_leaves_is_taken_up_and_its_drafts_are_removed(di
     assert young.exists()
 
 
+def test_the_model_is_on_the_disk_before_what_it_was_made_from_is_removed(digits, tmp_path, disk_calls):
+    """The order that a power cut at any moment needs."""
+    result = train(digits, settings(tmp_path, epochs=1))
+    run = result.model_folder.parent
+    # Its last step of each kind: run.json was also written when the run began.
+    last = {call: number for number, call in enumerate(disk_calls)}
+    model = last["rename", "model"]
+    for path in result.model_folder.rglob("*"):
+        assert last["sync", path.name] < model or path.is_dir(), path
+    after = disk_calls[model + 1 :]
+    finished = after.index(("rename", "run.json"))
+    assert ("sync", run.name) in after[:finished]
+    assert after.index(("remove", "checkpoints")) > after.index(("sync", run.name), finished)
+    # The state never tells of figures or of a network that are not there.
+    before = [name for call, name in disk_calls if call == "rename"]
+    assert before[:5] == [".images.json", "run.json", "0001.json", "best.safetensors", "last.ckpt"]
+    assert {"epochs", "checkpoints", tmp_path.name} <= {name for call, name in disk_calls if call == "sync"}
+
+
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs a small disk, which root can make")
 def test_a_disk_that_fills_up_is_told_as_such_and_costs_no_state(digits, tmp_path):
     ending = end(FULL_DISK, digits, tmp_path)

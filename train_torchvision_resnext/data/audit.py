@@ -80,7 +80,7 @@ class Cache:
             return
         kept = Kept(value_range=str(self.value_range), findings=list(self.findings.values()))
         try:
-            with whole_file(self._path) as draft:
+            with whole_file(self._path, durable=False) as draft:
                 draft.write_text(kept.model_dump_json(), encoding="utf-8")
         except OSError as error:
             logger.warning("what was found about the images could not be kept for the next run: %s", error)

@@ -90,7 +90,7 @@ class Copies(Reader):
                 self._room[0] = self._make_room(len(content))
         if len(content) <= self._room[0]:
             self._room[0] -= len(content)
-            with whole_file(copy) as draft:
+            with whole_file(copy, durable=False) as draft:
                 draft.write_bytes(content)
 
     def _make_room(self, needed: int) -> int:

@@ -1,6 +1,7 @@
-"""Files and folders that are whole or absent: written beside their place, then renamed.
+"""Files and folders that are whole or absent: written beside their place, synchronized with the disk, then renamed.
 
-A process that is killed leaves a draft, whose name begins with `DRAFT`.
+After a power cut, too, a file or folder under its own name is the old one or the new one, and once the `with` block has
+ended it is the new one. A process that is killed leaves a draft, whose name begins with `DRAFT`.
 """
 
 import errno
@@ -14,38 +15,59 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .durability import sync, sync_tree
+
 DRAFT = ".draft-"
 
 
+class DiscardDraft(Exception):  # noqa: N818  (a request, as StopIteration is, and no error)
+    """Raised by the body of `whole_file` or `whole_folder`: remove the draft, leave the old content, and go on."""
+
+
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, durable: bool = True) -> Iterator[Path]:
     """Where to write a file that takes the place of `path` at the end, whole or not at all.
 
-    The draft lies in the same folder, which must exist, and has the same suffix. If the body raises, or removes the
-    draft, what stood at `path` still stands.
+    The draft lies in the same folder, which must exist, and has the same suffix. If the body raises, what stood at
+    `path` still stands; `DiscardDraft` goes no further than this.
+
+    Args:
+        durable: False = a power cut may leave an empty or partial file, for what is verified whenever it is read and
+            can be made again; saves the time of waiting for the disk.
 
     Raises:
+        FileNotFoundError: the body wrote nothing, or the draft was removed.
         OSError: the disk refuses; it names the file.
     """
     draft = _draft_of(path)
     try:
         with errors_of_the_disk(path):
             yield draft
-            if draft.exists():
-                draft.replace(path)
+            _require(draft.is_file(), path)
+            if durable:
+                sync(draft)
+            draft.replace(path)
+            if durable:
+                sync(path.parent)
+    except DiscardDraft:
+        pass
     finally:
         draft.unlink(missing_ok=True)
 
 
 @contextmanager
-def whole_folder(path: Path, replace: bool = True) -> Iterator[Path]:
+def whole_folder(path: Path, replace: bool = True, durable: bool = True) -> Iterator[Path]:
     """An empty folder that takes the place of `path` at the end, with what the body wrote into it.
 
+    If the body raises, what stood at `path` still stands; `DiscardDraft` goes no further than this.
+
     Args:
-        path: its parent must exist. If the body raises, or removes the draft, what stood here still stands.
+        path: its parent must exist.
         replace: False = a folder that another process put there meanwhile stays.
+        durable: as of `whole_file`.
 
     Raises:
+        FileNotFoundError: the draft was removed.
         OSError: the disk refuses; it names the file or folder.
     """
     draft = _draft_of(path)
@@ -53,8 +75,16 @@ def whole_folder(path: Path, replace: bool = True) -> Iterator[Path]:
         with errors_of_the_disk(path):
             draft.mkdir()
             yield draft
-            if draft.is_dir():
-                _rename(draft, path, replace)
+            _require(draft.is_dir(), path)
+            if durable:
+                sync_tree(draft)
+            aside = _rename(draft, path, replace)
+            if durable:
+                sync(path.parent)
+            if aside:
+                shutil.rmtree(aside, ignore_errors=True)
+    except DiscardDraft:
+        pass
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -116,18 +146,27 @@ def _draft_of(path: Path) -> Path:
     return path.with_name(f"{DRAFT}{uuid.uuid4().hex[:12]}-{path.name}")
 
 
-def _rename(draft: Path, folder: Path, replace: bool) -> None:
-    """Put `draft` in the place of `folder`. No system renames over a filled folder, so the old one steps aside."""
+def _require(exists: bool, path: Path) -> None:
+    """Raises: FileNotFoundError."""
+    if not exists:
+        raise FileNotFoundError(errno.ENOENT, "its draft vanished before it could take its place", str(path))
+
+
+def _rename(draft: Path, folder: Path, replace: bool) -> Path | None:
+    """Put `draft` in the place of `folder`. No system renames over a filled folder, so the old one steps aside.
+
+    Returns: where the old one is now; None if there was none.
+    """
     if not replace:
         try:
             draft.replace(folder)
         except OSError:
             if not folder.is_dir():
                 raise
-        return
+        return None
     if not folder.exists():
         draft.replace(folder)
-        return
+        return None
     aside = _draft_of(folder)
     folder.replace(aside)
     try:
@@ -135,4 +174,4 @@ def _rename(draft: Path, folder: Path, replace: bool) -> None:
     except OSError:
         aside.replace(folder)
         raise
-    shutil.rmtree(aside, ignore_errors=True)
+    return aside

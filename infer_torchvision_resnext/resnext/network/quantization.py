@@ -6,7 +6,6 @@ that the draft of one will do.
 """
 
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing_extensions import Self
 from ..folder.model_folder import ModelConfig, read_config
 from ..folder.names import INT8_FOLDER, INT8_GRAPH, INT8_REPORT, WEIGHTS
 from ..folder.weight_files import read_state
-from ..folder.whole import sha256_of, whole_folder
+from ..folder.whole import DiscardDraft, sha256_of, whole_folder
 from ..machine.telemetry import without_telemetry
 from ..trust.calibration import calibrated, expected_calibration_error
 from ..trust.evidence import Evidence, read_evidence
@@ -199,7 +198,7 @@ def quantize(folder: Path, calibration: Batches, validation: Validation, max_dro
         )
         (draft / Path(INT8_REPORT).name).write_text(json.dumps(report.to_dict(), indent=2), encoding="utf-8")
         if not report.kept:
-            shutil.rmtree(draft)
+            raise DiscardDraft
     return report
 
 

@@ -22,6 +22,7 @@ from ..network.architecture import Architecture, Stem, class_count
 from ..trust.calibration import Calibration
 from ..trust.costs import CostError, Costs
 from ..trust.evidence import Evidence
+from .durability import make_folder
 from .names import CLASSES, CONFIG, WEIGHTS
 from .whole import errors_of_the_disk, whole_folder
 
@@ -236,7 +237,7 @@ def write_model_folder(
         key: (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
         for key, tensor in state.items()
     }
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     with whole_folder(folder) as draft:
         with errors_of_the_disk(draft / WEIGHTS):
             save_file(tensors, draft / WEIGHTS, metadata={"format": "pt"})
