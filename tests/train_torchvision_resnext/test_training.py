@@ -172,7 +172,7 @@ def test_an_image_that_vanishes_costs_the_golden_set_and_not_the_model(tmp_path)
     result = train(root, settings(tmp_path / "runs", epochs=1, export_onnx=True), Listener(epoch=remove))
     lost = {"golden.safetensors", "trust.safetensors"}
     assert files_in(result.model_folder) == (ALWAYS | {"resnext8_4x4d.pth"}) - lost
-    for told in ("golden.safetensors is left out: ", "nothing can be promised: ", "model.onnx is left out: "):
+    for told in ("golden.safetensors is left out: ", "trust.safetensors is left out: ", "model.onnx is left out: "):
         assert any(note.startswith(told) and "now cannot" in note for note in result.notes)
 
 

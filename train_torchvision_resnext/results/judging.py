@@ -1,6 +1,6 @@
 """The best network → its answers to the validation and the test images, in fp32, as inference gives them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,15 +11,21 @@ from torchvision.models import ResNet
 from tqdm import tqdm
 from typing_extensions import Self
 
-from ..data.samples import ReadError, Sample
+from ..data.loading import Batch
+from ..data.samples import ReadError, Sample, pick
 from ..forward import Normalize, on_device, outputs_of
 from ..plan import Plan
 from ..resnext.folder.golden import Golden
 from ..resnext.folder.model_folder import ModelConfig
 from ..resnext.machine.devices import full_fp32
 from ..resnext.machine.threads import fixed_threads
+from ..resnext.network.answering import answering
+from ..resnext.network.inference import Outputs
 from ..resnext.trust.evidence import Evidence
 from .answers import Answers
+
+GOLDEN_IMAGES = 32
+"""Validation images in the golden set, at 224 pixels 5 MB."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,10 @@ class Judged:
     Attributes:
         network: in evaluation mode, on the CPU, in fp32.
         history: a row for each epoch of the training.
+        outputs: logits and features of the validation images, in their order; the features have no columns where
+            `no_features` says why.
         test: None where there are no test images, where they were not waited for, or where one cannot be read any more.
+        crops: what the network saw of up to 32 validation images, N x S x S x 3 uint8; None where it saw none.
         hurried: training did not come to its end, and what takes long is not waited for.
         notes: what the user should know of the answers.
     """
@@ -37,7 +46,10 @@ class Judged:
     network: ResNet
     history: Sequence[Mapping[str, float]]
     validation: Answers
+    outputs: Outputs
+    no_features: str
     test: Answers | None
+    crops: NDArray[np.uint8] | None
     hurried: bool
     notes: tuple[str, ...]
 
@@ -52,36 +64,73 @@ def judge(
 ) -> Judged:
     """Let the network answer; the images of `test/`, which had no part in choosing it, for the first time.
 
+    Each image is read once: the same forward pass gives logits, features and the crops of the golden set.
+
     Args:
-        network: in evaluation mode, on the CPU.
-        trained: its logits on the validation images in its own epoch, N x C. They are taken where they were computed
-            in fp32, in a hurry, and where an image cannot be read any more.
+        network: in evaluation mode, on the CPU; not changed.
+        trained: its logits on the validation images in its own epoch, N x C. They are taken in a hurry, and where an
+            image cannot be read any more.
     """
-    dataset = plan.dataset
+    dataset, classes = plan.dataset, len(plan.dataset.labels)
     notes: list[str] = []
+    outputs, crops, no_features = _without_features(trained), None, ""
     test: NDArray[np.float32] | None = None
     figures = f"the figures are those of {plan.precision}, in which it was trained"
-    as_inference = plan.precision == "fp32" and plan.device.type == "cpu" and not plan.parameters.caches_features
     if hurried:
+        no_features = "training did not come to its end"
         notes += [figures] if plan.precision != "fp32" else []
-        notes += ["the images of test/ were not judged: training did not come to its end"] if dataset.test else []
+        notes += [f"the images of test/ were not judged: {no_features}"] if dataset.test else []
     else:
+        # A copy, for moving it to a device changes how its weights lie in memory.
+        exact = answering(plan.start.architecture.load(network.state_dict()))
         try:
-            trained = trained if as_inference else exact_outputs(network, plan, dataset.val, "Final evaluation")
+            golden = _Kept(dataset.val, pick(dataset.val, GOLDEN_IMAGES, plan.parameters.seed))
+            rows = exact_outputs(exact, plan, dataset.val, "Evaluating: validation images", golden.look)
+            outputs, crops = Outputs.of(rows, classes), golden.crops
         except ReadError as error:
+            no_features = str(error)
             notes.append(f"{figures}: {error}")
         try:
-            test = exact_outputs(network, plan, dataset.test, "Test") if dataset.test else None
+            if dataset.test:
+                test = exact_outputs(exact, plan, dataset.test, "Evaluating: test images")[:, :classes]
         except ReadError as error:
             notes.append(f"the images of test/ were not judged: {error}")
     return Judged(
-        network.cpu(),
+        network,
         history,
-        Answers.judge(dataset.val, trained, dataset.labels, plan.costs),
+        Answers.judge(dataset.val, outputs.logits, dataset.labels, plan.costs),
+        outputs,
+        no_features,
         None if test is None else Answers.judge(dataset.test, test, dataset.labels, plan.costs),
+        crops,
         hurried,
         tuple(notes),
     )
+
+
+def _without_features(logits: NDArray[np.float32]) -> Outputs:
+    return Outputs(logits, np.empty((len(logits), 0), np.float32))
+
+
+class _Kept:
+    """The crops of a few samples, copied as the batches of all of them pass."""
+
+    def __init__(self, samples: Sequence[Sample], wanted: Sequence[Sample]) -> None:
+        chosen = set(wanted)
+        self._wanted = [sample in chosen for sample in samples]
+        self._passed = 0
+        self._crops: list[NDArray[np.uint8]] = []
+
+    def look(self, crops: torch.Tensor) -> None:
+        """At the next batch, N x S x S x 3 uint8."""
+        here = self._wanted[self._passed : self._passed + len(crops)]
+        self._crops += [crop.numpy().copy() for crop, wanted in zip(crops, here, strict=True) if wanted]
+        self._passed += len(crops)
+
+    @property
+    def crops(self) -> NDArray[np.uint8]:
+        """N x S x S x 3, in the samples' order."""
+        return np.stack(self._crops)
 
 
 def golden_set(network: ResNet, crops: NDArray[np.uint8], config: ModelConfig, evidence: Evidence | None) -> Golden:
@@ -105,17 +154,30 @@ def golden_set(network: ResNet, crops: NDArray[np.uint8], config: ModelConfig, e
     return Golden(crops, torch.cat(logits).numpy(), config.facts(evidence))
 
 
-def exact_outputs(network: nn.Module, plan: Plan, samples: Sequence[Sample], task: str) -> NDArray[np.float32]:
+def exact_outputs(
+    network: nn.Module,
+    plan: Plan,
+    samples: Sequence[Sample],
+    task: str,
+    look: Callable[[torch.Tensor], None] = lambda crops: None,
+) -> NDArray[np.float32]:
     """What a network gives in full fp32, which is how a model folder is run unless told otherwise: N x F.
 
     Args:
         network: gives rows of F; it is moved to the plan's device.
         task: what the progress bar says.
+        look: called with each batch of crops before it goes through the network.
 
     Raises:
         ReadError: an image cannot be read any more.
     """
-    whole = on_device(nn.Sequential(Normalize(plan.start.preprocessing), network), plan.device)
+    normalized = on_device(nn.Sequential(Normalize(plan.start.preprocessing), network), plan.device)
+
+    def batches() -> Iterator[Batch]:
+        for crops, targets in tqdm(plan.images(samples), desc=task, unit="batch"):
+            look(crops)
+            yield crops, targets
+
     with full_fp32():
-        outputs, _ = outputs_of(whole, tqdm(plan.images(samples), desc=task, unit="batch"), plan.device, "fp32")
+        outputs, _ = outputs_of(normalized, batches(), plan.device, "fp32")
     return np.asarray(outputs.numpy())

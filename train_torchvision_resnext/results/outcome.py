@@ -19,7 +19,7 @@ from ..resnext.folder.names import EVIDENCE, GOLDEN
 from ..resnext.trust.evidence import read_evidence, write_evidence
 from .best_epoch import best_epoch
 from .export import export_onnx, export_pth
-from .judging import Judged, golden_set
+from .judging import GOLDEN_IMAGES, Judged, golden_set
 from .quantizing import quantize_trained
 from .report import Section, compared, judged_once, write_report
 from .trust import Trust, learn
@@ -32,8 +32,8 @@ REPORT = "report"
 ANSWERS, TEST_ANSWERS = "validation.csv", "test.csv"
 ONNX = "model.onnx"
 
-GOLDEN_IMAGES, COMPARED_IMAGES = 32, 8
-"""Validation images in the golden set, at 224 pixels 5 MB, and those on which an exported network is compared."""
+COMPARED_IMAGES = 8
+"""Validation images on which an exported network is compared."""
 
 Step = tuple[str, Callable[[Path], object]]
 """The name of a file or folder within the model folder, and what writes it there."""
@@ -64,7 +64,7 @@ def write_outcome(folder: Path, plan: Plan, judged: Judged, listener: Listener) 
     def complete(draft: Path) -> None:
         for name, write in _steps(plan, judged, config, trust):
             notes.extend(_attempt(draft / name, write))
-        exact = trust.outputs if trust else None
+        exact = None if judged.no_features else judged.outputs
         int8, told = quantize_trained(draft, plan, exact, listener, judged.hurried)
         notes.extend(told)
         known, costs = plan.noted(*notes), [compared(int8)] if int8 else []
@@ -82,15 +82,15 @@ def write_outcome(folder: Path, plan: Plan, judged: Judged, listener: Listener) 
 
 
 def _learn(plan: Plan, judged: Judged) -> tuple[Trust | None, list[str]]:
-    """What to promise; notes if that fails or there is no time for all of it."""
+    """What to promise; notes if that fails, or if not all of it is known."""
     try:
         trust = learn(plan, judged)
     except Exception as error:
         # As everything beside the weights: an image that is lost, or a full memory.
         logger.exception("learning what to promise failed")
         return None, [f"nothing can be promised: {error}"]
-    hasty = [] if trust.evidence else [f"{EVIDENCE} is left out: training did not come to its end"]
-    return trust, [*hasty, *([f"not calibrated: {trust.calibration.reason}"] if trust.calibration.reason else [])]
+    missing = [] if trust.evidence else [f"{EVIDENCE} is left out: {judged.no_features}"]
+    return trust, [*missing, *([f"not calibrated: {trust.calibration.reason}"] if trust.calibration.reason else [])]
 
 
 def _attempt(path: Path, write: Callable[[Path], object]) -> list[str]:
@@ -112,12 +112,14 @@ def _steps(plan: Plan, judged: Judged, config: ModelConfig, trust: Trust | None)
     """The evidence, the golden set, which knows of it, and what else was asked for."""
     network, parameters, preprocessing = judged.network, plan.parameters, plan.start.preprocessing
 
-    def crops(most: int) -> NDArray[np.uint8]:
-        return plan.reader.crops(pick(plan.dataset.val, most, parameters.seed))
+    def crops(most: int = GOLDEN_IMAGES) -> NDArray[np.uint8]:
+        if judged.crops is None:
+            return plan.reader.crops(pick(plan.dataset.val, most, parameters.seed))
+        count = len(judged.crops)
+        return judged.crops[np.linspace(0, count - 1, min(most, count), dtype=int)]
 
     def write_golden_set(path: Path) -> None:
-        golden = golden_set(network, crops(GOLDEN_IMAGES), config, read_evidence(path.parent))
-        write_golden(path.parent, golden)
+        write_golden(path.parent, golden_set(network, crops(), config, read_evidence(path.parent)))
 
     if trust and (evidence := trust.evidence):
         yield EVIDENCE, lambda path: write_evidence(path.parent, evidence)

@@ -1,6 +1,6 @@
 """What the finished model may promise, by its answers to the validation images."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,12 +32,10 @@ class Trust:
 
     Attributes:
         answers: to the validation images, calibrated, in fp32 where it could be waited for.
-        outputs: what these follow from; without features where nobody waited for them.
-        evidence: None where nobody waited for it.
+        evidence: None where the features of the validation images are not known.
     """
 
     answers: Answers
-    outputs: Outputs
     calibration: Calibration
     evidence: Evidence | None
 
@@ -93,24 +91,21 @@ class Trust:
 
 
 def learn(plan: Plan, judged: Judged) -> Trust:
-    """Learn what to promise. In a hurry no image is looked at again, so that there is no evidence.
+    """Learn what to promise. Without features of the validation images there is no evidence.
 
     Raises:
-        ReadError: an image cannot be read any more.
+        ReadError: a training image cannot be read any more.
     """
-    validation = judged.validation
-    if judged.hurried:
-        calibration = calibrate(validation.logits, validation.targets)
-        outputs = Outputs(validation.logits, np.empty((len(validation.logits), 0), np.float32))
-        return Trust(validation.at(calibration.temperature), outputs, calibration, None)
+    outputs, targets = judged.outputs, judged.validation.targets
+    calibration = calibrate(outputs.logits, targets)
+    answers = judged.validation.at(calibration.temperature)
+    if judged.no_features:
+        return Trust(answers, calibration, None)
     network = answering(plan.start.architecture.load(judged.network.state_dict()))
-    typical, outputs = (
-        Outputs.of(exact_outputs(network, plan, samples, "What can be promised"), len(plan.dataset.labels))
-        for samples in (pick(plan.dataset.train, STANDING_FOR_ALL, plan.parameters.seed), plan.dataset.val)
-    )
-    calibration = calibrate(outputs.logits, validation.targets)
-    answers = replace(validation, logits=outputs.logits).at(calibration.temperature)
-    return Trust(answers, outputs, calibration, _evidence(answers, outputs, typical))
+    samples = pick(plan.dataset.train, STANDING_FOR_ALL, plan.parameters.seed)
+    rows = exact_outputs(network, plan, samples, "Calibrating: training images")
+    typical = Outputs.of(rows, len(plan.dataset.labels))
+    return Trust(answers, calibration, _evidence(answers, outputs, typical))
 
 
 def _evidence(answers: Answers, outputs: Outputs, typical: Outputs) -> Evidence:
