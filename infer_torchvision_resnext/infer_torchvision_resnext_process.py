@@ -24,7 +24,7 @@ from infer_torchvision_resnext.resnext.host.task import (
     Results,
     TaskFactory,
 )
-from infer_torchvision_resnext.resnext.images.files import refuse_cut_short
+from infer_torchvision_resnext.resnext.images.host_file import pixels_as_in_training
 from infer_torchvision_resnext.resnext.images.rgb import ImageError, dim_note, to_rgb
 from infer_torchvision_resnext.tracks import Moment
 
@@ -79,6 +79,7 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
         self._annotations = []
         self._seen = []
         self._dimness = ""
+        self._file_note = ""
         self._named = ()
         self._stop = threading.Event()
 
@@ -138,8 +139,8 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
             self._clear_results()
             region = "objects" if at_objects else "image"
             return {"region": region, "predictions": [], "stopped": True, "notes": ["stopped: there are no results"]}
-        dimness = [self._dimness] if self._dimness else []
-        return {**results, "stopped": False, "notes": results["notes"] + dimness + self._classifier.notes}
+        of_image = [note for note in (self._file_note, self._dimness) if note]
+        return {**results, "stopped": False, "notes": results["notes"] + of_image + self._classifier.notes}
 
     def _step(self):
         """Tell the host that a step is done. Raises: StopRequestedError."""
@@ -163,9 +164,7 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
         image = self.get_input(IMAGE)
         source = image.source_file_path
         try:
-            # The host fills what is missing with gray.
-            refuse_cut_short(source)
-            pixels = image.get_image()
+            pixels, self._file_note = pixels_as_in_training(source, image.get_image())
             frame = to_rgb(pixels, self._classifier.preprocessing.value_range)
         except ImageError as error:
             raise ImageError(f"{shown(source)}: {error}" if source else str(error)) from error

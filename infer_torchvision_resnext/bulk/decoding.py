@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..resnext.images.files import content_of, cut_short, decode
+from ..resnext.images.files import content_of, decode
 from ..resnext.images.preprocessing import Preprocessing
-from ..resnext.images.rgb import ImageError, to_rgb
+from ..resnext.images.rgb import ImageError
+from ..resnext.images.truncation import cut_short
 
 REDUCTIONS = (8, 4, 2)
 """By which libjpeg-turbo can divide the sides of a JPEG file while it decodes."""
@@ -90,7 +91,7 @@ def crop_of(content: bytes, preprocessing: Preprocessing, reduction: int = 1) ->
     """The bytes of an image file → its crop. Raises: ImageError."""
     if cut_short(content):
         raise ImageError("the file is cut short: fetch or save it again")
-    return preprocessing.crop(to_rgb(decode(content, reduction), preprocessing.value_range))
+    return preprocessing.crop_decoded(decode(content, reduction))
 
 
 def reduction_of(content: bytes, resize_size: int) -> int:

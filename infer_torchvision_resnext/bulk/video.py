@@ -3,6 +3,9 @@
 import time
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from ..resnext.images.opencv import opencv
 from ..resnext.images.rgb import ImageError
@@ -28,10 +31,19 @@ class Reader:
             there, pixels = self._capture.read()
             if not there:
                 break
-            crop = how.preprocessing.crop(pixels[..., ::-1])
-            found.append(Decoded(path, self._position, crop, "", (time.perf_counter() - start) * 1000))
+            found.append(_decoded(path, self._position, pixels, how, start))
             self._position += 1
         return found
+
+
+def _decoded(path: str, frame: int, pixels: NDArray[Any], how: Decoding, start: float) -> Decoded:
+    """A frame as OpenCV gives it, BGR, and when reading it began. What `value_range` does not allow is its error."""
+    crop, error = None, ""
+    try:
+        crop = how.preprocessing.crop_decoded(pixels[..., ::-1] if pixels.ndim == 3 else pixels)
+    except (ImageError, MemoryError) as problem:
+        error = str(problem) or type(problem).__name__
+    return Decoded(path, frame, crop, error, (time.perf_counter() - start) * 1000)
 
 
 @lru_cache(maxsize=1)

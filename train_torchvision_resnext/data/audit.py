@@ -16,8 +16,10 @@ from pydantic import BaseModel
 from tqdm import tqdm
 
 from ..resnext.folder.whole import whole_file
-from ..resnext.images.files import content_of, cut_short, decode
-from ..resnext.images.rgb import AUTO, ImageError, ValueRange, dim_note, to_rgb
+from ..resnext.images.files import content_of, decode
+from ..resnext.images.rgb import AUTO, ImageError, MissingPackageError, ValueRange, dim_note, to_rgb
+from ..resnext.images.tiff import pages_note
+from ..resnext.images.truncation import cut_short
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +33,7 @@ class Finding:
         width, height: in pixels, upright; 0 for a broken one.
         problem: why it cannot be used; empty if it can.
         dimness: what to say of it if it leaves four fifths of its range of values unused; else empty.
+        pages: what to say of it if it holds several pages or frames; else empty.
     """
 
     content_hash: str
@@ -38,12 +41,13 @@ class Finding:
     height: int = 0
     problem: str = ""
     dimness: str = ""
+    pages: str = ""
 
 
 class Kept(BaseModel, strict=True):
     """What a cache's file holds."""
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     value_range: str
     findings: list[Finding]
 
@@ -123,11 +127,19 @@ def examine(path: Path, cache: Cache) -> Finding:
     content_hash = hashlib.blake2b(content, digest_size=16).hexdigest()
     if known := cache.findings.get(content_hash):
         return known
-    if cut_short(content):
-        return Finding(content_hash, problem="the file is cut short")
     try:
-        pixels = decode(content)
-        height, width = to_rgb(pixels, cache.value_range).shape[:2]
+        return _decoded(content, content_hash, cache.value_range)
+    except MissingPackageError as error:
+        # Without the hash it is not kept: once the package is installed, the file is decoded.
+        return Finding("", problem=str(error))
     except ImageError as error:
         return Finding(content_hash, problem=str(error))
-    return Finding(content_hash, width, height, dimness=dim_note(pixels, cache.value_range))
+
+
+def _decoded(content: bytes, content_hash: str, value_range: ValueRange) -> Finding:
+    """What a file that can be used holds. Raises: ImageError."""
+    if cut_short(content):
+        raise ImageError("the file is cut short")
+    pixels = decode(content)
+    height, width = to_rgb(pixels, value_range).shape[:2]
+    return Finding(content_hash, width, height, dimness=dim_note(pixels, value_range), pages=pages_note(content))

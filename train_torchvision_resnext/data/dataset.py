@@ -97,6 +97,7 @@ def assemble(
     }
     notes += _duplicate_notes(parts, folders)
     notes += _dim_notes(parts, findings, folders)
+    notes += _page_notes(parts, findings, folders)
     notes[:0] = _summary(labels, parts, findings)
     fingerprint = _fingerprint(parts, labels, folders)
     return Dataset(folders.root, labels, parts["training"], parts["validation"], parts[TEST], tuple(notes), fingerprint)
@@ -226,6 +227,14 @@ def _dim_notes(parts: Parts, findings: dict[Path, Finding], folders: Folders) ->
         return []
     first = f"{shown(_name(dim[0], folders))}: {findings[dim[0]].dimness}"
     return [f"{len(dim)} of {_images(len(samples))} leave most of their range of values unused; {first}"]
+
+
+def _page_notes(parts: Parts, findings: dict[Path, Finding], folders: Folders) -> list[str]:
+    paths = [sample.path for samples in parts.values() for sample in samples if findings[sample.path].pages]
+    if not paths:
+        return []
+    first = f"{shown(_name(paths[0], folders))}: {findings[paths[0]].pages}"
+    return [f"{_images(len(paths))} with several pages or frames; {first}"]
 
 
 def _fingerprint(parts: Parts, labels: Sequence[str], folders: Folders) -> str:

@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import heif
 from .opencv import opencv
 from .rgb import AUTO, ImageError, RGBImage, ValueRange, to_rgb
+from .tiff import corrected, is_tiff
 
 _COMMON = (".bmp", ".dib", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _RARE = (".exr", ".hdr", ".jp2", ".pbm", ".pgm", ".pic", ".pnm", ".ppm", ".pxm", ".ras", ".sr")
-MAY_BE_CUT = (".jpe", ".jpeg", ".jpg")
-"""Endings of files of which the host says nothing when they are not whole."""
+_REFUSED_BY_HOST = (".gif", ".jfif", ".mpo", *heif.SUFFIXES)
+"""The host opens no file of these names; training and the command for many images do."""
 
-SUFFIXES = (*_COMMON, *_RARE)
-"""File name endings, in lower case, that the host takes for images."""
+SUFFIXES = (*_COMMON, *_RARE, *_REFUSED_BY_HOST)
+"""File name endings, in lower case, that are taken for images."""
 
 
 def read_image(path: Path, value_range: ValueRange = AUTO) -> RGBImage:
@@ -42,9 +44,17 @@ def decode(content: bytes, reduction: int = 1) -> NDArray[Any]:
         reduction: 2, 4 or 8 divides the sides while decoding, to RGB in uint8; quicker for JPEG files.
 
     Raises:
-        ImageError: it is no image, or damaged.
+        ImageError: it is no image, or damaged, or needs a package that is missing.
         ImportError: there is no OpenCV.
     """
+    if heif.is_heif(content):
+        return heif.decode_heif(content)
+    pixels = decode_by_opencv(content, reduction)
+    return corrected(content, pixels) if is_tiff(content) else pixels
+
+
+def decode_by_opencv(content: bytes, reduction: int = 1) -> NDArray[Any]:
+    """What OpenCV makes of the bytes; see `decode`."""
     # Its absence is of the machine, not of the image: no ImageError, by which an image would be held to be broken.
     cv2 = opencv()
     if not content:
@@ -66,20 +76,3 @@ def _rgb(cv2: Any, pixels: NDArray[Any]) -> NDArray[Any]:
     swapped = np.empty((*pixels.shape[:2], 3), pixels.dtype)
     cv2.mixChannels([pixels], [swapped], [0, 2, 1, 1, 2, 0])
     return swapped
-
-
-def refuse_cut_short(path: str) -> None:
-    """Raises: ImageError, where this is a JPEG file that ends before its picture does; nothing else is read."""
-    file = Path(path)
-    if path and file.suffix.lower() in MAY_BE_CUT and file.is_file() and cut_short(file.read_bytes()):
-        raise ImageError("the file is cut short: fetch or save it again")
-
-
-def cut_short(content: bytes) -> bool:
-    """Whether a JPEG or PNG file ends before its picture does, which OpenCV passes over, filling the rest with gray."""
-    if content.startswith(b"\xff\xd8"):
-        # Each of them may also stand in an embedded preview, but the picture's own come last.
-        return content.rfind(b"\xff\xd9") <= content.rfind(b"\xff\xda")
-    if content.startswith(b"\x89PNG"):
-        return b"IEND" not in content[-4096:]
-    return False

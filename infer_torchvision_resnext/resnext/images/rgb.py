@@ -28,6 +28,10 @@ class ImageError(ValueError):
     """The image cannot be classified; the message says why and what to do."""
 
 
+class MissingPackageError(ImageError):
+    """The image may be whole, but the package that decodes it is not installed; the message names it."""
+
+
 @dataclass(frozen=True)
 class Values:
     """What an image's values are, alpha left out.

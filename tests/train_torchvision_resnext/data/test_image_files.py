@@ -3,8 +3,9 @@ import pytest
 from ikomia.dataprocess.workflow import Workflow
 from PIL import Image
 
-from train_torchvision_resnext.resnext.images.files import cut_short, decode, read_image
+from train_torchvision_resnext.resnext.images.files import decode, read_image
 from train_torchvision_resnext.resnext.images.rgb import ImageError, to_rgb
+from train_torchvision_resnext.resnext.images.truncation import cut_short
 
 GRADIENT = np.linspace(0, 255, 40 * 30 * 3).reshape(40, 30, 3).astype(np.uint8)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .opencv import opencv
-from .rgb import AUTO, RGBImage, ValueRange
+from .rgb import AUTO, RGBImage, ValueRange, to_rgb
 from .triangle_filter import Stretch
 
 if TYPE_CHECKING:
@@ -78,6 +78,21 @@ class Preprocessing:
         if input_size in (0, self.crop_size):
             return self
         return replace(self, resize_size=round(self.resize_size * input_size / self.crop_size), crop_size=input_size)
+
+    def crop_decoded(self, pixels: NDArray[Any]) -> NDArray[np.uint8]:
+        """Convert by `value_range`, resize and crop: all that lies between a decoder and the network.
+
+        Args:
+            pixels: RGB or gray as a file or a video holds them, of any depth: H x W or H x W x C.
+
+        Returns:
+            As `crop`.
+
+        Raises:
+            ImageError: no image, or values that `value_range` does not allow.
+            ImportError: there is no OpenCV, which large photos need.
+        """
+        return self.crop(to_rgb(pixels, self.value_range))
 
     def crop(self, image: RGBImage) -> NDArray[np.uint8]:
         """Resize and center-crop, in the calling thread.
