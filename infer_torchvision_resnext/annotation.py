@@ -54,15 +54,19 @@ class Annotation:
         return cls(caption(prediction), color_of(prediction.index), box_xywh)
 
 
-def caption(prediction: Prediction) -> str:
-    """Short text for the picture, for example `tabby cat 93.1 %`."""
-    label = shown(prediction.answer)
-    if len(label) > LONGEST_LABEL:
-        label = label[: LONGEST_LABEL - 3].rstrip() + "..."
+def caption(prediction: Prediction, longest_label: int = LONGEST_LABEL) -> str:
+    """Short text for the picture, for example `tabby cat 93.1 %` or `unknown: tabby cat? 82 %`.
+
+    Args:
+        longest_label: characters; longer labels are cut.
+    """
+    if prediction.doubt and not prediction.labels:
+        return f"{prediction.answer} ({prediction.doubt.kind})"
+    label = shown(prediction.labels[0])
+    if len(label) > longest_label:
+        label = label[: longest_label - 3].rstrip() + "..."
     if prediction.doubt:
-        label += f" ({prediction.doubt.kind})"
-    if not prediction.probabilities:
-        return label
+        return f"{prediction.answer}: {label}? {100 * prediction.probability:.0f} %"
     return f"{label} {100 * prediction.probability:.1f} %"
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from .activation_map import Mapper
 from .cache import Cache
-from .judging import Judge
-from .model import Model
+from .judging import UNLIKE_OBJECTS, Judge, unlike_objects_note
+from .model import Model, with_distinct_labels
 from .parameters import Parameters
 from .predictions import Prediction
 from .regions import Region
@@ -22,6 +22,7 @@ from .resnext.images.preprocessing import Preprocessing
 from .resnext.images.rgb import AUTO, RGBImage, ValueRange
 from .resnext.machine.devices import OutOfMemoryError
 from .resnext.network.inference import Outputs
+from .resnext.trust.unknown import distinct_labels
 from .runtimes.guard import Choice
 from .runtimes.runtime import Crops, CropsItself, Runtime, run_in_parts
 from .runtimes.selection import choose
@@ -98,7 +99,8 @@ class Classifier:
         if self._tracks is None or parameters.track != self._parameters.track:
             self._tracks = Tracks(parameters.track) if parameters.track else None
         if self._judge is None or parameters != self._parameters:
-            self._mapper = Mapper(model.labels, *model.classifier, parameters.map_class) if parameters.maps else None
+            (map_class,) = distinct_labels([parameters.map_class])
+            self._mapper = Mapper(model.labels, *model.classifier, map_class) if parameters.maps else None
             self._judge = Judge(model.labels, parameters, model.calibration, model.evidence, model.costs)
         self._parameters = parameters
         preprocessing = model.preprocessing.scaled_to(parameters.input_size)
@@ -107,7 +109,8 @@ class Classifier:
 
     def _load(self, parameters: Parameters) -> Loaded:
         start = time.perf_counter()
-        model = replace(load_model(parameters, self._cache), activations=parameters.maps, many=self._many)
+        model = with_distinct_labels(load_model(parameters, self._cache))
+        model = replace(model, activations=parameters.maps, many=self._many)
         runtime, choice = choose(model, parameters, self._cache)
         notes = (*model.notes, *choice.notes(parameters), *self._cache.notes)
         self._load_ms = _since(start)
@@ -172,16 +175,25 @@ class Classifier:
         return predictions
 
     def follow(self, moment: Moment, regions: Sequence[Region], predictions: Sequence[Prediction]) -> list[Prediction]:
-        """One answer for each object over its frames, with `track`; without it, that of the frame.
+        """The answers for the objects of a frame: with `track` over their frames, without it those of the frame.
 
         Args:
             predictions: what this frame alone says, one for each region.
         """
-        if self._tracks is None:
-            return list(predictions)
+        answers = (
+            [*predictions] if self._tracks is None else self._over_frames(self._tracks, moment, regions, predictions)
+        )
+        if note := unlike_objects_note(answers):
+            # In a film its numbers change with each frame.
+            self._note(note, once=UNLIKE_OBJECTS)
+        return answers
+
+    def _over_frames(
+        self, tracks: Tracks, moment: Moment, regions: Sequence[Region], predictions: Sequence[Prediction]
+    ) -> list[Prediction]:
         judge = self._judging()
-        pooled = self._tracks.follow(moment, regions, predictions, judge.decide)
-        for note in self._tracks.notes:
+        pooled = tracks.follow(moment, regions, predictions, judge.decide)
+        for note in tracks.notes:
             self._note(note)
         return [judge.pooled(over, alone) if over else alone for over, alone in zip(pooled, predictions, strict=True)]
 
@@ -243,15 +255,19 @@ class Classifier:
         rows, model = run_in_parts(runtime, crops, halved), self._ready().model
         return Outputs.of(rows, len(model.labels), model.architecture.features if model.activations else None)
 
-    def _note(self, note: str) -> None:
+    def _note(self, note: str, once: str = "") -> None:
         if note not in self.notes:
             self.notes.append(note)
-            self._tell(note)
+            self._tell(note, once)
 
-    def _tell(self, note: str) -> None:
-        """A note goes with every result, and is told once: of a video it would be a line a frame."""
-        if note not in self._said:
-            self._said.add(note)
+    def _tell(self, note: str, once: str = "") -> None:
+        """A note goes with every result, and is told once: of a video it would be a line a frame.
+
+        Args:
+            once: what notes of this kind have in common; empty = all of the note.
+        """
+        if (once or note) not in self._said:
+            self._said.add(once or note)
             self._say(note)
 
     def _of_another_size(self, model: Model) -> list[str]:

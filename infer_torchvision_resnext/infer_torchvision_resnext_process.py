@@ -244,10 +244,8 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
         return Moment(image.source_file_path, frame, (width, height))
 
     def _show_image_result(self, prediction, frame):
-        rows = list(zip(prediction.labels, prediction.probabilities, strict=True))
-        if prediction.doubt:
-            rows.insert(0, (prediction.answer, prediction.probability))
-        self.set_whole_image_results([label for label, _ in rows], [f"{value:.4g}" for _, value in rows])
+        labels, probabilities = zip(*prediction.table(), strict=True)
+        self.set_whole_image_results(list(labels), list(probabilities))
         # The host's own text is of one size and shows the raw number.
         graphics = self.get_output(GRAPHICS_OUT)
         graphics.set_new_layer(self.name)
@@ -263,7 +261,7 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
         for region, prediction in zip(regions, predictions, strict=True):
             box = [float(value) for value in region.box_xywh]
             color = list(color_of(prediction.index))
-            output.add_object(region.object_id, prediction.answer, prediction.probability, *box, color)
+            output.add_object(region.object_id, prediction.answer, prediction.confidence, *box, color)
         texts = (item for item in output.get_graphics_io().get_items() if item.is_text_item())
         for item, prediction in zip(texts, predictions, strict=True):
             item.text = caption(prediction)

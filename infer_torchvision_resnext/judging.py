@@ -21,6 +21,15 @@ from .resnext.trust.prediction_sets import PredictionSets, prediction_sets
 from .resnext.trust.promises import Promises, promise
 from .tracks import Pooled
 
+FEWEST_OBJECTS, MANY_UNLIKE = 4, 0.25
+"""A frame of at least so many objects, of which more than this share is `unlike`, gets a note."""
+
+UNLIKE_OBJECTS = (
+    "objects are unknown because they are unlike the training images: crops of objects can differ from whole images. "
+    "Set object_margin so that objects are framed as in the training images, train on crops like these, or set "
+    "unknown_sensitivity to 0 to switch the check off"
+)
+
 
 class Judge:
     """Gives answers, or says why it gives none.
@@ -170,10 +179,19 @@ class Judge:
     def _temperature(self) -> float:
         return self._calibration.temperature if self._calibration else 1.0
 
+    def _uncalibrated(self) -> str | None:
+        """Why probabilities are the network's own; None where a temperature was fitted and is used."""
+        if not self._parameters.calibrated:
+            return "calibrated = False"
+        if self._calibration is None:
+            return "the model has no temperature; models of train_torchvision_resnext 2.1 or later can have one"
+        return self._calibration.reason or None
+
     def describe(self) -> dict[str, Any]:
         """What the answers may promise, JSON-ready."""
         return {
-            "calibrated": self._parameters.calibrated and self._calibration is not None,
+            "calibrated": not self._uncalibrated(),
+            "uncalibrated_reason": self._uncalibrated(),
             "temperature": self._temperature,
             "decided_by": "cost" if self._costs else "probability",
             "costs": self._costs.digest if self._costs else None,
@@ -182,6 +200,15 @@ class Judge:
             "sets": self._sets.to_dict(self._labels) if self._sets else None,
             **({"drift": self.drift.to_dict()} if self.drift else {}),
         }
+
+
+def unlike_objects_note(predictions: Sequence[Prediction]) -> str:
+    """A note if more of a frame's objects are rejected than chance explains; empty otherwise."""
+    readable = [prediction for prediction in predictions if prediction.labels]
+    unlike = sum(prediction.doubt is not None and prediction.doubt.kind == "unlike" for prediction in readable)
+    if len(readable) < FEWEST_OBJECTS or unlike <= MANY_UNLIKE * len(readable):
+        return ""
+    return f"{unlike} of {len(readable)} {UNLIKE_OBJECTS}"
 
 
 def _not_promised(parameters: Parameters, evidence: Evidence | None) -> list[str]:

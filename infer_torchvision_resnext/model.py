@@ -1,7 +1,7 @@
 """A trained model, read once: what all rooms are handed that run it, judge by it or describe it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -17,6 +17,7 @@ from .resnext.network.architecture import Architecture
 from .resnext.trust.calibration import Calibration
 from .resnext.trust.costs import Costs
 from .resnext.trust.evidence import Evidence
+from .resnext.trust.unknown import UNKNOWN, distinct_labels
 
 if TYPE_CHECKING:
     import torch
@@ -117,3 +118,14 @@ class Model:
         from .resnext.network.answering import answering
 
         return answering(self.architecture.load(self.state), apart, self.activations)
+
+
+def with_distinct_labels(model: Model) -> Model:
+    """The model with labels that differ from the answer `unknown`, and a note for each that did not."""
+    labels = distinct_labels(model.labels)
+    notes = [
+        f"the model's class {old!r} is called {new!r} in all results: {UNKNOWN!r} is the answer that is no class"
+        for old, new in zip(model.labels, labels, strict=True)
+        if new != old
+    ]
+    return replace(model, labels=labels, notes=(*model.notes, *notes))

@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .activation_map import ActivationMap
-
-UNKNOWN = "unknown"
-"""The answer where there is a doubt."""
+from .resnext.trust.unknown import UNKNOWN
 
 Kind = Literal["unlike", "imprecise", "unsure", "too small"]
 
@@ -128,6 +126,16 @@ class Prediction:
     def index(self) -> int | None:
         """Class index of the answer; None for `unknown`."""
         return None if self.doubt else self.indices[0]
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the answer, in [0, 1]; 0 for `unknown`, whose probability nobody can tell."""
+        return 0.0 if self.doubt else self.probability
+
+    def table(self) -> list[tuple[str, str]]:
+        """Labels and probabilities for a person, best first; `unknown` stands above them, without a probability."""
+        rows = [(label, f"{value:.4g}") for label, value in zip(self.labels, self.probabilities, strict=True)]
+        return [(UNKNOWN, ""), *rows] if self.doubt else rows
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""

@@ -26,7 +26,9 @@ FORGOTTEN_AFTER = 30
 """Frames without the object."""
 
 MOST = 1000
-"""Tracks at a time; those that were not seen for longest are forgotten first."""
+"""Tracks at a time, or as many as the frame has objects, where these are more. Those that were not seen for longest are
+forgotten first.
+"""
 
 NO_ID = (
     "track: objects that bring no id, or the id of another one, have the answer of this frame alone: put a tracker "
@@ -35,6 +37,10 @@ NO_ID = (
 JUMPED = (
     "track: an object has moved by more than its size in a frame, so that its answer starts again; ids must be a "
     "tracker's, for a detector numbers its objects again in each frame"
+)
+FULL = (
+    f"track: there are more than {MOST:,} objects; those that have been out of the frame for longest are forgotten "
+    "early and start again when they come back"
 )
 
 
@@ -160,11 +166,17 @@ class Tracks:
             self._seen(region, prediction, decide) if region.has_id and ids[region.object_id] == 1 else None
             for region, prediction in zip(regions, predictions, strict=True)
         ]
-        latest = list(self._tracks.items())[-MOST:]
-        self._tracks = {key: track for key, track in latest if self._now - track.last_seen < FORGOTTEN_AFTER}
-        lacking = {NO_ID: any(each is None for each in found), JUMPED: self._jumped}
+        lacking = {NO_ID: any(each is None for each in found), JUMPED: self._jumped, FULL: self._forget()}
         self.notes = [note for note, so in lacking.items() if so]
         return found
+
+    def _forget(self) -> bool:
+        """Drop tracks that were not seen for long; True if others had to go too, for lack of room."""
+        recent = {key: track for key, track in self._tracks.items() if self._now - track.last_seen < FORGOTTEN_AFTER}
+        in_frame = sum(track.last_seen == self._now for track in recent.values())
+        room = max(MOST, in_frame)
+        self._tracks = dict(list(recent.items())[-room:])
+        return len(recent) > room
 
     def _seen(self, region: Region, prediction: Prediction, decide: Decide) -> Pooled:
         # Taken out and put in again, so that the one seen last stands last.

@@ -3,7 +3,9 @@
 import pytest
 
 from infer_torchvision_resnext.annotation import color_of
+from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
 from tests.inference_output import result
+from tests.tiny_model import ARCHITECTURE, PREPROCESSING
 
 pytestmark = pytest.mark.processor
 
@@ -56,3 +58,39 @@ def test_results_of_earlier_runs_stay_whole(tiny, photos):
         kept.append(task.get_output(4).data)
     assert len(kept[0]["predictions"]) == len(kept[1]["predictions"]) == 1
     assert kept[0]["predictions"] != kept[1]["predictions"]
+
+
+def test_unknown_brings_no_probability_into_table_and_caption(tiny, photos):
+    wf, task = tiny
+    task.set_parameters({"top_k": 0, "confidence_threshold": 1})
+    wf.run_on(array=photos[0])
+    (prediction,) = result(task)["predictions"]
+    first, *candidates = task.get_whole_image_results()
+    assert first == ("unknown", "")
+    assert [label for label, _ in candidates] == [row["label"] for row in prediction["top_k"]]
+    assert sum(float(value) for _, value in candidates) == pytest.approx(1, abs=1e-3)
+    (text,) = task.get_output(2).get_items()
+    best = prediction["top_k"][0]
+    assert text.text == f"unknown: {best['label']}? {100 * best['probability']:.0f} %"
+
+
+def test_a_class_called_unknown_is_told_from_the_answer_in_every_output(workflow, tiny_state, photos, tmp_path):
+    """Training refuses such a class; a folder of an earlier version may have one."""
+    config = ModelConfig.of(ARCHITECTURE, ("unknown", "bee", "cat"), PREPROCESSING)
+    bias = tiny_state["fc.bias"].clone()
+    bias[0] += 99
+    write_model_folder(tmp_path / "old", config, {**tiny_state, "fc.bias": bias})
+    wf, task = workflow
+    task.set_parameters({"weights": str(tmp_path / "old"), "device": "cpu", "maps": True, "map_class": "unknown"})
+    wf.run_on(array=photos[0])
+    output = result(task)
+    (prediction,) = output["predictions"]
+    label = "unknown (class)"
+    assert (prediction["answer"], prediction["doubt"], prediction["top_k"][0]["label"]) == (label, None, label)
+    assert prediction["map"]["label"] == label
+    assert task.get_whole_image_results()[0] == (label, "1")
+    assert task.get_output(2).get_items()[0].text == f"{label} 100.0 %"
+    assert output["notes"] == [
+        "the model's class 'unknown' is called 'unknown (class)' in all results: 'unknown' is the answer that is no "
+        "class"
+    ]

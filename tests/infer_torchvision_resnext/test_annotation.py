@@ -25,8 +25,9 @@ def prediction(label="tabby cat", probability=0.9312, index=3):
         (prediction(probability=1.0), "tabby cat 100.0 %"),
         (prediction(label="a" * 50), "a" * 29 + "... 93.1 %"),
         (prediction(label="Käfer"), "Käfer 93.1 %"),
-        (prediction().judged(Doubt("unlike", "its score is 1")), "unknown (unlike) 93.1 %"),
-        (prediction().judged(Doubt("imprecise", "below 0.95")), "unknown (imprecise) 93.1 %"),
+        (prediction().judged(Doubt("unlike", "its score is 1")), "unknown: tabby cat? 93 %"),
+        (prediction().judged(Doubt("imprecise", "below 0.95")), "unknown: tabby cat? 93 %"),
+        (prediction(label="a" * 50).judged(Doubt("unsure", "")), "unknown: " + "a" * 29 + "...? 93 %"),
         (Prediction.unreadable("less than 2 pixels"), "unknown (too small)"),
     ],
 )

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from infer_torchvision_resnext.judging import Judge
+from infer_torchvision_resnext.judging import UNLIKE_OBJECTS, Judge, unlike_objects_note
 from infer_torchvision_resnext.parameters import ParameterError, Parameters
 from infer_torchvision_resnext.predictions import Prediction
 from infer_torchvision_resnext.regions import Region
@@ -67,6 +67,24 @@ def test_logits_are_divided_by_the_temperature_unless_it_is_switched_off():
     assert raw.probability == pytest.approx(1 / (1 + np.exp(-4)))
     assert judge(calibration=CALIBRATION).describe()["calibrated"] is True
     assert judge(calibration=CALIBRATION, calibrated=False).describe()["calibrated"] is False
+
+
+@pytest.mark.parametrize(
+    ("calibration", "used", "reason"),
+    [
+        (CALIBRATION, True, None),
+        (CALIBRATION, False, "calibrated = False"),
+        (None, True, "the model has no temperature; models of train_torchvision_resnext 2.1 or later can have one"),
+        (
+            CALIBRATION.model_copy(update={"temperature": 1, "reason": "16 images are too few"}),
+            True,
+            "16 images are too few",
+        ),
+    ],
+)
+def test_without_a_fitted_temperature_nothing_is_called_calibrated(calibration, used, reason):
+    described = judge(calibration=calibration, calibrated=used).describe()
+    assert (described["calibrated"], described["uncalibrated_reason"]) == (reason is None, reason)
 
 
 def test_what_is_unlike_anything_learned_is_unknown_however_sure_the_network_is():
@@ -295,3 +313,14 @@ def test_nothing_is_promised_without_evidence(name, value):
 def test_logits_that_are_not_finite_are_refused():
     with pytest.raises(ValueError, match="not finite"):
         judge().predictions(outputs([np.nan, 0]))
+
+
+@pytest.mark.parametrize(
+    ("unlike", "like", "too_small", "noted"),
+    [(2, 5, 0, True), (2, 6, 0, False), (2, 2, 0, True), (3, 0, 9, False), (0, 40, 0, False), (15, 25, 0, True)],
+)
+def test_a_note_says_when_more_than_a_quarter_of_a_frames_objects_are_unlike(unlike, like, too_small, noted):
+    judged = judge(evidence())
+    strange, known = (judged.predictions(outputs([9, 0], stray=stray))[0] for stray in (12, 1))
+    frame = [strange] * unlike + [known] * like + [Prediction.unreadable("too small")] * too_small
+    assert unlike_objects_note(frame) == (f"{unlike} of {unlike + like} {UNLIKE_OBJECTS}" if noted else "")

@@ -67,6 +67,14 @@ def test_a_class_may_be_called_unknown():
     assert (prediction.answer, prediction.index, prediction.doubt) == (UNKNOWN, 0, None)
 
 
+def test_beside_unknown_stands_no_probability_of_a_class():
+    (sure,) = top_k(np.array([[0.82, 0.18, 0.0]]), LABELS, 2)
+    assert (sure.table(), sure.confidence) == ([("ant", "0.82"), ("bee", "0.18")], 0.82)
+    unsure = sure.judged(Doubt("unlike", "a palace"))
+    assert (unsure.table(), unsure.confidence) == ([(UNKNOWN, ""), ("ant", "0.82"), ("bee", "0.18")], 0.0)
+    assert Prediction.unreadable("too small to read").table() == [(UNKNOWN, "")]
+
+
 def test_unreadable_is_unknown_with_probability_zero():
     prediction = Prediction.unreadable("too small to read")
     assert (prediction.answer, prediction.probability, prediction.index) == (UNKNOWN, 0.0, None)

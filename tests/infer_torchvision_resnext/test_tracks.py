@@ -6,7 +6,7 @@ import pytest
 
 from infer_torchvision_resnext.predictions import Doubt, Prediction, top_k
 from infer_torchvision_resnext.regions import Region
-from infer_torchvision_resnext.tracks import FORGOTTEN_AFTER, JUMPED, MOST, NO_ID, Moment, Tracks
+from infer_torchvision_resnext.tracks import FORGOTTEN_AFTER, FULL, JUMPED, MOST, NO_ID, Moment, Tracks
 
 TOO_SMALL = Prediction.unreadable("too small to read")
 
@@ -152,12 +152,25 @@ def test_an_object_that_was_long_away_starts_again():
         assert found.frames == frames
 
 
-def test_the_objects_seen_last_are_kept_when_there_are_too_many():
+def test_all_objects_of_a_frame_are_kept_however_many_they_are():
     tracks = Tracks(10)
-    crowd = [at(0, object_id) for object_id in range(MOST + 1)]
+    crowd = [at(0, object_id) for object_id in range(3 * MOST)]
+    for number in range(2):
+        pooled = tracks.follow(frame(number), crowd, [says(0.9)] * len(crowd), np.argmax)
+        assert {each.frames for each in pooled} == {number + 1}
+        assert tracks.notes == []
+
+
+def test_objects_that_left_are_forgotten_early_when_there_are_too_many_and_a_note_says_so():
+    tracks = Tracks(10)
+    crowd = [at(0, object_id) for object_id in range(MOST)]
     tracks.follow(frame(0), crowd, [says(0.9)] * len(crowd), np.argmax)
-    first, last = tracks.follow(frame(1), [crowd[0], crowd[-1]], [says(0.9)] * 2, np.argmax)
-    assert (first.frames, last.frames) == (1, 2)
+    newcomers = [at(0, MOST), at(0, MOST + 1)]
+    tracks.follow(frame(1), newcomers, [says(0.9)] * 2, np.argmax)
+    assert tracks.notes == [FULL]
+    back = [crowd[1], crowd[2], newcomers[0]]
+    forgotten, kept, newcomer = tracks.follow(frame(2), back, [says(0.9)] * 3, np.argmax)
+    assert (forgotten.frames, kept.frames, newcomer.frames) == (1, 2, 2)
 
 
 @pytest.mark.parametrize(

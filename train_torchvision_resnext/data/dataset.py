@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from ..resnext.host.shown_text import shown
+from ..resnext.trust.unknown import is_reserved
 from .audit import Finding
 from .folders import TEST, Classes, DatasetError, Folders, counted, listed
 from .samples import Sample
@@ -123,6 +124,11 @@ def _readable(part: Classes, findings: dict[Path, Finding]) -> Classes:
 def _class_problems(labels: Sequence[str], folders: Folders) -> list[str]:
     problems = [
         f"the class {label!r} has a line break in its name: rename the folder" for label in labels if _breaks(label)
+    ]
+    problems += [
+        f"the class {label!r} has the name of the answer that is no class: rename the folder, for example to 'other'"
+        for label in labels
+        if is_reserved(label)
     ]
     if len(labels) < 2:
         found = f"only {labels[0]!r} has" if labels else "none has"

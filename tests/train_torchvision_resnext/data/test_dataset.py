@@ -44,6 +44,15 @@ def test_test_images_choose_nothing_where_there_is_no_validation(tmp_path):
     assert {sample.path.parent.parent.name for sample in dataset.test} == {"test"}
 
 
+@pytest.mark.parametrize("label", ["unknown", "Unknown"])
+def test_no_class_may_have_the_name_of_the_answer_that_is_none(label, tmp_path):
+    root = write_digits(tmp_path / "data", {"train": 4, "val": 2})
+    for part in ("train", "val"):
+        (root / part / "1").rename(root / part / label)
+    with pytest.raises(DatasetError, match=f"the class '{label}' has the name of the answer that is no class"):
+        load(root)
+
+
 @pytest.mark.parametrize("part", ["val", "test"])
 def test_a_class_that_is_left_out_leaks_nothing(part, tmp_path):
     root = write_digits(tmp_path / "data", {"train": 4, "val": 2, "test": 2})
