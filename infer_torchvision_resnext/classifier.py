@@ -135,6 +135,11 @@ class Classifier:
         return self._ready().model.weights.digest
 
     @property
+    def embedding_size(self) -> int:
+        """Numbers in an embedding."""
+        return self._ready().model.architecture.features
+
+    @property
     def preprocessing(self) -> Preprocessing:
         """How images become what the network sees; they are to be converted by its `value_range`."""
         return self._preprocessing

@@ -5,10 +5,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .bulk.job import Request, run
+from .bulk.job import run
 from .bulk.parts import FORMATS
 from .bulk.reduction import CHOICES
+from .bulk.request import Request
+from .bulk.shards import Shard
 from .parameters import read_host_map
+from .resnext.host.shown_text import shown
 
 EXIT_INTERRUPTED = 130
 """As shells give it for Ctrl-C."""
@@ -27,20 +30,27 @@ def main(arguments: Sequence[str]) -> int:
             given.reduced_decoding,
             given.workers,
             say=lambda sentence: print(sentence, file=sys.stderr),
+            shard=Shard.from_text(given.shard),
+            retry_errors=given.retry_errors,
         )
         if given.on == "ray":
             from .bulk.on_ray import Cluster, run_on_ray
 
             cluster = Cluster(given.ray_address, given.ray_workers, given.cpus_per_worker, given.gpus_per_worker)
-            print(run_on_ray(request, cluster))
+            summary = run_on_ray(request, cluster)
         else:
-            print(run(request))
+            summary = run(request)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped: the same command goes on where it stood", file=sys.stderr)
         return EXIT_INTERRUPTED
+    print(summary)
+    if summary.all_failed:
+        first = f"; the first is {shown(summary.first_error)}" if summary.first_error else ""
+        print(f"no image could be classified: every row is an error{first}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -61,11 +71,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="INPUT",
         help="a folder, or its URL in a bucket; a .csv or .parquet manifest; a video; a file with a path or URL a line",
     )
-    parser.add_argument("output", metavar="OUTPUT", help="a folder for the table, new, empty or of the same job")
+    parser.add_argument(
+        "output",
+        metavar="OUTPUT",
+        help="a folder for the table, new, empty or of the same job; or a new .csv file, for people",
+    )
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="parameters of the task"
     )
-    parser.add_argument("--format", choices=FORMATS, default="parquet")
+    parser.add_argument("--format", choices=FORMATS, help="of the files in a folder (parquet)")
     parser.add_argument("--column", default="path", help="of a manifest, where the paths are (path)")
     parser.add_argument(
         "--reduced-decoding",
@@ -74,6 +88,13 @@ def _parser() -> argparse.ArgumentParser:
         help="auto decodes large JPEG files at a reduced scale where the answers to the first of them stay",
     )
     parser.add_argument("--workers", type=int, default=0, help="processes that decode; 0 = the machine's cores")
+    parser.add_argument(
+        "--shard",
+        default="1/1",
+        metavar="I/N",
+        help="share OUTPUT with other machines: start N commands, with I from 1 to N",
+    )
+    parser.add_argument("--retry-errors", action="store_true", help="classify rows again that are errors")
     parser.add_argument("--on", choices=("local", "ray"), default="local")
     parser.add_argument("--ray-address", default="", help="of a running cluster; without it one is started here")
     parser.add_argument("--ray-workers", type=int, default=0, help="classifiers at most; 0 = as many as have room")

@@ -2,42 +2,16 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from ..classifier import Classifier
 from ..predictions import Prediction
 from .decoding import Decoded
+from .table import Row, storable
 
 ON_CPU = 32
 """So many that it matters little when some threads have nothing left to do at a batch's end."""
-
-
-class Row(NamedTuple):
-    """What the table holds of an image.
-
-    Attributes:
-        path: as INPUT names it; of a folder's images relative to the folder.
-        frame: its number in a video, from 0; None for a file.
-        answer, probability, reason, labels, probabilities: as of `Prediction`; None or empty where there is an error.
-        decode_ms: milliseconds of reading, decoding and resizing, in whichever process.
-        forward_ms: milliseconds of the forward pass, an equal share of the batch's.
-        model: SHA-256 of the weights.
-        error: why the image could not be read; None if it could.
-    """
-
-    path: str
-    frame: int | None
-    answer: str | None
-    probability: float | None
-    reason: str | None
-    labels: list[str]
-    probabilities: list[float]
-    decode_ms: float
-    forward_ms: float | None
-    model: str
-    error: str | None
 
 
 def batch_of(classifier: Classifier, batch_size: int) -> int:
@@ -59,23 +33,44 @@ def rows_of(classifier: Classifier, images: Iterable[Decoded], batch: int, model
 
 
 def _answered(classifier: Classifier, images: Sequence[Decoded], model: str) -> Iterator[Row]:
-    crops = [image.crop for image in images if image.crop is not None]
+    readable = [image for image in images if image.crop is not None]
     start = time.perf_counter()
-    answers = iter(classifier.classify_crops(np.stack(crops)) if crops else ())
-    forward_ms = (time.perf_counter() - start) * 1000 / max(1, len(crops))
+    answers = iter(_classify(classifier, readable))
+    forward_ms = (time.perf_counter() - start) * 1000 / max(1, len(readable))
     for image in images:
-        yield _failed(image, model) if image.crop is None else _row(image, next(answers), forward_ms, model)
+        answer = image.error if image.crop is None else next(answers)
+        yield _failed(image, answer, model) if isinstance(answer, str) else _row(image, answer, forward_ms, model)
+
+
+def _classify(classifier: Classifier, images: Sequence[Decoded]) -> Sequence[Prediction | str]:
+    """The answer to each image, or why the network gives none."""
+    if not images:
+        return ()
+    try:
+        return classifier.classify_crops(np.stack([image.crop for image in images if image.crop is not None]))
+    except ValueError as error:
+        # One image's output that is not finite must not cost the others their answers.
+        if len(images) == 1:
+            return [str(error)]
+        answers = [answer for image in images for answer in _classify(classifier, [image])]
+        if all(isinstance(answer, str) for answer in answers):
+            raise  # it is the network's fault
+        return answers
 
 
 def _row(image: Decoded, answer: Prediction, forward_ms: float, model: str) -> Row:
     return Row(
-        path=_storable(image.path),
+        path=storable(image.path),
         frame=image.frame,
         answer=answer.answer,
         probability=answer.probability,
         reason=answer.reason,
         labels=list(answer.labels),
         probabilities=list(answer.probabilities),
+        expected_cost=None if answer.costs is None else list(answer.costs),
+        set=None if answer.possible is None else list(answer.possible),
+        known_score=answer.known_score,
+        embedding=answer.embedding,
         decode_ms=image.ms,
         forward_ms=forward_ms,
         model=model,
@@ -83,11 +78,21 @@ def _row(image: Decoded, answer: Prediction, forward_ms: float, model: str) -> R
     )
 
 
-def _failed(image: Decoded, model: str) -> Row:
-    error = _storable(image.error)
-    return Row(_storable(image.path), image.frame, None, None, None, [], [], image.ms, None, model, error)
-
-
-def _storable(text: str) -> str:
-    """The text with bytes that are not UTF-8, which file names may hold, written out."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+def _failed(image: Decoded, error: str, model: str) -> Row:
+    return Row(
+        path=storable(image.path),
+        frame=image.frame,
+        answer=None,
+        probability=None,
+        reason=None,
+        labels=[],
+        probabilities=[],
+        expected_cost=None,
+        set=None,
+        known_score=None,
+        embedding=None,
+        decode_ms=image.ms,
+        forward_ms=None,
+        model=model,
+        error=storable(error) or "unknown error",
+    )

@@ -61,8 +61,9 @@ def decoded(path: str, how: Decoding) -> Decoded:
     try:
         content = _content(path, how)
         crop, error = crop_of(content, how.preprocessing, _reduction(content, how)), ""
-    except (ImageError, OSError, MemoryError) as problem:
-        crop, error = None, str(problem) or type(problem).__name__
+    except Exception as problem:
+        # Whatever one image does to the libraries that read it must not cost the others their rows.
+        crop, error = None, _reason(problem)
     return Decoded(path, None, crop, error, (time.perf_counter() - start) * 1000)
 
 
@@ -82,7 +83,7 @@ def both_ways(path: str, how: Decoding) -> tuple[NDArray[np.uint8], NDArray[np.u
         whole = crop_of(content, how.preprocessing)
         middle = time.perf_counter()
         reduced = crop_of(content, how.preprocessing, reduction)
-    except (ImageError, OSError, MemoryError):
+    except Exception:
         return None
     return whole, reduced, (middle - start) * 1000, (time.perf_counter() - middle) * 1000
 
@@ -112,6 +113,14 @@ def _reduction(content: bytes, how: Decoding) -> int:
     return reduction_of(content, how.preprocessing.resize_size) if how.reduced else 1
 
 
+def _local_file(url: str) -> Path | None:
+    """The file behind an URL of this machine, which may be a pipe or a device that never ends; None for any other."""
+    protocol, _, _ = url.partition("://")
+    if protocol not in ("file", "local"):
+        return None
+    return Path(import_module("fsspec").get_filesystem_class(protocol)._strip_protocol(url))
+
+
 def _content(path: str, how: Decoding) -> bytes:
     """The bytes behind a path. Raises: OSError, ImageError."""
     place = path if "://" in path else f"{how.base}/{path}" if "://" in how.base else os.path.join(how.base, path)  # noqa: PTH118 (keeps URLs)
@@ -123,7 +132,17 @@ def _content(path: str, how: Decoding) -> bytes:
     return content_of(file)
 
 
+def _reason(problem: Exception) -> str:
+    """Why there is no crop; errors that are not made for users are named by their kind, too."""
+    text = str(problem)
+    if isinstance(problem, (ImageError, OSError)) and text:
+        return text
+    return f"{type(problem).__name__}: {text}" if text else type(problem).__name__
+
+
 def _fetched(url: str) -> bytes:
+    if (local := _local_file(url)) is not None:
+        return content_of(local)
     try:
         with import_module("fsspec").open(url, "rb") as file:
             content: bytes = file.read()

@@ -2,88 +2,36 @@
 
 import hashlib
 import json
-import logging
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from itertools import count
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from ..classifier import Classifier
-from ..parameters import Parameters, read_host_map
-from ..resnext.host.schema import ParameterError
+from ..parameters import read_host_map
+from ..resnext.folder.durability import make_folder
 from ..resnext.network.inference import CHUNK
-from ..runtimes.runtime import core_count
-from .answering import Row, batch_of, rows_of
+from .answering import batch_of, rows_of
 from .decoding import Decoded, Decoding, decoded, decoded_all
-from .inputs import VIDEOS, Images, InputError, read_input
-from .parts import require_format, write_parts
-from .plan import Plan, agreed_plan, identity_of, part_rows_for
+from .inputs import Images, InputError, read_input
+from .one_file import is_one_file, require_free, require_own, write_one_file
+from .output_lock import locked
+from .parts import Table
+from .plan import Plan, agreed_plan, identity_of, part_rows_for, require_usable
 from .processes import Processes, Task
-from .reduction import CHOICES, NOT_USED, measured
+from .reduction import NOT_USED, measured
+from .request import CACHE, Request
+from .shards import EVERYTHING, Shard
+from .summary import Summary
+from .table import Row, columns_for
 from .video import frames
+from .work import Part, Work, list_work, write_part
 
-logger = logging.getLogger(__name__)
-
-CACHE = Path.home() / "Ikomia" / "Data" / "infer_torchvision_resnext"
-"""The task's own, so that what one has converted and decided serves the other."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked for.
-
-    Attributes:
-        source: a folder, list, manifest or video; see `read_input`.
-        output: a folder, new, empty or of the same job.
-        parameters: those of the task.
-        form: `parquet` or `csv`.
-        column: of a manifest, where the paths are.
-        reduced_decoding: `auto` decodes large JPEG files at a reduced scale where that keeps the answers; `off`.
-        workers: processes that decode; 0 = as many as `threads` says, by default the machine's cores.
-        cache_folder: where converted models are kept; None = nowhere.
-        say: called with a sentence for each thing that was loaded.
-    """
-
-    source: str
-    output: Path
-    parameters: Parameters
-    form: str = "parquet"
-    column: str = "path"
-    reduced_decoding: str = "auto"
-    workers: int = 0
-    cache_folder: Path | None = CACHE
-    say: Callable[[str], None] = logger.info
-
-    def __post_init__(self) -> None:
-        problems = []
-        if self.parameters.region == "objects":
-            problems.append("region = 'objects': there is no detector here; set it to auto or image")
-        if self.parameters.maps:
-            problems.append("maps = True: the table has no column for them; set it to False")
-        if self.parameters.track:
-            problems.append(f"track = {self.parameters.track:g}: there are no objects to follow here; set it to 0")
-        if self.parameters.drift_window:
-            problems.append(
-                f"drift_window = {self.parameters.drift_window}: rows are no film, and each says if it is unknown; "
-                "set it to 0"
-            )
-        if self.reduced_decoding not in CHOICES:
-            problems.append(f"reduced_decoding = {self.reduced_decoding!r}: must be one of {', '.join(CHOICES)}")
-        if self.workers < 0:
-            problems.append(f"workers = {self.workers}: must be at least 0")
-        if problems:
-            raise ParameterError(problems)
-        require_format(self.form)
-
-    @property
-    def process_count(self) -> int:
-        """A video is read in order, by one."""
-        is_video = self.source.lower().endswith(VIDEOS)
-        return 1 if is_video else self.workers or core_count(self.parameters.threads)
+__all__ = ["CACHE", "Job", "Request", "Summary", "classify_all", "open_job", "run"]
 
 
 @dataclass(frozen=True)
@@ -95,61 +43,31 @@ class Job:
     how: Decoding
     plan: Plan
     model: str
+    table: Table
+    work: Work
 
-    def missing(self) -> Iterator[tuple[int, int]]:
-        """Number and count of rows of each part that is not written yet; endless for a video of unknown length."""
-        return self.plan.missing(self.request.output)
+    def paths(self, part: Part) -> list[str]:
+        """Of all rows of a part."""
+        return list(self.images.paths[part.begin : part.begin + part.rows])
 
-    def rows_before(self) -> int:
-        """How many rows were written by calls before this one."""
-        if self.plan.rows is None:
-            return next(self.missing())[0] * self.plan.part_rows
-        return self.plan.rows - sum(count for _, count in self.missing())
-
-    def paths(self, number: int, rows: int) -> list[str]:
-        """Of a part."""
-        begin = number * self.plan.part_rows
-        return list(self.images.paths[begin : begin + rows])
+    def keys(self, part: Part, rows: int) -> list[tuple[str, int | None]]:
+        """Path and frame of so many rows of a part, from its first one on."""
+        if self.images.video:
+            return [(Path(self.images.video).name, part.begin + place) for place in range(rows)]
+        return [(path, None) for path in self.paths(part)[:rows]]
 
     def bar(self) -> "tqdm[Any]":
         """Progress with images/s and time left, where there is a terminal."""
-        before = self.rows_before()
-        return tqdm(total=self.plan.rows, initial=before, unit=" images", disable=None, mininterval=0.5)
-
-
-@dataclass
-class Summary:
-    """What a call has done.
-
-    Attributes:
-        rows: of the whole table.
-        written: of them, by this call.
-        errors: of what this call wrote, rows of images that could not be read.
-        seconds: from the first image to the last row.
-    """
-
-    output: Path
-    rows: int = 0
-    written: int = 0
-    errors: int = 0
-    seconds: float = 0.0
-    _start: float = field(default_factory=time.perf_counter)
-
-    def ended(self, before: int) -> "Summary":
-        """With what was written before this call."""
-        self.rows, self.seconds = before + self.written, time.perf_counter() - self._start
-        return self
-
-    def __str__(self) -> str:
-        before = f", {self.rows - self.written:,} were there before" if self.rows > self.written else ""
-        speed = f", {self.written / self.seconds:.1f} images/s" if self.written else ""
-        return (
-            f"{self.rows:,} rows in {self.output}: {self.written:,} written now{before}, {self.errors:,} errors{speed}"
-        )
+        total = None if self.work.tail else self.work.rows_before + self.work.rows
+        return tqdm(total=total, initial=self.work.rows_before, unit=" images", disable=None, mininterval=0.5)
 
 
 def classify_all(
-    source: str | Path, output: str | Path, parameters: Mapping[str, object] | None = None, **options: Any
+    source: str | Path,
+    output: str | Path,
+    parameters: Mapping[str, object] | None = None,
+    shard: str | Shard = EVERYTHING,
+    **options: Any,
 ) -> Summary:
     """Write a row for every image of a folder, list, manifest or video.
 
@@ -157,47 +75,64 @@ def classify_all(
 
     Args:
         source, output, parameters, options: see `Request`.
+        shard: `I/N`, where N calls on one or more machines share one OUTPUT.
 
     Raises:
-        ValueError: INPUT, OUTPUT, parameters or weights cannot be used; says what to do.
+        ValueError: INPUT, OUTPUT, parameters or weights cannot be used, or another process writes the same rows; says
+            what to do.
         OSError: OUTPUT cannot be written.
     """
-    request = Request(str(source), Path(output), read_host_map(parameters or {}), **options)
-    return run(request)
+    share = Shard.from_text(shard) if isinstance(shard, str) else shard
+    return run(Request(str(source), Path(output), read_host_map(parameters or {}), shard=share, **options))
 
 
 def run(request: Request) -> Summary:
     """Do what is asked for. Raises: as `classify_all`."""
     classifier = Classifier(request.cache_folder, request.say, many=True)
-    with Processes(request.process_count) as processes:
-        job = prepared(request, classifier, processes)
-        before, summary = job.rows_before(), Summary(request.output)
+    with (
+        Processes(request.process_count) as processes,
+        open_job(request, classifier, processes) as job,
+    ):
+        summary = Summary(request.output)
         batch = batch_of(classifier, request.parameters.batch_size)
         at_once = -(-batch // CHUNK)
-        images = _frames(job, before, processes, at_once) if job.images.video else _decoded(job, processes, at_once)
+        images = _frames(job, processes, at_once) if job.images.video else _decoded(job, processes, at_once)
         with job.bar() as bar:
-            rows = _counted(rows_of(classifier, images, batch, job.model), summary, bar)
-            summary.written = write_parts(request.output, request.form, rows, job.missing())
+            end = _write(job, _counted(rows_of(classifier, images, batch, job.model), summary, bar), summary)
+        finish(job, end)
+        return summary.ended(job.work)
+
+
+def finish(job: Job, rows: int) -> None:
+    """When all parts are there: note the length of a video, and write the file for people if OUTPUT is one."""
+    request = job.request
     if job.plan.rows is None:
-        job.plan.ended(request.output, before + summary.written)
-    return summary.ended(before)
+        job.plan.end(request.folder, rows)
+    if is_one_file(request.output):
+        write_one_file(request.output, job.table, -(-rows // job.plan.part_rows), bool(job.images.video))
 
 
-def prepared(request: Request, classifier: Classifier, processes: Processes) -> Job:
-    """List the images, load the model, and agree with what OUTPUT holds. Raises: as `classify_all`."""
+@contextmanager
+def open_job(request: Request, classifier: Classifier, processes: Processes) -> Iterator[Job]:
+    """List the images, load the model, lock OUTPUT, and agree with what it holds. Raises: as `classify_all`."""
     images = read_input(request.source, request.column)
+    if images.video and not request.shard.is_everything:
+        raise InputError(f"INPUT = {request.source!r}: a video is read in order, by one process; leave out --shard")
+    _require_usable(request)
     classifier.prepare(request.parameters)
     model = classifier.weights_sha256
     how = Decoding(images.base, images.confined, classifier.preprocessing)
     rows = None if images.video else len(images.paths)
+    columns = columns_for(classifier.embedding_size if request.parameters.embeddings else 0)
     identity = identity_of(
         request.parameters,
+        columns,
         images=images.digest(),
         model=model,
         labels=hashlib.sha256("\n".join(classifier.labels).encode()).hexdigest(),
         trust=hashlib.sha256(json.dumps(classifier.describe()["trust"]).encode()).hexdigest(),
         preprocessing=classifier.preprocessing.to_dict(),
-        format=request.form,
+        format=request.part_form,
         reduced_decoding=request.reduced_decoding,
     )
 
@@ -205,19 +140,61 @@ def prepared(request: Request, classifier: Classifier, processes: Processes) -> 
         reduced = NOT_USED
         if request.reduced_decoding == "auto":
             reduced = measured(classifier, request.parameters, images.paths, how, processes)
-        return Plan(identity, request.form, rows, part_rows_for(rows), reduced, classifier.describe()["runtime"])
+        return Plan(
+            identity=identity,
+            form=request.part_form,
+            rows=rows,
+            part_rows=part_rows_for(rows),
+            reduced=dict(reduced),
+            runtime=classifier.describe()["runtime"],
+        )
 
-    plan = agreed_plan(request.output, identity, make)
-    return Job(request, images, replace(how, reduced=plan.reduced["used"]), plan, model)
+    with ExitStack() as stack:
+        make_folder(request.folder)
+        stack.enter_context(locked(request.folder, request.shard, request.say))
+        _require_usable(request)  # another job may have ended meanwhile
+        plan = agreed_plan(request.folder, identity, rows, make)
+        table = Table(request.folder, request.part_form, columns)
+        work = list_work(table, plan, request.shard, request.retry_errors)
+        if is_one_file(request.output):
+            require_own(request.output, missing_parts=bool(work.parts or work.tail))
+        yield Job(request, images, replace(how, reduced=plan.reduced["used"]), plan, model, table, work)
+
+
+def _require_usable(request: Request) -> None:
+    if is_one_file(request.output):
+        require_free(request.output)
+    require_usable(request.folder)
+
+
+def _write(job: Job, rows: Iterator[Row], summary: Summary) -> int:
+    """Write the rows of all parts, in order; fewer of them are the end of a video. Returns: rows of the table."""
+    for part in job.work.all_parts():
+        rows_of_part = list(islice(rows, len(part.places)))
+        is_complete = len(rows_of_part) == len(part.places)
+        if not is_complete and part in job.work.parts:
+            raise InputError(
+                f"INPUT = {job.request.source!r} ended at row {part.begin + len(rows_of_part)}, and an earlier call "
+                "read more of it: name another OUTPUT"
+            )
+        if rows_of_part:
+            keys = job.keys(part, part.rows if is_complete else len(rows_of_part))
+            write_part(job.table, part, rows_of_part, keys)
+        summary.written += len(rows_of_part)
+        if not is_complete:
+            return part.begin + len(rows_of_part)
+    return job.plan.rows or 0
 
 
 def _decoded(job: Job, processes: Processes, at_once: int) -> Iterator[Decoded]:
-    """The images of all missing parts, in order, of which the network takes so many chunks at once."""
+    """The images of all parts, in order, of which the network takes so many chunks at once."""
 
     def tasks() -> Iterator[Task]:
-        for number, rows in job.missing():
-            paths = job.paths(number, rows)
-            yield from ((paths[begin : begin + CHUNK], job.how) for begin in range(0, rows, CHUNK))
+        for part in job.work.all_parts():
+            paths = job.paths(part)
+            places = part.places
+            for begin in range(0, len(places), CHUNK):
+                yield [paths[place] for place in places[begin : begin + CHUNK]], job.how
 
     def one_by_one(task: Task) -> list[Decoded]:
         return [processes.alone(decoded, (path, job.how), _killed) for path in task[0]]
@@ -227,20 +204,27 @@ def _decoded(job: Job, processes: Processes, at_once: int) -> Iterator[Decoded]:
 
 
 def _killed(task: Task) -> Decoded:
-    return Decoded(task[0], None, None, "the process that decoded it died, twice: the file may be harmful", 0.0)
+    error = "decoding crashed the worker process twice: the file may be corrupt or malicious"
+    return Decoded(task[0], None, None, error, 0.0)
 
 
-def _frames(job: Job, first: int, processes: Processes, at_once: int) -> Iterator[Decoded]:
-    """The frames of a video from `first` on; `processes` must be one, that reads them in order."""
+def _frames(job: Job, processes: Processes, at_once: int) -> Iterator[Decoded]:
+    """The frames of a video that belong to a part; `processes` must be one, that reads them in order."""
     video = job.images.video
+
+    def tasks() -> Iterator[Task]:
+        for part in job.work.all_parts():
+            places = part.places
+            size = CHUNK if part.again is None else 1
+            for begin in range(0, len(places), size):
+                yield video, part.begin + places[begin], min(size, len(places) - begin), job.how
 
     def once_more(task: Task) -> list[Decoded]:
         return processes.alone(frames, task, _video_killed)
 
-    tasks = ((video, begin, CHUNK, job.how) for begin in count(first, CHUNK))
-    for chunk in processes.results(frames, tasks, once_more, at_once):
+    for task, chunk in zip(tasks(), processes.results(frames, tasks(), once_more, at_once), strict=False):
         yield from chunk
-        if len(chunk) < CHUNK:
+        if len(chunk) < task[2]:
             return
 
 
@@ -250,6 +234,8 @@ def _video_killed(task: Task) -> list[Decoded]:
 
 def _counted(rows: Iterator[Row], summary: Summary, bar: "tqdm[Any]") -> Iterator[Row]:
     for row in rows:
-        summary.errors += row.error is not None
+        if row.error is not None:
+            summary.errors += 1
+            summary.first_error = summary.first_error or f"{row.path}: {row.error}"
         bar.update()
         yield row

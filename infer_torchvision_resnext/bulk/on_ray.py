@@ -8,7 +8,7 @@ what is left, which here is told by the files that are there.
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,17 @@ from ..resnext.host.schema import ParameterError
 from .answering import batch_of, rows_of
 from .decoding import Decoded, decoded
 from .inputs import InputError, require_package
-from .job import Job, Request, Summary, prepared
-from .parts import part_file, write_part
+from .job import Job, finish, open_job
 from .processes import Processes, import_opencv_for_one
+from .ray_token import protect_token
+from .request import Request
+from .summary import Summary
+from .work import Part, Work, write_part
 
 logger = logging.getLogger(__name__)
+
+PART_FIELDS = ("number", "begin", "again", "paths")
+"""What a worker is handed of a part; no places in `again` = all rows."""
 
 
 @dataclass(frozen=True)
@@ -83,20 +89,23 @@ class PartWorker:
         self._batch = batch_of(self._classifier, asked.batch_size)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Do the parts of a batch; gives the number, rows and errors of each."""
+        """Do the parts of a batch; gives the rows, errors and first error of each."""
         done = [
-            self._part(int(number), list(paths)) for number, paths in zip(batch["part"], batch["paths"], strict=True)
+            self._part(Part(int(number), int(begin), len(paths), tuple(map(int, again)) or None), list(paths))
+            for number, begin, again, paths in zip(*(batch[key] for key in PART_FIELDS), strict=True)
         ]
-        parts, rows, errors = zip(*done, strict=True)
-        return {"part": np.array(parts), "rows": np.array(rows), "errors": np.array(errors)}
+        rows, errors, first_errors = zip(*done, strict=True)
+        return {"rows": np.array(rows), "errors": np.array(errors), "first_error": np.array(first_errors)}
 
-    def _part(self, number: int, paths: list[str]) -> tuple[int, int, int]:
+    def _part(self, part: Part, paths: list[str]) -> tuple[int, int, str]:
+        """Args: paths: of all rows of the part."""
+        chosen = [paths[place] for place in part.places]
         with ThreadPoolExecutor(self._threads) as pool:
-            images: Iterator[Decoded] = pool.map(decoded, paths, [self._job.how] * len(paths))
+            images: Iterator[Decoded] = pool.map(decoded, chosen, [self._job.how] * len(chosen))
             rows = list(rows_of(self._classifier, images, self._batch, self._job.model))
-        request = self._job.request
-        write_part(part_file(request.output, number, request.form), request.form, rows)
-        return number, len(rows), sum(row.error is not None for row in rows)
+        write_part(self._job.table, part, rows, [(path, None) for path in paths])
+        errors = [f"{row.path}: {row.error}" for row in rows if row.error is not None]
+        return len(rows), len(errors), next(iter(errors), "")
 
 
 def run_on_ray(request: Request, cluster: Cluster) -> Summary:
@@ -109,19 +118,28 @@ def run_on_ray(request: Request, cluster: Cluster) -> Summary:
     ray = require_package("ray", "--on ray")
     require_package("ray.data", "--on ray")
     classifier = Classifier(request.cache_folder, request.say)
-    with Processes(request.process_count) as processes:
-        job = prepared(request, classifier, processes)
-    if job.images.video:
-        raise InputError(f"INPUT = {request.source!r}: a video is read in order, by one process; leave out --on ray")
-    before, summary = job.rows_before(), Summary(request.output)
-    parts = [{"part": number, "paths": job.paths(number, rows)} for number, rows in job.missing()]
-    if parts:
-        with _connected(ray, cluster, request.say), job.bar() as bar:
-            for done in _done(ray, parts, job, cluster):
-                summary.written += int(done["rows"])
-                summary.errors += int(done["errors"])
-                bar.update(int(done["rows"]))
-    return summary.ended(before)
+    with ExitStack() as stack:
+        # The lock on OUTPUT stays with this process, that hands out the parts; the workers take none.
+        with Processes(request.process_count) as processes:
+            job = stack.enter_context(open_job(request, classifier, processes))
+        if job.images.video:
+            raise InputError(
+                f"INPUT = {request.source!r}: a video is read in order, by one process; leave out --on ray"
+            )
+        summary = Summary(request.output)
+        parts = [
+            dict(zip(PART_FIELDS, (part.number, part.begin, part.again or (), job.paths(part)), strict=True))
+            for part in job.work.parts
+        ]
+        if parts:
+            with _connected(ray, cluster, request.say), job.bar() as bar:
+                for done in _done(ray, parts, job, cluster):
+                    summary.written += int(done["rows"])
+                    summary.errors += int(done["errors"])
+                    summary.first_error = summary.first_error or str(done["first_error"])
+                    bar.update(int(done["rows"]))
+        finish(job, job.plan.rows or 0)
+        return summary.ended(job.work)
 
 
 @contextmanager
@@ -131,6 +149,7 @@ def _connected(ray: Any, cluster: Cluster, say: Callable[[str], None]) -> Iterat
     environment = {"py_modules": [str(plugin)], "excludes": ["__pycache__"]}
     if not cluster.address:
         say("Ray listens on all network interfaces while this runs; who connects needs the token in ~/.ray/auth_token")
+    protect_token(create=not cluster.address, say=say)
     ray.init(
         address=cluster.address or "local",
         runtime_env=environment,
@@ -151,14 +170,21 @@ def _done(ray: Any, parts: list[dict[str, Any]], job: Job, cluster: Cluster) -> 
     job.request.say(f"{len(parts)} parts for {workers} workers")
     threads = max(1, int(cluster.cpus_per_worker))
     ray.data.DataContext.get_current().enable_progress_bars = False
-    sent = replace(job.request, output=job.request.output.absolute(), say=logger.info)
+    # What each worker gets, without the lists, of which it is handed its parts.
+    sent = replace(
+        job,
+        request=replace(job.request, output=job.request.output.absolute(), say=logger.info),
+        images=replace(job.images, paths=()),
+        table=replace(job.table, folder=job.table.folder.absolute()),
+        work=Work(),
+    )
     # A block for each part: rows of a few paths would all end up in one block, and so with one worker. The blocks are
     # there already, so that nothing but the workers waits for a processor.
     return iter(
         ray.data.from_items(parts, override_num_blocks=len(parts))
         .map_batches(
             PartWorker,
-            fn_constructor_args=(replace(job, request=sent), threads),
+            fn_constructor_args=(sent, threads),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=cluster.cpus_per_worker,

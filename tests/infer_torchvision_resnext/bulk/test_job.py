@@ -1,7 +1,9 @@
 """One job in this process: what its rows say."""
 
+import csv
 import json
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -13,10 +15,13 @@ from PIL import Image
 from infer_torchvision_resnext.bulk import processes
 from infer_torchvision_resnext.bulk.inputs import InputError
 from infer_torchvision_resnext.bulk.job import classify_all
-from infer_torchvision_resnext.bulk.plan import PlanError, part_rows_for
+from infer_torchvision_resnext.bulk.output_lock import is_lock
+from infer_torchvision_resnext.bulk.plan import PlanError, part_rows_for, read_plan
+from infer_torchvision_resnext.bulk.table import Row
+from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.resnext.folder.whole import sha256_of
 from infer_torchvision_resnext.resnext.host.schema import ParameterError
-from tests.bulk_jobs import DIGITS, SETTINGS, assert_each_once, rows_of, write_digits, write_photo
+from tests.bulk_jobs import DIGITS, REPOSITORY, SETTINGS, assert_each_once, rows_of, write_digits, write_photo
 from tests.inference_output import result
 
 
@@ -24,12 +29,6 @@ def classify(source, output, cache_folder, settings=None, **options):
     return classify_all(
         source, output, {**SETTINGS, **(settings or {})}, workers=1, cache_folder=cache_folder, **options
     )
-
-
-@pytest.fixture
-def cache_folder(tmp_path_factory):
-    """Shared by all tests, so that the model is converted once."""
-    return tmp_path_factory.getbasetemp() / "bulk-cache"
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv"])
@@ -72,6 +71,90 @@ def test_what_cannot_be_read_is_a_row_with_the_reason(tmp_path, cache_folder, di
     assert all(row["answer"] is None for row in rows_of(tmp_path / "table") if row["error"])
 
 
+def test_no_image_ends_the_job_whatever_is_wrong_with_it(tmp_path, cache_folder, digits):
+    (digits / "a" / "loop.png").symlink_to(digits / "a" / "loop.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    bad = [
+        "a/0\0.png",
+        "digits/a/loop.png",
+        f"file://{tmp_path}/pipe.png",
+        "file:///dev/zero",
+        "local:///dev/zero",
+        "x" * 9999,
+    ]
+    pq = pytest.importorskip("pyarrow.parquet")
+    import pyarrow as pa
+
+    pq.write_table(pa.table({"path": [*bad, "digits/a/0000.png"]}), tmp_path / "list.parquet")
+    summary = classify(tmp_path / "list.parquet", tmp_path / "table", cache_folder)
+    rows = rows_of(tmp_path / "table")
+    assert [row["error"] is not None for row in rows] == [True] * len(bad) + [False]
+    assert (summary.errors, summary.all_failed, summary.first_error.partition(":")[0]) == (len(bad), False, bad[0])
+    assert "a pipe or a socket" in rows[2]["error"]
+
+
+def test_an_output_that_is_not_finite_costs_one_image_its_answer(tmp_path, cache_folder, digits, monkeypatch):
+    classify_crops = Classifier.classify_crops
+    first = []
+
+    def fails(self, crops):
+        first[:] = first or [crops[0].copy()]
+        if any(np.array_equal(crop, first[0]) for crop in crops):
+            raise ValueError("the network's output is not finite")
+        return classify_crops(self, crops)
+
+    monkeypatch.setattr(Classifier, "classify_crops", fails)
+    assert classify(digits, tmp_path / "table", cache_folder, form="csv", reduced_decoding="off").errors == 1
+    assert [row["error"] for row in rows_of(tmp_path / "table")][:2] == ["the network's output is not finite", None]
+    monkeypatch.setattr(Classifier, "classify_crops", lambda self, crops: fails(self, crops * 0 + first[0]))
+    with pytest.raises(ValueError, match="not finite"):
+        classify(digits, tmp_path / "other", cache_folder, form="csv", reduced_decoding="off")
+
+
+def test_the_columns_are_declared_once(tmp_path, cache_folder, workflow):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    source = write_digits(tmp_path / "digits", 3)
+    (source / "a" / "bad.png").write_bytes(b"")
+    settings = {"coverage": 0.9, "unknown_sensitivity": 0.1}
+    classify(source, tmp_path / "csv", cache_folder, settings, form="csv")
+    classify(source, tmp_path / "parquet", cache_folder, {**settings, "embeddings": True})
+    with (tmp_path / "csv" / "part-000000.csv").open(encoding="utf-8", newline="") as text:
+        header = next(csv.reader(text))
+    schema = parquet.read_schema(tmp_path / "parquet" / "part-000000.parquet")
+    assert schema.names == list(Row._fields)
+    assert header == [name for name in schema.names if name != "embedding"]
+    assert str(schema.field("embedding").type) == "list<element: float>"
+    readme = (REPOSITORY / "infer_torchvision_resnext" / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \| ", readme.split("| column |")[1].split("\n\n")[0], re.MULTILINE) == schema.names
+    wf, task = workflow
+    task.set_parameters({**SETTINGS, **settings, "embeddings": True})
+    for row in rows_of(tmp_path / "parquet"):
+        if row["error"]:
+            assert (row["set"], row["known_score"], row["embedding"]) == (None, None, None)
+            continue
+        wf.run_on(path=str(source / row["path"]))
+        (expected,) = result(task)["predictions"]
+        assert row["set"] == expected["set"]
+        assert row["known_score"] == pytest.approx(expected["known_score"], rel=1e-3)
+        assert row["embedding"] == pytest.approx(expected["embedding"], rel=1e-3, abs=1e-4)
+    with pytest.raises(PlanError, match=r"columns is .*coverage is '0', and was '0.9'.*embeddings is"):
+        classify(source, tmp_path / "parquet", cache_folder)
+
+
+def test_a_table_of_another_version_is_not_continued(tmp_path, cache_folder, digits, monkeypatch):
+    classify(digits, tmp_path / "table", cache_folder, form="csv")
+    monkeypatch.setattr("infer_torchvision_resnext.bulk.plan.__version__", "9.9.9")
+    with pytest.raises(PlanError, match=r"plugin is '9\.9\.9', and was '2"):
+        classify(digits, tmp_path / "table", cache_folder, form="csv")
+
+
+def test_the_home_is_written_as_a_tilde(tmp_path, cache_folder, monkeypatch):
+    source = write_digits(tmp_path / "digits", 3)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert classify(source, "~/table", cache_folder, form="csv").output == tmp_path / "table"
+    assert len(rows_of(tmp_path / "table")) == 3
+
+
 def test_a_list_and_manifests_name_images_relative_to_themselves(tmp_path, cache_folder, digits):
     parquet = pytest.importorskip("pyarrow.parquet")
     import pyarrow as pa
@@ -82,8 +165,8 @@ def test_a_list_and_manifests_name_images_relative_to_themselves(tmp_path, cache
     parquet.write_table(pa.table({"path": paths}), tmp_path / "list.parquet")
     answers = []
     for name, column in (("list.txt", "path"), ("list.csv", "file"), ("list.parquet", "path")):
-        classify(tmp_path / name, tmp_path / f"of-{name}", cache_folder, column=column)
-        rows = rows_of(tmp_path / f"of-{name}")
+        classify(tmp_path / name, tmp_path / f"{name}-table", cache_folder, column=column)
+        rows = rows_of(tmp_path / f"{name}-table")
         assert [row["path"] for row in rows] == paths
         assert [row["error"] is None for row in rows] == [True, True, True, False]
         answers.append([row["answer"] for row in rows])
@@ -113,25 +196,31 @@ def test_every_frame_of_a_video_is_a_row(tmp_path, cache_folder, monkeypatch):
     whole = rows_of(tmp_path / "table")
     assert summary.rows == 20
     assert [(row["path"], row["frame"]) for row in whole] == [("v.avi", str(number)) for number in range(20)]
-    # It goes on in the middle, at the right frame.
-    for part in (1, 2):
-        (tmp_path / "table" / f"part-{part:06}.csv").unlink()
-    plan = json.loads((tmp_path / "table" / "_plan.json").read_text())
-    (tmp_path / "table" / "_plan.json").write_text(json.dumps({**plan, "rows": None}))
-    summary = classify(tmp_path / "v.avi", tmp_path / "table", cache_folder, form="csv")
-    assert (summary.rows, summary.written) == (20, 13)
-    again = rows_of(tmp_path / "table")
-    assert [row["frame"] for row in again] == [row["frame"] for row in whole]
-    for row, before in zip(again, whole, strict=True):
-        assert [float(value) for value in row["probabilities"]] == pytest.approx(before["probabilities"], abs=1e-6)
+    # It goes on in the middle, at the right frame; a gap is filled with its own frames, also where the length is known.
+    for missing, is_ended, written in (((1, 2), False, 13), ((0,), False, 13), ((0,), True, 7), ((0, 2), True, 13)):
+        for part in missing:
+            (tmp_path / "table" / f"part-{part:06}.csv").unlink()
+        if not is_ended:
+            read_plan(tmp_path / "table").end(tmp_path / "table", None)
+        summary = classify(tmp_path / "v.avi", tmp_path / "table", cache_folder, form="csv")
+        assert (summary.rows, summary.written, summary.damaged) == (20, written, 0)
+        again = rows_of(tmp_path / "table")
+        assert [row["frame"] for row in again] == [row["frame"] for row in whole]
+        for row, before in zip(again, whole, strict=True):
+            assert [float(value) for value in row["probabilities"]] == pytest.approx(before["probabilities"], abs=1e-6)
 
 
 def test_a_finished_job_has_nothing_left_to_do(tmp_path, cache_folder, digits):
     assert classify(digits, tmp_path / "table", cache_folder, form="csv").written == 80
-    stamps = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "table").iterdir()}
+
+    def stamps():
+        files = [file for file in (tmp_path / "table").iterdir() if not is_lock(file)]
+        return {file.name: file.stat().st_mtime_ns for file in files}
+
+    before = stamps()
     again = classify(digits, tmp_path / "table", cache_folder, {"threads": 2, "batch_size": 4}, form="csv")
     assert (again.rows, again.written) == (80, 0)
-    assert {file.name: file.stat().st_mtime_ns for file in (tmp_path / "table").iterdir()} == stamps
+    assert stamps() == before
 
 
 def test_another_job_is_refused_with_what_differs(tmp_path, cache_folder, digits):
@@ -175,6 +264,7 @@ def test_the_answers_of_least_cost_are_the_tasks_and_other_costs_are_another_job
         assert row["labels"] == [each["label"] for each in expected["top_k"]]
         assert row["answer"] == expected["answer"] == row["labels"][0] == task.get_whole_image_results()[0][0]
     # Where the first is not the most probable one, it is because of its cost.
+    assert all(json.loads(row["expected_cost"]) == sorted(json.loads(row["expected_cost"])) for row in rows)
     moved = [row["answer"] for row in rows if row["probabilities"][0] < row["probabilities"][1]]
     assert moved
     assert set(moved) == {"3"}
