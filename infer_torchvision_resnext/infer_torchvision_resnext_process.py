@@ -13,7 +13,7 @@ from infer_torchvision_resnext import __version__
 from infer_torchvision_resnext.activation_map import heat_of, seen_of
 from infer_torchvision_resnext.annotation import Annotation, caption, color_of, colors_of, draw, host_font_size
 from infer_torchvision_resnext.classifier import Classifier
-from infer_torchvision_resnext.parameters import OLD_KEYS, read_host_map
+from infer_torchvision_resnext.parameters import Parameters, read_host_map
 from infer_torchvision_resnext.predictions import Prediction
 from infer_torchvision_resnext.regions import SMALLEST_SIDE, GraphicsItem, regions_of, view
 from infer_torchvision_resnext.resnext.host.shown_text import shown
@@ -48,7 +48,7 @@ class InferResNeXtParam(HostParameters):
     """Can be created without arguments, as the host does."""
 
     def __init__(self):
-        super().__init__(read_host_map, OLD_KEYS)
+        super().__init__(Parameters, read_host_map)
 
 
 class MapImage(dataprocess.CImageIO):

@@ -2,25 +2,30 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from .resnext.folder.weight_files import is_published, published_for
+from .resnext.folder.weight_files import PUBLISHED, SUFFIXES, is_published, published_for
 from .resnext.host.fields import RANGES, Device, ModelName, Range, Threads, weights_in_form
 from .resnext.host.form import InForm, When
-from .resnext.host.schema import ParameterError, ParameterSchema
+from .resnext.host.other_keys import STANDS_FOR
+from .resnext.host.schema import ParameterSchema
 from .resnext.network.architecture import Architecture
 from .resnext.trust.open_set import SENSITIVITY
 
-PUBLISHED, FOLDER = r"[A-Z0-9_]+", r"(?![A-Z0-9_]+$)(?!.*\.(pth|pt|safetensors)$).+"
-"""What `weights` looks like where it names torchvision's weights, or can only be a model folder."""
+FOLDER = rf"(?!(?:{PUBLISHED})$)(?!.*({'|'.join(map(re.escape, SUFFIXES))})$).+"
+"""What `weights` looks like where it can only be a model folder."""
 
 NO_OBJECTS = (When("the whole image is classified, no objects", region="image"),)
 
 
 class Parameters(ParameterSchema):
     """Parameters of `infer_torchvision_resnext`."""
+
+    OLD_KEYS: ClassVar[tuple[str, ...]] = ("dataset", "model_path", "model_weight_file")
+    """Keys of earlier plugins that saved workflows hold. Empty in what we write, unless they are refused."""
+    STANDS_FOR: ClassVar[Mapping[str, str]] = {**STANDS_FOR, "dataset": "weights", "model_path": "weights"}
 
     model_name: Annotated[
         ModelName,
@@ -180,44 +185,49 @@ class Parameters(ParameterSchema):
                 raise ValueError(f"torchvision publishes {', '.join(published)} for {model_name}; set that, or DEFAULT")
         return weights
 
+    @classmethod
+    def translate(cls, values: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
+        """As the base class does; and `dataset` and `model_path` of the HUB's earlier plugin.
 
-OLD_KEYS = ("dataset", "model_path")
-"""Keys of the HUB's earlier plugin that saved workflows hold. Always empty in what we write."""
+        That plugin knew two cases: `dataset=ImageNet` takes torchvision's first weights, whatever the other keys say;
+        `dataset=Custom` takes the state dict at `model_path` with the labels of `class_file`. It listed all classes, so
+        `top_k` at its default becomes 0.
+        """
+        ours, problems = super().translate(values)
+        dataset, model_path = (str(ours.pop(key, "")).strip() for key in ("dataset", "model_path"))
+        if not dataset and not model_path:
+            return ours, problems
+        defaults = cls().to_strings()
+        if str(ours.get("top_k", defaults["top_k"])) == defaults["top_k"]:
+            ours["top_k"] = "0"
+        weights, key = str(ours.get("weights", defaults["weights"])), "dataset" if dataset else "model_path"
+        if dataset.lower() == "imagenet":
+            meant = "IMAGENET1K_V1"
+            ours["class_file"] = ""
+        elif dataset.lower() not in ("", "custom"):
+            return ours, [*problems, f"dataset = {dataset!r}: must be one of ImageNet, Custom"]
+        elif model_path:
+            meant, key = model_path, "model_path"
+        elif weights != defaults["weights"]:
+            meant = weights
+        else:
+            meant = ""
+            problems.append(f"model_path = '': dataset={dataset} needs the path of a state dict")
+        if weights not in (defaults["weights"], meant):
+            theirs = "model_weight_file" if str(values.get("model_weight_file", "")).strip() else "weights"
+            problems.append(
+                f"{theirs} = {weights!r} and {key} = {str(values[key]).strip()!r} contradict each other: "
+                f"set {theirs} only"
+            )
+        else:
+            ours["weights"] = meant
+        return ours, problems
 
 
 def read_host_map(values: Mapping[str, object]) -> Parameters:
-    """Parse the host's map, in our keys or in those of the HUB's earlier plugin.
-
-    That plugin knew two cases: `dataset=ImageNet` takes torchvision's first weights, whatever the other keys say;
-    `dataset=Custom` takes the state dict at `model_path` with the labels of `class_file`. It listed all classes, so
-    `top_k` at its default becomes 0.
+    """Parse the host's map, in our keys or in those of other plugins; see `Parameters.translate`.
 
     Raises:
-        ParameterError: unknown keys, refused values, old keys that contradict `weights`.
+        ParameterError: unknown keys, refused values, keys that contradict each other.
     """
-    ours = {key: value for key, value in values.items() if key not in OLD_KEYS}
-    dataset, model_path = (str(values.get(key, "")).strip() for key in OLD_KEYS)
-    if not dataset and not model_path:
-        return Parameters.from_strings(ours)
-    ours.update(_from_old_keys(dataset, model_path, ours))
-    return Parameters.from_strings(ours)
-
-
-def _from_old_keys(dataset: str, model_path: str, ours: Mapping[str, object]) -> dict[str, str]:
-    defaults = Parameters()
-    top_k = ours.get("top_k", defaults.top_k)
-    meant = {"top_k": "0" if str(top_k) == str(defaults.top_k) else str(top_k)}
-    if dataset.lower() == "imagenet":
-        meant |= {"weights": "IMAGENET1K_V1", "class_file": ""}
-    elif dataset.lower() not in ("", "custom"):
-        raise ParameterError([f"dataset = {dataset!r}: must be one of ImageNet, Custom"])
-    elif model_path:
-        meant |= {"weights": model_path}
-    else:
-        raise ParameterError([f"model_path = '': dataset={dataset} needs the path of a state dict"])
-    given = str(ours.get("weights", defaults.weights))
-    if given not in (defaults.weights, meant["weights"]):
-        raise ParameterError(
-            [f"weights = {given!r} and dataset = {dataset!r} contradict each other: give weights only"]
-        )
-    return meant
+    return Parameters.from_host(values)

@@ -21,14 +21,17 @@ from .resnext.folder.golden import REMEDY, GoldenError, read_golden
 from .resnext.folder.model_folder import MAX_CONFIG_BYTES, ModelFolderError, model_folder_of, read_config
 from .resnext.folder.names import CLASSES, CONFIG, EVIDENCE, GOLDEN, INT8_FILES, WEIGHTS
 from .resnext.folder.weight_files import (
+    SUFFIXES,
     WeightFileError,
     cached_file,
+    is_bare,
     is_published,
     published_for,
+    read_checkpoint,
+    read_notes,
     read_shapes,
-    read_state,
+    write_checkpoint,
 )
-from .resnext.folder.whole import errors_of_the_disk
 from .resnext.images.preprocessing import Preprocessing
 from .resnext.network.architecture import Architecture, ArchitectureError, Shaped, class_count
 from .resnext.trust.evidence import EvidenceError, read_evidence
@@ -36,7 +39,8 @@ from .resnext.trust.evidence import EvidenceError, read_evidence
 logger = logging.getLogger(__name__)
 
 IMAGENET_CLASSES = 1000
-WEIGHT_FILES = (".safetensors", ".pth", ".pt")
+CONVERSION = 2
+"""Changes with what a checkpoint is converted to: entries of the cache that were made otherwise are not used again."""
 
 
 def fingerprint(parameters: Parameters) -> tuple[object, ...]:
@@ -122,19 +126,15 @@ def _torchvisions_facts(architecture: str, weights_name: str, cache: Cache) -> d
 def _as_safetensors(path: Path, architecture: Architecture, cache: Cache) -> KnownFile:
     """The file itself, or its conversion in the cache; one that changed since is converted again."""
     given = KnownFile.of(path, cache)
-    if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors" and given.read(lambda path: is_bare(path, architecture)):
         return given
 
     def convert(folder: Path) -> None:
-        from safetensors.torch import save_file
-
-        state = given.read(lambda path: read_state(path, architecture))
-        tensors = {key: tensor.detach().clone().contiguous() for key, tensor in state.items()}
-        with errors_of_the_disk(folder / WEIGHTS):
-            save_file(tensors, folder / WEIGHTS)
+        write_checkpoint(folder / WEIGHTS, given.read(lambda path: read_checkpoint(path, architecture)))
 
     try:
-        return KnownFile.of(cache.entry("weights", given.digest, convert) / WEIGHTS, cache)
+        key = key_of(given.digest, CONVERSION)
+        return KnownFile.of(cache.entry("weights", key, convert) / WEIGHTS, cache)
     except OSError as error:
         raise WeightsError(f"{path} cannot be converted into {cache.folder}: {error}; make room there") from error
 
@@ -181,9 +181,9 @@ def _load_folder(given: Path, cache: Cache) -> Model:
 
 
 def _load_file(path: Path, parameters: Parameters, cache: Cache) -> Model:
-    if path.suffix not in WEIGHT_FILES:
+    if path.suffix not in SUFFIXES:
         raise WeightsError(
-            f"weights = {str(path)!r}: a {path.suffix or 'nameless'} file; expected one of {', '.join(WEIGHT_FILES)}"
+            f"weights = {str(path)!r}: a {path.suffix or 'nameless'} file; expected one of {', '.join(SUFFIXES)}"
         )
     named = Architecture.from_name(parameters.model_name)
     file = _as_safetensors(path, named, cache)
@@ -207,7 +207,8 @@ def _load_file(path: Path, parameters: Parameters, cache: Cache) -> Model:
             f"with {class_count(shapes)} lines, or put it beside the weights as {CLASSES}"
         )
     _named(path, shapes, labels, origin)
-    return Model(str(path), architecture, labels, Preprocessing(), file)
+    notes = () if file.path == path else file.read(read_notes)
+    return Model(str(path), architecture, labels, Preprocessing(), file, notes=notes)
 
 
 def _label_files(parameters: Parameters) -> list[Path]:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from examples.ikomia_home import link
-from infer_torchvision_resnext.parameters import OLD_KEYS
 from infer_torchvision_resnext.parameters import Parameters as InferParameters
 from tools.own_ikomia import own_ikomia
 from train_torchvision_resnext.parameters.task import Parameters as TrainParameters
@@ -98,7 +97,7 @@ def test_importing_ikomia_starts_no_server_opens_no_port_and_imports_nothing_hea
 def test_every_parameter_is_completed_with_its_default(completed):
     assert completed["train_torchvision_resnext"] == TrainParameters().to_strings()
     infer = completed["infer_torchvision_resnext"]
-    assert infer == {**InferParameters().to_strings(), **dict.fromkeys(OLD_KEYS, "")}
+    assert infer == {**InferParameters().to_strings(), **dict.fromkeys(InferParameters.OLD_KEYS, "")}
     assert completed["infer_torchvision_resnext by name"]
     assert completed["train_torchvision_resnext by name"]
 

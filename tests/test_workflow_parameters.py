@@ -54,6 +54,29 @@ def test_parameters_can_be_given_at_creation(tiny_folder, photos):
         wf.add_task(name=NAME, params={"top_k": "many"})
 
 
+@pytest.mark.parametrize("key", ["model_weight_file", "model_path"])
+def test_weights_may_be_named_as_other_plugins_name_them(key, tiny_folder, photos):
+    wf = Workflow()
+    created = wf.add_task(name=NAME, params={key: str(tiny_folder)})
+    assert created.get_parameters()["weights"] == str(tiny_folder)
+    task = wf.add_task(name=NAME, auto_connect=True)
+    # What was set before by our key does not stand against it.
+    task.set_parameters({"weights": "other.pth"})
+    task.set_parameters({key: str(tiny_folder)})
+    assert task.get_parameters()["weights"] == str(tiny_folder)
+
+
+def test_keys_of_other_plugins_reach_a_task_at_its_creation():
+    wf = Workflow()
+    assert wf.add_task(name=NAME, params={"cuda": "False"}).get_parameters()["device"] == "cpu"
+    with pytest.raises(RuntimeError, match="did you mean 'confidence_threshold'"):
+        wf.add_task(name=NAME, params={"conf_thres": "0.5"})
+    train = "train_torchvision_resnext"
+    assert wf.add_task(name=train, params={"lr0": "0.02"}).get_parameters()["learning_rate"] == "0.02"
+    with pytest.raises(RuntimeError, match="did you mean 'val_fraction'"):
+        wf.add_task(name=train, params={"dataset_split_ratio": "0.8"})
+
+
 def test_our_workflow_files_survive_save_load_run(tiny, photos, tmp_path):
     wf, task = tiny
     task.set_parameters({"top_k": "2", "confidence_threshold": "0.25", "input_size": "48"})

@@ -27,6 +27,13 @@ def main(folder: Path) -> None:
     window.type_text("momentum", "5")
     window.apply()
     window.picture(str(folder / "train_form_problems.png"), *LARGE)
+    # What a saved workflow holds and is refused is shown, too.
+    from train_torchvision_resnext.train_torchvision_resnext_process import TrainResNeXtParam
+
+    saved = TrainResNeXtParam()
+    saved.set_values({"model_name": "resnet18", "input_size": "8", "epochs": "many", "optimizer": "lion"})
+    window = FormWindow("train_torchvision_resnext", saved)
+    window.picture(str(folder / "train_form_saved.png"), *LARGE)
     leave()
 
 

@@ -12,6 +12,7 @@ from .data.dataset import Dataset, assemble, images_of
 from .data.folders import DatasetError, find_folders
 from .data.loading import worker_count
 from .fitting.initial_weights import StartError, start_network
+from .output_folder import output_folder_of
 from .parameters.task import Parameters
 from .plan import Plan
 from .progress import AUDITED, Listener, TrainingError
@@ -38,7 +39,7 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener, started:
     problems = list(parameters.contradictions())
     device, precision, processes = torch.device("cpu"), "fp32", 1
     dataset, start, costs = None, None, None
-    output_folder = Path(parameters.output_folder).expanduser()
+    output_folder, moved = output_folder_of(parameters.output_folder)
     with _collected(problems):
         device = resolve_device(parameters.device)
         precision = resolve_precision(parameters.precision, device, QUICK)
@@ -65,7 +66,7 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener, started:
     if problems or dataset is None or start is None:
         raise TrainingError(problems)
     workers = worker_count(parameters.num_workers, device, os.cpu_count() or 1)
-    notes = (*dataset.notes, *start.notes)
+    notes = (*moved, *dataset.notes, *start.notes)
     plan = Plan(parameters, dataset, start, device, precision, workers, output_folder, notes, processes, costs)
     return plan.noted(*_on_the_device(plan))
 

@@ -9,7 +9,7 @@ from ikomia import core, dataprocess
 from ikomia.core import config
 
 from train_torchvision_resnext import NAME, __version__
-from train_torchvision_resnext.parameters.task import read_host_map
+from train_torchvision_resnext.parameters.task import Parameters, read_host_map
 from train_torchvision_resnext.progress import Listener, Signals
 from train_torchvision_resnext.resnext.host.task import (
     ChecksParameters,
@@ -36,7 +36,7 @@ class TrainResNeXtParam(HostParameters):
     """Can be created without arguments, as the host does."""
 
     def __init__(self):
-        super().__init__(read_host_map)
+        super().__init__(Parameters, read_host_map)
 
 
 class ModelFolder(dataprocess.CPathIO):

@@ -16,4 +16,6 @@ class TrainResNeXtWidgetFactory(dataprocess.CWidgetFactory):
         self.name = NAME
 
     def create(self, param):
-        return FormWidget(HostParameters(read_host_map) if param is None else param, Parameters, read_host_map)
+        return FormWidget(
+            HostParameters(Parameters, read_host_map) if param is None else param, Parameters, read_host_map
+        )

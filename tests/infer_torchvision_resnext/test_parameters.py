@@ -96,7 +96,7 @@ def test_any_member_of_the_family_can_be_a_bare_file():
 
 
 def test_paths_of_models_pass():
-    for path in ("models/ants", "/a/b.pth", r"C:\models\x.safetensors", "./MODELS"):
+    for path in ("models/ants", "/a/b.pth", r"C:\models\x.safetensors", "./MODELS", "MODELS", "2026", "V2"):
         assert read_host_map({"weights": path}).weights == path
 
 
@@ -126,8 +126,56 @@ def test_the_earlier_plugins_keys_mean_what_they_meant(old, meant):
         ({"dataset": "COCO"}, "dataset = 'COCO': must be one of ImageNet, Custom"),
         ({"dataset": "Custom"}, "model_path = '': dataset=Custom needs the path of a state dict"),
         ({"dataset": "ImageNet", "weights": "m.pth"}, "weights = 'm.pth' and dataset = 'ImageNet' contradict"),
+        ({"model_path": "a.pth", "weights": "m.pth"}, "weights = 'm.pth' and model_path = 'a.pth' contradict"),
+        (
+            {"dataset": "ImageNet", "model_weight_file": "m.pth"},
+            "model_weight_file = 'm.pth' and dataset = 'ImageNet' contradict each other: set model_weight_file only",
+        ),
     ],
 )
 def test_old_keys_that_say_nothing_clear_are_refused(old, problem):
     with pytest.raises(ParameterError, match=problem):
         read_host_map(old)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ({"model_weight_file": "m.pth"}, {"weights": "m.pth"}),
+        ({"model_weight_file": "m.pth", "dataset": "Custom"}, {"weights": "m.pth", "top_k": 0}),
+        ({"model_weight_file": ""}, {}),
+        ({"cuda": "True"}, {"device": "auto"}),
+        ({"cuda": False}, {"device": "cpu"}),
+    ],
+)
+def test_keys_of_other_plugins_that_mean_the_same_are_taken(theirs, ours):
+    assert read_host_map(theirs) == Parameters(**ours)
+    assert read_host_map({**Parameters().to_strings(), **theirs}) == Parameters(**ours)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "problem"),
+    [
+        (
+            {"conf_thres": "0.5"},
+            "'conf_thres' is not a parameter: did you mean 'confidence_threshold'? Answers below it",
+        ),
+        ({"cuda": "1.5"}, "cuda = '1.5': must be one of True, False; or set device"),
+        ({"cuda": "False", "device": "cuda"}, "device = 'cuda' and cuda = 'False' contradict each other: set device"),
+        (
+            {"model_weight_file": "a.pth", "weights": "b.pth"},
+            "weights = 'b.pth' and model_weight_file = 'a.pth' contradict each other: set weights only",
+        ),
+    ],
+)
+def test_keys_of_other_plugins_that_mean_something_else_lead_to_ours(theirs, problem):
+    with pytest.raises(ParameterError) as caught:
+        read_host_map(theirs)
+    (told,) = caught.value.problems
+    assert told.startswith(problem)
+
+
+def test_a_path_alone_names_no_other_key():
+    with pytest.raises(ParameterError) as caught:
+        read_host_map({"model_path": "a.pth", "top_k": "x"})
+    assert caught.value.problems == ("top_k = 'x': must be an integer from 0 to 100000",)

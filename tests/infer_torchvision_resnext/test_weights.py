@@ -331,3 +331,48 @@ def test_a_model_is_read_once(tiny_folder, tmp_path):
     shutil.rmtree(folder)
     assert len(model.golden.images) == 2
     assert model.state is state
+
+
+@pytest.mark.parametrize("name", ["lightning.ckpt", "prefixed.safetensors", "best.pth.tar"])
+def test_checkpoints_of_other_tools_answer_as_their_network_does(name, tiny_state, other_state, tmp_path):
+    """And what was chosen of them is said, also when the converted file comes from the cache."""
+    under_model = {f"model.{key}": value for key, value in tiny_state.items()}
+    notes, bias = (), tiny_state["fc.bias"]
+    if name == "lightning.ckpt":
+        torch.save({"state_dict": {**under_model, "loss.weight": torch.ones(3)}, "epoch": 1}, tmp_path / name)
+        notes = (f"1 of {len(under_model) + 1} tensors are not under 'model.' and left out: loss.weight",)
+    elif name == "best.pth.tar":
+        torch.save({"arch": "resnext8", "state_dict": tiny_state, "state_dict_ema": other_state}, tmp_path / name)
+        notes, bias = ("the averaged weights of the checkpoint (state_dict_ema) are used",), other_state["fc.bias"]
+    else:
+        save_file(under_model, tmp_path / name)
+    (tmp_path / "classes.txt").write_text("a\nb\nc\n")
+    cache = Cache(tmp_path / "cache")
+    for _ in range(2):
+        model = load_model(Parameters(weights=str(tmp_path / name)), cache)
+        assert model.notes == notes
+        assert torch.equal(model.state["fc.bias"], bias)
+
+
+@pytest.mark.parametrize("name", ["DIGITS", "2026", "V2"])
+def test_a_folder_may_be_called_by_capitals_and_digits(name, tiny_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WeightsError, match=rf"weights = '{name}': there is no such file or folder .*; give DEFAULT"):
+        load(name)
+    shutil.copytree(tiny_folder, tmp_path / name)
+    assert load(name).labels == ("ant", "bee", "cat")
+
+
+def test_a_folder_written_by_timm_is_named_as_such(tmp_path):
+    import timm
+    from timm.models._hub import save_for_hf
+
+    network = timm.create_model("resnext50_32x4d", num_classes=3)
+    save_for_hf(network, tmp_path, model_config={"label_names": ["a", "b", "c"]}, safe_serialization=True)
+    with pytest.raises(
+        WeightsError, match=r"was written by timm \(architecture resnext50_32x4d\).*set weights to .*mod"
+    ):
+        load(tmp_path)
+    (tmp_path / "classes.txt").write_text("a\nb\nc\n")
+    model = load(tmp_path / "model.safetensors")
+    assert torch.equal(model.state["fc.bias"], network.fc.bias)

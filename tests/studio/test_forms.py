@@ -79,7 +79,7 @@ window.unfold()
 told["hidden"] = sorted(set(Parameters.keys()) - set(seen()))
 told["tips"] = [key for key in Parameters.keys() if f"<code>{{key}}</code>" not in window.field(key).parent().toolTip()
                 and f"<code>{{key}}</code>" not in window.field(key).toolTip()]
-told["old"] = [key for key in ("dataset", "model_path") if window.field(key)]
+told["old"] = [key for key in ("dataset", "model_path", "model_weight_file") if window.field(key)]
 """
     )
     assert told == {"first": first, "hidden": [], "tips": [], "old": []}
@@ -271,7 +271,9 @@ told["python"] = dict(task.get_parameters())
 """,
         values=values,
     )
-    python = {key: value for key, value in told["python"].items() if key not in ("dataset", "model_path")}
+    python = {
+        key: value for key, value in told["python"].items() if key not in ("dataset", "model_path", "model_weight_file")
+    }
     assert told["shown"] == python
     assert {key: python[key] for key in values} == values
 
@@ -288,6 +290,61 @@ told["shown"] = [window.form._texts()[key] for key in ("weights", "class_file", 
         path=str(tmp_path / "own.pth"),
     )
     assert told["shown"] == [str(tmp_path / "own.pth"), "labels.txt", "0"]
+
+
+def test_refused_values_of_a_saved_workflow_are_shown_and_can_be_put_right(tmp_path):
+    refused = {
+        "model_name": "resnet18",
+        "input_size": "8",
+        "epochs": "many",
+        "optimizer": "lion",
+        "horizontal_flip": "perhaps",
+        "momentum": "5",
+    }
+    told = in_studio(
+        """
+from ikomia.dataprocess.workflow import Workflow
+from tests.old_workflows import write_old_workflow
+from pathlib import Path
+workflow = Workflow()
+name = "train_torchvision_resnext"
+workflow.load(write_old_workflow(Path(given["file"]), name, {**given["refused"], "batch_size": "4"}, ["FOLDER_PATH"]))
+task = workflow.find_task(name, 0)
+window = FormWindow(name, task.get_param_object())
+look = lambda: {key: window.form._texts()[key] for key in given["refused"]}
+told["shown"], told["notice"], told["valid"] = look(), window.notice(), window.form._texts()["batch_size"]
+told["number"] = window.field("input_size").text()
+told["unfolded"] = window.field("momentum").isVisibleTo(window.window)
+window.picture(given["picture"], 560, 900)
+window.apply()
+told["sent"] = list(window.sent)
+told["kept"] = {key: task.get_parameters()[key] for key in given["refused"]}
+window.type_text("model_name", "resnext50")
+window.field("input_size").setValue(32)
+window.field("epochs").setValue(3)
+window.choose("optimizer", "sgd")
+window.field("horizontal_flip").click()
+window.apply()
+told["then"] = window.notice()
+window.type_text("momentum", "0.8")
+window.apply()
+told["last"] = [window.notice(), {key: task.get_parameters()[key] for key in given["refused"]}]
+told["optimizers"] = window.field("optimizer").count()
+""",
+        file=str(tmp_path / "saved.json"),
+        picture=str(tmp_path / "refused.png"),
+        refused=refused,
+    )
+    assert told["shown"] == told["kept"] == refused
+    assert (told["number"], told["valid"], told["unfolded"], told["sent"]) == ("8", "4", True, [])
+    assert told["notice"].startswith("<b>These saved values cannot be used</b>")
+    for title in ("Model:", "Input size:", "Epochs:", "Optimizer:", "Mirror:", "Momentum:"):
+        assert title in told["notice"]
+    assert "Momentum: must be" in told["then"]
+    assert "Epochs" not in told["then"]
+    right = {"model_name": "resnext50", "input_size": "32", "epochs": "3", "optimizer": "sgd", "momentum": "0.8"}
+    # A click on what is neither on nor off turns it on.
+    assert told["last"] == ["", {**right, "horizontal_flip": "True"}]
 
 
 def test_paths_can_be_picked_and_a_canceled_dialog_changes_nothing(tmp_path):

@@ -10,9 +10,16 @@ from torchvision.models import ResNet, get_model_weights  # type: ignore[attr-de
 from ..parameters.network import NO_WEIGHTS
 from ..parameters.task import Parameters
 from ..plan import Start
+from ..resnext.folder.checkpoints import Checkpoint
 from ..resnext.folder.model_folder import ModelFolderError, model_folder_of, read_config
 from ..resnext.folder.names import WEIGHTS
-from ..resnext.folder.weight_files import WeightFileError, cached_file, published_for, read_state
+from ..resnext.folder.weight_files import (
+    WeightFileError,
+    cached_file,
+    published_for,
+    read_checkpoint,
+    read_state,
+)
 from ..resnext.host.shown_text import shown
 from ..resnext.images.preprocessing import Preprocessing
 from ..resnext.network.architecture import Architecture, ArchitectureError, class_count
@@ -36,11 +43,13 @@ def start_network(parameters: Parameters, labels: Sequence[str]) -> Start:
         return Start(
             architecture, network, _prepared(Preprocessing(), parameters), ("training starts from random weights",)
         )
+    notes: tuple[str, ...] = ()
     try:
         if parameters.starts_published:
             state, known, preprocessing = _published(architecture, parameters.start)
         else:
-            state, known, preprocessing = _own(Path(parameters.start).expanduser())
+            checkpoint, known, preprocessing = _own(Path(parameters.start).expanduser())
+            state, notes = checkpoint.state, checkpoint.notes
             if not parameters.asks_for_a_network:
                 architecture = Architecture.of_state(state)
         # Checks the weights, all of them, against the architecture.
@@ -52,7 +61,7 @@ def start_network(parameters: Parameters, labels: Sequence[str]) -> Start:
     source = parameters.start if parameters.starts_published else f"{shown(parameters.start)}, {architecture}"
     note = f"training starts from {source}, which knows {class_count(state)} classes"
     note += f"; the classifier is kept for {kept} of {len(labels)}" if kept else "; the classifier starts at random"
-    return Start(architecture, network, _prepared(preprocessing, parameters), (note,))
+    return Start(architecture, network, _prepared(preprocessing, parameters), (note, *notes))
 
 
 def _prepared(preprocessing: Preprocessing, parameters: Parameters) -> Preprocessing:
@@ -76,12 +85,12 @@ def _published(
     return read_state(cached_file(weights.url)), (), Preprocessing()
 
 
-def _own(path: Path) -> tuple[dict[str, torch.Tensor], tuple[str, ...], Preprocessing]:
+def _own(path: Path) -> tuple[Checkpoint, tuple[str, ...], Preprocessing]:
     if path.is_dir():
         folder = model_folder_of(path)
         config = read_config(folder)
-        return read_state(folder / WEIGHTS), config.label_names, config.preprocessing
-    return read_state(path), (), Preprocessing()
+        return read_checkpoint(folder / WEIGHTS), config.label_names, config.preprocessing
+    return read_checkpoint(path), (), Preprocessing()
 
 
 def _take_over(network: ResNet, trained: ResNet, labels: Sequence[str], known: Sequence[str]) -> int:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from ..resnext.folder.weight_files import published_for
+from ..resnext.folder.weight_files import PUBLISHED, published_for
 from ..resnext.host.fields import ModelName, weights_in_form
 from ..resnext.host.form import InForm, When
 from ..resnext.host.schema import ParameterSchema
@@ -15,7 +15,7 @@ NO_WEIGHTS = "none"
 
 NAMED_MODEL = When(
     "torchvision's weights are of the named model: set weights to none or to your own",
-    weights=r"[A-Z0-9_]+",
+    weights=PUBLISHED,
     use_pretrained="True",
 )
 
@@ -130,7 +130,7 @@ class NetworkParameters(ParameterSchema):
     @property
     def starts_published(self) -> bool:
         """Whether it starts from torchvision's weights."""
-        return re.fullmatch(r"[A-Z0-9_]+", self.start) is not None
+        return re.fullmatch(PUBLISHED, self.start) is not None
 
     def contradictions(self) -> list[str]:
         """A sentence for each pair of values that cannot both be meant."""

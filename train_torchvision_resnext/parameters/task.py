@@ -7,7 +7,6 @@ from pydantic import Field, field_validator
 
 from ..resnext.host.fields import MAX_DROP, RANGES, Device, Range, Threads
 from ..resnext.host.form import InForm, When
-from ..resnext.host.schema import ParameterError
 from ..resnext.images.rgb import ValueRange
 from .network import NetworkParameters
 from .recipe import RecipeParameters
@@ -126,7 +125,4 @@ def read_host_map(values: Mapping[str, object]) -> Parameters:
     Raises:
         ParameterError: unknown keys, refused values, values that contradict each other.
     """
-    parameters = Parameters.from_strings(values)
-    if problems := parameters.contradictions():
-        raise ParameterError(problems)
-    return parameters
+    return Parameters.from_host(values)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from ..folder.weight_files import names_without
+from ..folder.weight_files import SUFFIXES, names_without
 from ..images.rgb import ValueRange
 from ..network.architecture import Architecture
 from .form import InForm, When
@@ -50,7 +50,7 @@ def weights_in_form(*others: str) -> InForm:
         first=True,
         suggestions=(*PUBLISHED_NAMES, *others),
         picker="file or folder",
-        files="Weights (*.safetensors *.pth *.pt);;All files (*)",
+        files=f"Weights ({' '.join(f'*{suffix}' for suffix in SUFFIXES)});;All files (*)",
         ruled_out={
             name: When("torchvision publishes no such weights for this model", model_name=names_without(name))
             for name in PUBLISHED_NAMES

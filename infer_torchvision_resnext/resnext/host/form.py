@@ -119,8 +119,11 @@ class Form:
         return groups
 
     def texts(self, values: Mapping[str, object]) -> dict[str, str]:
-        """The host's map as the form shows it: every field and nothing else, keys of earlier plugins translated."""
-        return self._read(values).to_strings()
+        """The host's map as the form shows it: every field and nothing else, keys of other plugins translated.
+
+        Refused values stand as they are. Never raises.
+        """
+        return self._schema.readable_strings(values)
 
     def defaults(self) -> dict[str, str]:
         return self._schema().to_strings()
@@ -142,7 +145,7 @@ class Form:
 
     def problems(self, values: Mapping[str, str]) -> list[Problem]:
         """Everything that keeps these texts from being applied; empty if they can be."""
-        found = self._refused(values)
+        found = self.refusals(values)
         idle = self.idle(values)
         for key, one in self.fields.items():
             if key in idle or any(key in problem.keys for problem in found):
@@ -153,17 +156,18 @@ class Form:
                 found.append(Problem((key,), f"{one.title}: {reason}"))
         return found
 
-    def _here(self, values: Mapping[str, str]) -> Mapping[str, str]:
-        """What the values come to on this machine."""
-        on_cpu = not self._gpu and values.get("device") == "auto"
-        return {**values, "device": "cpu"} if on_cpu else values
-
-    def _refused(self, values: Mapping[str, str]) -> list[Problem]:
+    def refusals(self, values: Mapping[str, object]) -> list[Problem]:
+        """Why the task would refuse the host's map; empty if it would not."""
         try:
             self._read(values)
         except ParameterError as error:
             return [self._for_a_person(sentence) for sentence in error.problems]
         return []
+
+    def _here(self, values: Mapping[str, str]) -> Mapping[str, str]:
+        """What the values come to on this machine."""
+        on_cpu = not self._gpu and values.get("device") == "auto"
+        return {**values, "device": "cpu"} if on_cpu else values
 
     def _for_a_person(self, sentence: str) -> Problem:
         """A sentence of the schema with the fields' titles in the place of their keys and of what was typed."""

@@ -47,7 +47,7 @@ class FormWidget(core.CWorkflowTaskWidget):
         self._form = Form(schema, read, gpu_is_there())
         self._wheel = WheelPasser()
         self._labels, self._editors = {}, {}
-        self._problems = ()
+        self._heading, self._problems = "", ()
         self._notice = QLabel(objectName="problems", wordWrap=True, margin=8, styleSheet=NOTICE)
         self._expander = QToolButton(objectName="advanced", text="Advanced", checkable=True, autoRaise=True)
         self._expander.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
@@ -60,17 +60,23 @@ class FormWidget(core.CWorkflowTaskWidget):
 
     def on_parameters_changed(self):
         """Show what was set elsewhere, in Python for example."""
-        self._fill(self._form.texts(dict(self.parameters.get_values())))
+        values = dict(self.parameters.get_values())
+        self._fill(self._form.texts(values))
+        # A workflow file may hold values that the task refuses.
+        self._show_problems("These saved values cannot be used", self._form.refusals(values))
 
     def on_apply(self):
         texts = self._texts()
-        self._problems = self._form.problems(texts)
-        self._refresh()
-        if self._problems:
-            self._reveal_problems()
-        else:
+        self._show_problems("Not applied", self._form.problems(texts))
+        if not self._problems:
             self.parameters.set_values(texts)
             self.emit_apply(self.parameters)
+
+    def _show_problems(self, heading, problems):
+        self._heading, self._problems = heading, problems
+        self._refresh()
+        if problems:
+            self._reveal_problems()
 
     def _arranged(self):
         layout = QVBoxLayout()
@@ -138,7 +144,7 @@ class FormWidget(core.CWorkflowTaskWidget):
             editor.explain(reason)
             self._labels[key].setStyleSheet(WRONG if key in wrong else "")
         sentences = [f"&bull; {html.escape(problem.sentence)}" for problem in self._problems]
-        self._notice.setText("<br>".join(["<b>Not applied</b>", *sentences]))
+        self._notice.setText("<br>".join([f"<b>{self._heading}</b>", *sentences]))
         self._notice.setVisible(bool(sentences))
 
     def _reveal_problems(self):
@@ -170,10 +176,11 @@ class Editor:
 
 
 class Choice(Editor):
-    """One of several; or free text with suggestions."""
+    """One of several; or free text with suggestions. A saved text that is none of them is a further choice."""
 
     def __init__(self, field, changed, editable=False):
         super().__init__(QComboBox(editable=editable))
+        self._count = len(field.choices)
         self.widget.addItems(field.choices)
         # As wide as the dock allows, not as wide as the longest path.
         self.widget.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -185,7 +192,14 @@ class Choice(Editor):
         return self.widget.currentText().strip()
 
     def show(self, text):
-        (self.widget.setEditText if self.widget.isEditable() else self.widget.setCurrentText)(text)
+        if self.widget.isEditable():
+            self.widget.setEditText(text)
+            return
+        while self.widget.count() > self._count:
+            self.widget.removeItem(self._count)
+        if self.widget.findText(text) < 0:
+            self.widget.addItem(text)
+        self.widget.setCurrentText(text)
 
     def rule_out(self, reasons):
         text = self.widget.currentText()
@@ -199,34 +213,60 @@ class Choice(Editor):
 
 
 class Switch(Editor):
-    """True or False."""
+    """True or False. A saved text that is neither is shown beside the box until it is clicked."""
 
     def __init__(self, field, changed):
         super().__init__(QCheckBox())
-        self.widget.toggled.connect(lambda checked: changed())
+        self.widget.stateChanged.connect(lambda state: changed())
+        self.widget.clicked.connect(lambda checked: self.show(str(checked)))
 
     def text(self):
-        return str(self.widget.isChecked())
+        return self.widget.text() or str(self.widget.isChecked())
 
     def show(self, text):
-        self.widget.setChecked(text == "True")
+        refused = text not in ("True", "False")
+        self.widget.setText(text if refused else "")
+        self.widget.setTristate(refused)
+        if refused:
+            self.widget.setCheckState(Qt.CheckState.PartiallyChecked)
+        else:
+            self.widget.setChecked(text == "True")
 
 
 class Integer(Editor):
-    """An integer in its range, the smallest with its meaning in words."""
+    """An integer in its range, the smallest with its meaning in words.
+
+    A saved text that is none is shown in the place of a number below the smallest.
+    """
 
     def __init__(self, field, changed):
         super().__init__(QSpinBox(minimum=int(field.low), maximum=int(field.high), accelerated=True))
-        if field.look.minimum_means:
-            self.widget.setSpecialValueText(f"{field.low}: {field.look.minimum_means}")
+        self._low, self._refused = int(field.low), None
+        self._meaning = f"{field.low}: {field.look.minimum_means}" if field.look.minimum_means else ""
+        self.widget.setSpecialValueText(self._meaning)
         self.widget.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.widget.valueChanged.connect(lambda value: changed())
+        self.widget.valueChanged.connect(lambda value: self._forget(value) or changed())
 
     def text(self):
-        return str(self.widget.value())
+        return str(self.widget.value()) if self._refused is None else self._refused
 
     def show(self, text):
-        self.widget.setValue(int(text))
+        value = int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text) else None
+        if value is not None and self._low <= value <= self.widget.maximum():
+            self._forget(value)
+            self.widget.setValue(value)
+            return
+        self._refused = text
+        # Qt writes this text in the place of the smallest value.
+        self.widget.setMinimum(self._low - 1)
+        self.widget.setSpecialValueText(text or " ")
+        self.widget.setValue(self._low - 1)
+
+    def _forget(self, value):
+        if self._refused is not None and value >= self._low:
+            self._refused = None
+            self.widget.setSpecialValueText(self._meaning)
+            self.widget.setMinimum(self._low)
 
 
 class Text(Editor):

@@ -13,10 +13,12 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import Self
+
+from .other_keys import STANDS_FOR, translate_keys
 
 
 class ParameterError(ValueError):
@@ -28,7 +30,15 @@ class ParameterError(ValueError):
 
 
 class ParameterSchema(BaseModel):
-    """Immutable, validated parameters of a task."""
+    """Immutable, validated parameters of a task.
+
+    Attributes:
+        OLD_KEYS: keys that saved workflows hold beside ours; the host drops all that a task does not list.
+        STANDS_FOR: key of another plugin → the key of ours that it sets.
+    """
+
+    OLD_KEYS: ClassVar[tuple[str, ...]] = ()
+    STANDS_FOR: ClassVar[Mapping[str, str]] = STANDS_FOR
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
 
@@ -52,6 +62,51 @@ class ParameterSchema(BaseModel):
         if problems:
             raise ParameterError(problems)
         return parsed
+
+    @classmethod
+    def translate(cls, values: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
+        """The host's map under our keys, and a sentence for each key of another plugin that cannot be translated.
+
+        Never raises. Keys that are not known at all stay; `from_strings` refuses them.
+        """
+        return translate_keys(values, cls.model_fields, cls().to_strings())
+
+    @classmethod
+    def from_host(cls, values: Mapping[str, object]) -> Self:
+        """Parse the host's map, in our keys or in those of other plugins.
+
+        Raises:
+            ParameterError: with a sentence for every key or value that is refused, and for every contradiction.
+        """
+        ours, problems = cls.translate(values)
+        try:
+            parsed = cls.from_strings(ours)
+        except ParameterError as error:
+            raise ParameterError([*problems, *error.problems]) from error
+        if problems := [*problems, *parsed.contradictions()]:
+            raise ParameterError(problems)
+        return parsed
+
+    def contradictions(self) -> list[str]:
+        """A sentence for each combination of values that cannot be meant."""
+        return []
+
+    @classmethod
+    def readable_strings(cls, values: Mapping[str, object]) -> dict[str, str]:
+        """The host's map with every key of ours, in our spelling; refused values stand as they are. Never raises."""
+        ours, _ = cls.translate(values)
+        return cls._readable({key: _as_text(value) for key, value in ours.items() if key in cls.model_fields})
+
+    @classmethod
+    def _readable(cls, texts: Mapping[str, str]) -> dict[str, str]:
+        try:
+            return cls.model_validate(texts).to_strings()
+        except ValidationError as error:
+            refused = {str(detail["loc"][0]) for detail in error.errors()} & texts.keys()
+        if not refused:
+            return {**cls().to_strings(), **texts}
+        accepted = cls._readable({key: text for key, text in texts.items() if key not in refused})
+        return {**accepted, **{key: texts[key] for key in refused}}
 
     def updated(self, values: Mapping[str, object]) -> Self:
         """These parameters with some replaced; the result is validated as a whole. Raises: ParameterError."""

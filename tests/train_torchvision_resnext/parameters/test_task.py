@@ -141,3 +141,23 @@ def test_features_are_cached_only_where_pixels_never_change(values, cached):
 
 def test_the_int8_network_may_lose_as_much_as_one_that_is_made_later():
     assert Parameters().quantize_max_drop == MAX_DROP
+
+
+def test_keys_of_other_plugins_that_mean_the_same_are_taken():
+    theirs = {"model_weight_file": "m.pth", "workers": "4", "lr0": "0.02", "cuda": "False"}
+    assert read_host_map(theirs) == Parameters(weights="m.pth", num_workers=4, learning_rate=0.02, device="cpu")
+    assert read_host_map({"lr": "0.02"}).learning_rate == 0.02
+
+
+@pytest.mark.parametrize(
+    ("theirs", "problem"),
+    [
+        ({"dataset_split_ratio": "0.9"}, r"'val_fraction'\? It is the share .* not for training: val_fraction = 0\.1$"),
+        ({"dataset_split_ratio": "90"}, "did you mean 'val_fraction'.* not for training$"),
+        ({"lr": "0.1", "learning_rate": "0.2"}, "learning_rate = '0.2' and lr = '0.1' contradict each other"),
+        ({"lr": "fast"}, "learning_rate = 'fast': must be a number from 0 to 100"),
+    ],
+)
+def test_keys_of_other_plugins_that_mean_something_else_lead_to_ours(theirs, problem):
+    with pytest.raises(ParameterError, match=problem):
+        read_host_map(theirs)

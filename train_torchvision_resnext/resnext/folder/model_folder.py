@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from typing_extensions import Self
 
 from ..folder.names import EVIDENCE
+from ..host.shown_text import shown
 from ..images.preprocessing import Preprocessing
 from ..images.rgb import ValueRange
 from ..network.architecture import Architecture, Stem, class_count
@@ -193,7 +194,11 @@ def read_config(folder: Path) -> ModelConfig:
         raise ModelFolderError(f"{path} has {path.stat().st_size:,} bytes, at most {MAX_CONFIG_BYTES:,} may be")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if "resnext" not in content and "architecture" in content and "pretrained_cfg" in content:
+            raise _written_by_timm(folder, str(content["architecture"]))
         version = content["resnext"]["format_version"]
+    except ModelFolderError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelFolderError(f"{path} is not the configuration of a ResNeXt model folder: {error!r}") from error
     if isinstance(version, int) and version > FORMAT_VERSION:
@@ -210,6 +215,14 @@ def read_config(folder: Path) -> ModelConfig:
     except ValueError as error:
         raise ModelFolderError(f"{path}: {error}") from error
     return config
+
+
+def _written_by_timm(folder: Path, architecture: str) -> ModelFolderError:
+    return ModelFolderError(
+        f"{folder} was written by timm (architecture {shown(architecture)}), and its {CONFIG} does not say how images "
+        f"are prepared here: set weights to {folder / WEIGHTS}, model_name to the architecture, and class_file to a "
+        "list of its labels; images are then prepared as for torchvision's weights"
+    )
 
 
 def write_model_folder(

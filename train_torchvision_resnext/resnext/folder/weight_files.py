@@ -3,10 +3,10 @@
 Only tensors are ever loaded: safetensors, or pickles restricted to tensors (`weights_only=True`).
 """
 
+import json
 import os
 import re
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..network.architecture import ALIASES, Architecture
+from .checkpoints import Checkpoint, CheckpointError, open_checkpoint, prefix_of
+from .whole import errors_of_the_disk
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +32,9 @@ PUBLISHED_WEIGHTS = {
     "resnet152": ("IMAGENET1K_V1", "IMAGENET1K_V2"),
 }
 """torchvision's ImageNet weights by the architecture's full name, the best last."""
+
+PUBLISHED = r"DEFAULT|IMAGENET1K_[A-Z0-9_]+"
+"""What `weights` looks like where it names torchvision's weights; anything else is a path."""
 
 
 def published_for(architecture: Architecture) -> tuple[str, ...]:
@@ -48,6 +53,13 @@ def names_without(weights: str) -> str:
     having += [alias for alias, name in ALIASES.items() if name in having]
     having += [f"{name}_1x64d" for name in having if name.startswith("resnet")]
     return rf"(?!(?:{'|'.join(having)})$).*"
+
+
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".tar", ".bin")
+"""Of files that may hold weights: Lightning writes `.ckpt`, timm `.pth.tar`, Hugging Face `.bin`."""
+
+NOTES = "notes"
+"""Key of a converted file's metadata."""
 
 
 class WeightFileError(ValueError):
@@ -103,7 +115,12 @@ def cached_file(url: str) -> Path:
 
 
 def read_state(path: Path, expected: Architecture | None = None) -> "State":
-    """Read a state dict, tensors and nothing else, on the CPU.
+    """The state dict of a file; see `read_checkpoint`. Raises: WeightFileError."""
+    return read_checkpoint(path, expected).state
+
+
+def read_checkpoint(path: Path, expected: Architecture | None = None) -> Checkpoint:
+    """Read a state dict, tensors and nothing else, on the CPU, out of the containers that training scripts save it in.
 
     Args:
         expected: what the file should hold; the message about one that is cut short says how large that is.
@@ -120,8 +137,9 @@ def read_state(path: Path, expected: Architecture | None = None) -> "State":
             from safetensors.torch import load_file
 
             # Copied out of the mapped file: whoever overwrites it would otherwise end the process.
-            return {key: tensor.clone() for key, tensor in load_file(path).items()}
-        content = torch.load(path, map_location="cpu", weights_only=True)
+            content: object = {key: tensor.clone() for key, tensor in load_file(path).items()}
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # Damaged files make the readers raise anything from EOFError to their own SafetensorError.
         if code := re.search(r"GLOBAL (\S+)|(TorchScript)", str(error)):
@@ -130,7 +148,15 @@ def read_state(path: Path, expected: Architecture | None = None) -> "State":
                 "Save the state dict alone: torch.save(model.state_dict(), path)"
             ) from error
         raise _damaged(path, expected, error) from error
-    return _state_within(content, path)
+    try:
+        checkpoint = open_checkpoint(content)
+    except CheckpointError as error:
+        raise WeightFileError(f"{path} {error}") from error
+    for key, value in checkpoint.state.items():
+        if value.layout != torch.strided or value.is_quantized:
+            kind = "quantized" if value.is_quantized else "sparse"
+            raise WeightFileError(f"{path}: {key} is a {kind} tensor, expected dense ones: save the state dict dense")
+    return checkpoint
 
 
 def read_classifier(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -158,24 +184,29 @@ def read_shapes(path: Path, expected: Architecture | None = None) -> dict[str, T
         raise _damaged(path, expected, error) from error
 
 
-def _state_within(content: object, path: Path) -> "State":
-    """The state dict itself, out of the wrappings that training scripts give it."""
-    import torch
+def is_bare(path: Path, expected: Architecture | None = None) -> bool:
+    """Whether a `.safetensors` file has the names of its parameters without a prefix. Raises: WeightFileError."""
+    try:
+        return not prefix_of(read_shapes(path, expected))
+    except CheckpointError as error:
+        raise WeightFileError(f"{path} {error}") from error
 
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if (
-        not isinstance(content, Mapping)
-        or not content
-        or not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in content.items())
-    ):
-        raise WeightFileError(f"{path} holds no state dict: expected parameter names with tensors")
-    for key, value in content.items():
-        if value.layout != torch.strided or value.is_quantized:
-            kind = "quantized" if value.is_quantized else "sparse"
-            raise WeightFileError(f"{path}: {key} is a {kind} tensor, expected dense ones: save the state dict dense")
-    return {key.removeprefix("module."): value for key, value in content.items()}
+
+def read_notes(path: Path) -> tuple[str, ...]:
+    """Notes of a `.safetensors` file that `write_checkpoint` wrote."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        return tuple(json.loads((file.metadata() or {}).get(NOTES, "[]")))
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write the weights, and the notes with them, as `.safetensors`. Raises: OSError."""
+    from safetensors.torch import save_file
+
+    tensors = {key: tensor.detach().clone().contiguous() for key, tensor in checkpoint.state.items()}
+    with errors_of_the_disk(path):
+        save_file(tensors, path, metadata={NOTES: json.dumps(checkpoint.notes)} if checkpoint.notes else None)
 
 
 def _damaged(path: Path, expected: Architecture | None, error: Exception) -> WeightFileError:

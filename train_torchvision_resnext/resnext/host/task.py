@@ -3,26 +3,51 @@
 from ikomia import core, dataprocess
 from ikomia.dataprocess.io import DataDictIO
 
+from .other_keys import other_keys
+from .schema import ParameterError
+
 
 class HostParameters(core.CWorkflowTaskParam):
     """The host's view of typed parameters: a map of strings.
 
+    Values that are refused are held as they are, so that a workflow file that has some opens, shows them and saves them
+    again.
+
     Args:
-        read: strings → typed parameters; raises `ParameterError`, with all problems.
-        old_keys: of the HUB's earlier plugin, which `read` understands. The host drops keys that are not listed.
+        schema: what can be set.
+        read: strings → an instance of the schema; raises `ParameterError`, with all problems.
+
+    Attributes:
+        strict: refuse wrong values at once, and list the keys of other plugins, because the host drops keys that are
+            not listed: for parameters that are given in Python when a task is created.
     """
 
-    def __init__(self, read, old_keys=()):
+    def __init__(self, schema, read):
         core.CWorkflowTaskParam.__init__(self)
+        self.schema = schema
         self.read = read
-        self.parameters = read({})
-        self._old_keys = old_keys
+        self.strict = False
+        self._parameters = read({})
+        self._refused = {}
+
+    @property
+    def parameters(self):
+        """Raises: ParameterError, with all problems, while refused values are held."""
+        return self.read(self._refused) if self._refused else self._parameters
 
     def set_values(self, values):
-        self.parameters = self.read(values)
+        """Called by the host, also while it opens a workflow file, which fails as a whole when this raises."""
+        try:
+            self._parameters, self._refused = self.read(values), {}
+        except ParameterError:
+            if self.strict:
+                raise
+            self._refused = {key: str(value) for key, value in values.items()}
 
     def get_values(self):
-        return {**self.parameters.to_strings(), **dict.fromkeys(self._old_keys, "")}
+        listed = other_keys(self.schema.model_fields) if self.strict else ()
+        empty = dict.fromkeys((*self.schema.OLD_KEYS, *listed), "")
+        return {**self._parameters.to_strings(), **empty, **self._refused}
 
 
 class ChecksParameters:
@@ -30,9 +55,13 @@ class ChecksParameters:
 
     def set_parameters(self, values):
         """Set parameters by a dict; keys left out keep their values. Raises: ParameterError, with all problems."""
-        # The host drops unknown keys without a word.
-        self.get_param_object().read({**self.get_parameters(), **values})
-        super().set_parameters({key: str(value) for key, value in values.items()})
+        held, schema = self.get_param_object(), self.get_param_object().schema
+        current, _ = schema.translate(held.get_values())
+        # What is set now by a key of another plugin does not contradict what was set before by ours.
+        replaced = {schema.STANDS_FOR.get(key) for key, value in values.items() if str(value).strip()} - values.keys()
+        accepted = held.read({key: value for key, value in current.items() if key not in replaced} | dict(values))
+        # All of them, in our keys: the host drops those that are not listed.
+        super().set_parameters({**accepted.to_strings(), **dict.fromkeys(schema.OLD_KEYS, "")})
 
 
 class Results(DataDictIO):
@@ -55,7 +84,9 @@ class ParamFactory(dataprocess.CTaskParamFactory):
         self._parameters = parameters
 
     def create(self):
-        return self._parameters()
+        parameters = self._parameters()
+        parameters.strict = True
+        return parameters
 
 
 class TaskFactory(dataprocess.CTaskFactory):

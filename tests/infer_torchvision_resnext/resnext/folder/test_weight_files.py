@@ -16,6 +16,7 @@ from infer_torchvision_resnext.resnext.folder.weight_files import (
     PUBLISHED_WEIGHTS,
     WeightFileError,
     cached_file,
+    read_checkpoint,
     read_state,
 )
 from infer_torchvision_resnext.resnext.folder.whole import errors_of_the_disk
@@ -128,3 +129,56 @@ def test_other_errors_of_writers_stay_what_they_are(tmp_path):
 def test_writing_where_there_is_no_folder_is_an_oserror(tmp_path):
     with pytest.raises(FileNotFoundError), errors_of_the_disk(tmp_path / "no" / "x"):
         save_file({"a": torch.zeros(1)}, tmp_path / "no" / "x")
+
+
+PREFIXES = ("module.", "model.", "_orig_mod.", "_orig_mod.module.", "net.0.", "a.b.c.")
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_prefixes_of_wrappers_are_stripped(prefix, suffix, tmp_path, tiny_state):
+    path = tmp_path / f"wrapped{suffix}"
+    wrapped = {prefix + key: value for key, value in tiny_state.items()}
+    (torch.save if suffix == ".pth" else save_file)(wrapped, path)
+    checkpoint = read_checkpoint(path)
+    assert checkpoint.notes == ()
+    assert checkpoint.state.keys() == tiny_state.keys()
+    assert all(torch.equal(checkpoint.state[key], value) for key, value in tiny_state.items())
+
+
+@pytest.mark.parametrize("container", [("state_dict",), ("model_state_dict",), ("model",), ("model", "state_dict")])
+def test_containers_of_other_tools_are_opened(container, tmp_path, tiny_state):
+    content = {f"model.{key}": value for key, value in tiny_state.items()}
+    for key in reversed(container):
+        content = {"epoch": 3, key: content, "optimizer": {"state": {}}}
+    torch.save(content, tmp_path / "checkpoint.pth")
+    assert read_state(tmp_path / "checkpoint.pth").keys() == tiny_state.keys()
+
+
+@pytest.mark.parametrize("key", ["state_dict_ema", "model_ema"])
+def test_averaged_weights_are_taken_as_timm_takes_them(key, tmp_path, tiny_state, other_state):
+    from timm.models._helpers import load_state_dict
+
+    usual = "state_dict" if key == "state_dict_ema" else "model"
+    torch.save({usual: tiny_state, key: other_state}, tmp_path / "best.pth")
+    checkpoint = read_checkpoint(tmp_path / "best.pth")
+    theirs = load_state_dict(str(tmp_path / "best.pth"), weights_only=True)
+    assert torch.equal(checkpoint.state["fc.bias"], theirs["fc.bias"])
+    assert torch.equal(checkpoint.state["fc.bias"], other_state["fc.bias"])
+    assert checkpoint.notes == (f"the averaged weights of the checkpoint ({key}) are used",)
+
+
+def test_tensors_beside_the_network_are_left_out_and_counted(tmp_path, tiny_state):
+    content = {**{f"model.{key}": value for key, value in tiny_state.items()}, "criterion.weight": torch.ones(3)}
+    torch.save({"state_dict": content}, tmp_path / "lightning.ckpt")
+    checkpoint = read_checkpoint(tmp_path / "lightning.ckpt")
+    assert checkpoint.state.keys() == tiny_state.keys()
+    (note,) = checkpoint.notes
+    assert note == f"1 of {len(content)} tensors are not under 'model.' and left out: criterion.weight"
+
+
+def test_two_networks_in_a_file_are_refused_by_their_prefixes(tmp_path, tiny_state):
+    content = {f"{prefix}{key}": value for key, value in tiny_state.items() for prefix in ("student.", "teacher.")}
+    torch.save(content, tmp_path / "two.pth")
+    with pytest.raises(WeightFileError, match=r"two\.pth holds 2 networks, under student\., teacher\.: save one"):
+        read_state(tmp_path / "two.pth")
