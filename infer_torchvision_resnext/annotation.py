@@ -3,13 +3,14 @@
 import colorsys
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from .caption_layout import Layout
 from .fonts import lettering
 from .predictions import Prediction
 from .regions import Box
@@ -24,6 +25,10 @@ TEXT_FRACTION = 0.035
 
 SMALLEST_TEXT = 13
 LONGEST_LABEL = 32
+
+SHORTER_LABELS = (16, 8)
+"""Characters of a label where there is no room for more."""
+
 GREY = (96, 96, 96)
 
 OPACITY = 0.7
@@ -43,15 +48,21 @@ Color = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Annotation:
-    """A caption for the whole image, or for a box of it."""
+    """A caption for the whole image, or for a box of it.
+
+    Attributes:
+        shorter: texts for a crowded picture, the longest first.
+    """
 
     text: str
     color: Color
     box_xywh: Box | None = None
+    shorter: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, prediction: Prediction, box_xywh: Box | None = None) -> "Annotation":
-        return cls(caption(prediction), color_of(prediction.index), box_xywh)
+        shorter = (*(caption(prediction, characters) for characters in SHORTER_LABELS), _name(prediction))
+        return cls(caption(prediction), color_of(prediction.index), box_xywh, shorter)
 
 
 def caption(prediction: Prediction, longest_label: int = LONGEST_LABEL) -> str:
@@ -62,12 +73,20 @@ def caption(prediction: Prediction, longest_label: int = LONGEST_LABEL) -> str:
     """
     if prediction.doubt and not prediction.labels:
         return f"{prediction.answer} ({prediction.doubt.kind})"
-    label = shown(prediction.labels[0])
-    if len(label) > longest_label:
-        label = label[: longest_label - 3].rstrip() + "..."
+    label = _cut(prediction.labels[0], longest_label)
     if prediction.doubt:
         return f"{prediction.answer}: {label}? {100 * prediction.probability:.0f} %"
     return f"{label} {100 * prediction.probability:.1f} %"
+
+
+def _name(prediction: Prediction) -> str:
+    """The shortest caption: the answer alone."""
+    return _cut(prediction.answer, SHORTER_LABELS[-1])
+
+
+def _cut(label: str, longest: int) -> str:
+    label = shown(label)
+    return label if len(label) <= longest else label[: longest - 3].rstrip() + "..."
 
 
 def color_of(index: int | None) -> Color:
@@ -109,7 +128,8 @@ def draw(
 
     Returns:
         RGB, uint8. Small images are enlarged, and where a caption of the whole image would cover much of it or does
-        not fit, it stands on a strip above.
+        not fit, it stands on a strip above. Captions of boxes are moved and shortened so that none covers another;
+        those without any room are left out, and the picture says how many.
     """
     canvas = _Canvas(to_rgb(image))
     if heat is not None:
@@ -119,8 +139,7 @@ def draw(
     for annotation in annotations:
         if annotation.box_xywh is None:
             canvas.title(annotation)
-        else:
-            canvas.box(annotation, annotation.box_xywh)
+    canvas.boxes([(annotation, annotation.box_xywh) for annotation in annotations if annotation.box_xywh])
     return np.asarray(canvas.picture)
 
 
@@ -132,7 +151,7 @@ class _Canvas:
         picture = Image.fromarray(np.ascontiguousarray(frame))
         size = (picture.width * self.scale, picture.height * self.scale)
         self.picture = picture.resize(size, Image.Resampling.NEAREST)
-        self.text_height = max(SMALLEST_TEXT, round(TEXT_FRACTION * min(size)))
+        self.text_height = text_height_of(size)
 
     def heat(self, heat: NDArray[np.uint8]) -> None:
         levels = Image.fromarray(heat).resize(self.picture.size, Image.Resampling.BILINEAR)
@@ -152,7 +171,7 @@ class _Canvas:
             )
 
     def title(self, annotation: Annotation) -> None:
-        width, height = self._label_size(annotation.text)
+        width, height = _label_size(annotation.text, self.text_height)
         if width > self.picture.width or 4 * height > self.picture.height:
             size = (max(width, self.picture.width), self.picture.height + height)
             with_strip = Image.new("RGB", size, (255, 255, 255))
@@ -160,25 +179,75 @@ class _Canvas:
             self.picture = with_strip
         self._label(annotation, 0, 0)
 
-    def box(self, annotation: Annotation, box_xywh: Box) -> None:
-        x, y, box_width, box_height = (self.scale * value for value in box_xywh)
-        corners = (x, y, max(x, x + box_width - 1), max(y, y + box_height - 1))
+    def boxes(self, marks: Sequence[tuple[Annotation, Box]]) -> None:
+        """Draw boxes, and on top of all of them their captions."""
+        pen = ImageDraw.Draw(self.picture)
         line = max(2, round(self.text_height / 8))
-        ImageDraw.Draw(self.picture).rectangle(corners, outline=annotation.color, width=line)
-        width, height = self._label_size(annotation.text)
-        # Above the box, or as far above as the picture goes.
-        left = max(0, min(x, self.picture.width - width))
-        self._label(annotation, left, max(0, min(y - height, self.picture.height - height)))
+        scaled: list[tuple[Annotation, Box]] = []
+        for annotation, box_xywh in marks:
+            x, y, width, height = (self.scale * value for value in box_xywh)
+            pen.rectangle((x, y, max(x, x + width - 1), max(y, y + height - 1)), outline=annotation.color, width=line)
+            scaled.append((annotation, (x, y, width, height)))
+        for annotation, (left, top, _, _) in placed_captions(scaled, self.picture.size):
+            self._label(annotation, left, top)
 
     def _label(self, annotation: Annotation, x: float, y: float) -> None:
-        width, height = self._label_size(annotation.text)
+        width, height = _label_size(annotation.text, self.text_height)
         pen = ImageDraw.Draw(self.picture)
         pen.rectangle((x, y, x + width - 1, y + height - 1), fill=annotation.color)
         middle = (x + width / 2, y + height / 2)
         drawn = lettering(annotation.text, self.text_height)
         pen.text(middle, drawn.text, fill=(255, 255, 255), font=drawn.font, anchor="mm")
 
-    def _label_size(self, text: str) -> tuple[int, int]:
-        """Width and height of a caption with its margin, in pixels."""
-        drawn = lettering(text, self.text_height)
-        return math.ceil(drawn.font.getlength(drawn.text) + 0.8 * self.text_height), math.ceil(1.5 * self.text_height)
+
+def placed_captions(
+    marks: Sequence[tuple[Annotation, Box]], picture: tuple[int, int]
+) -> list[tuple[Annotation, tuple[int, int, int, int]]]:
+    """The captions of boxes as they are drawn, each with its rectangle: left, top, width and height; none overlap.
+
+    Args:
+        marks: with boxes in pixels of the picture.
+        picture: width and height in pixels.
+
+    Returns:
+        Annotations with the text that fits. If some have no room at all, a first one says how many.
+    """
+    if not marks:
+        return []
+    most = max(len(annotation.shorter) for annotation, _ in marks)
+    texts = [_repeated((annotation.text, *annotation.shorter), 1 + most) for annotation, _ in marks]
+    height = text_height_of(picture)
+    sizes = [[_label_size(text, height) for text in options] for options in texts]
+    layout = Layout([box for _, box in marks], sizes, picture)
+    places = layout.place()
+    captions = []
+    if None in places:
+        note_width, note_height = _label_size(_omitted(len(places)), height)
+        corner = (0, max(0, picture[1] - note_height), note_width, note_height)
+        places = layout.place(taken=[corner])
+        captions.append((Annotation(_omitted(places.count(None)), GREY), corner))
+    for (annotation, _), options, own_sizes, place in zip(marks, texts, sizes, places, strict=True):
+        if place:
+            rectangle = (place.left, place.top, *own_sizes[place.text])
+            captions.append((replace(annotation, text=options[place.text]), rectangle))
+    return captions
+
+
+def text_height_of(picture: tuple[int, int]) -> int:
+    """Height of captions in pixels, for a picture's width and height."""
+    return max(SMALLEST_TEXT, round(TEXT_FRACTION * min(picture)))
+
+
+def _label_size(text: str, text_height: int) -> tuple[int, int]:
+    """Width and height of a caption with its margin, in pixels."""
+    drawn = lettering(text, text_height)
+    return math.ceil(drawn.font.getlength(drawn.text) + 0.8 * text_height), math.ceil(1.5 * text_height)
+
+
+def _repeated(texts: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """The texts and as many more of the last as make `count`."""
+    return (*texts, *texts[-1:] * (count - len(texts)))
+
+
+def _omitted(count: int) -> str:
+    return f"{count} {'caption' if count == 1 else 'captions'} left out"

@@ -54,7 +54,7 @@ def lettering(text: str, size: int, candidates: tuple[str, ...] = CANDIDATES) ->
         size: of the letters, in pixels.
         candidates: file names of fonts, or paths.
     """
-    own = ImageFont.load_default(size)
+    own = _pillows_own(size)
     if text.isascii():
         return Lettering(text, own)
     fonts = [font for name in (*candidates, *_brought_along()) if (font := _found(name, size))]
@@ -69,6 +69,12 @@ def _brought_along() -> tuple[str, ...]:
     spec = find_spec("matplotlib")
     places = spec.submodule_search_locations if spec else None
     return tuple(str(Path(place, "mpl-data", "fonts", "ttf", "DejaVuSans.ttf")) for place in places or ())
+
+
+@functools.lru_cache(maxsize=64)
+def _pillows_own(size: int) -> Font:
+    # Pillow unpacks it anew each time, which takes longer than drawing a caption.
+    return ImageFont.load_default(size)
 
 
 @functools.lru_cache(maxsize=64)
