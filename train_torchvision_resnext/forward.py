@@ -6,22 +6,8 @@ import torch
 from torch import nn
 
 from .data.loading import Batch
-from .resnext.images.preprocessing import Preprocessing
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-class Normalize(nn.Module):
-    """`Preprocessing.normalize` with its constants on the device: to copy them there in each step would wait for it."""
-
-    def __init__(self, preprocessing: Preprocessing) -> None:
-        super().__init__()
-        self.mean = nn.Buffer(torch.tensor(preprocessing.mean).view(1, 3, 1, 1), persistent=False)
-        self.std = nn.Buffer(torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
-
-    def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        """N x H x W x 3 uint8 → N x 3 x H x W float32 in the memory format `channels_last`, normalized."""
-        return batch.permute(0, 3, 1, 2).float().div_(255).sub_(self.mean).div_(self.std)
 
 
 def on_device(network: nn.Module, device: torch.device) -> nn.Module:

@@ -14,6 +14,7 @@ from torch.utils.benchmark import Timer
 from torchvision.models.resnet import Bottleneck
 
 from ..resnext.images.preprocessing import Preprocessing
+from ..resnext.network.normalization import Normalize
 from .folding import fold_batch_norms
 
 REPEATS = 5
@@ -40,13 +41,11 @@ class FusedNetwork(nn.Module):
         blocks: list[Any] = [block for stage in stages if isinstance(stage, nn.Sequential) for block in stage]
         self._features = nn.Sequential(_FusedConvolution(network.conv1), network.maxpool, *map(_FusedBlock, blocks))
         # On the device beforehand: a CUDA graph cannot fetch them from the CPU.
-        mean, std = (torch.tensor(values, device=device) * 255 for values in (preprocessing.mean, preprocessing.std))
-        self._mean, self._std = mean.view(1, 3, 1, 1), std.view(1, 3, 1, 1)
+        self._normalize = Normalize(preprocessing).to(device)
         self._dtype = dtype
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
-        pixels = crops.permute(0, 3, 1, 2).float().sub_(self._mean).div_(self._std)
-        features = self._features(pixels.to(self._dtype, memory_format=torch.channels_last))
+        features = self._features(self._normalize(crops).to(self._dtype, memory_format=torch.channels_last))
         told: torch.Tensor = self._head(features.float())
         return told
 

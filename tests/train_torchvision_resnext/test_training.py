@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext import planning
-from train_torchvision_resnext.forward import Normalize
 from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.progress import Listener, TrainingError
 from train_torchvision_resnext.resnext.folder.golden import read_golden
@@ -27,6 +26,7 @@ from train_torchvision_resnext.resnext.folder.model_folder import (
 from train_torchvision_resnext.resnext.images.files import read_image
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from train_torchvision_resnext.resnext.network.architecture import Architecture
+from train_torchvision_resnext.resnext.network.normalization import Normalize
 from train_torchvision_resnext.results import outcome
 from train_torchvision_resnext.training import train
 

@@ -12,9 +12,10 @@ from tqdm import tqdm
 from ..data.augmentation import Augmentation
 from ..data.loading import Batch, Features, Loading, ShuffledDraws, TrainingImages, places_of
 from ..data.samples import Reader, Sample
-from ..forward import Normalize, on_device, outputs_of
+from ..forward import on_device, outputs_of
 from ..plan import Plan
 from ..progress import AUDITED, FEATURES_READ, Listener
+from ..resnext.network.normalization import Normalize
 from .ranks import ALONE, Ranks
 
 CPU = torch.device("cpu")

@@ -67,7 +67,8 @@ def export_onnx(
     exact = answering(copy.deepcopy(network).cpu().float().eval().requires_grad_(False), apart=True)
     # The dynamic batch must be seen with more than one image, by the exporter as by the comparison.
     crops = reference if len(reference) > 1 else np.concatenate([reference, reference])
-    pixels = preprocessing.normalize(torch.from_numpy(np.ascontiguousarray(crops)))
+    # Traced with channels last, the graph would transpose around each convolution, and OpenCV could not read it.
+    pixels = preprocessing.normalize(torch.from_numpy(np.ascontiguousarray(crops))).contiguous()
     with torch.inference_mode():
         expected = [told.numpy() for told in exact(pixels)]
     if expected[0].shape != (len(crops), len(labels)):

@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from ..data.loading import Batch
 from ..data.samples import ReadError, Sample, pick
-from ..forward import Normalize, on_device, outputs_of
+from ..forward import on_device, outputs_of
 from ..plan import Plan
 from ..resnext.folder.golden import Golden
 from ..resnext.folder.model_folder import ModelConfig
@@ -21,6 +21,7 @@ from ..resnext.machine.devices import full_fp32
 from ..resnext.machine.threads import fixed_threads
 from ..resnext.network.answering import answering
 from ..resnext.network.inference import Outputs
+from ..resnext.network.normalization import Normalize
 from ..resnext.trust.evidence import Evidence
 from .answers import Answers
 

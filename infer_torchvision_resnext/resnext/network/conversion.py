@@ -14,6 +14,7 @@ from ..images.preprocessing import Preprocessing
 from ..machine.devices import full_fp32
 from ..machine.telemetry import without_telemetry
 from .inference import OUTPUTS
+from .normalization import Normalize
 
 if TYPE_CHECKING:
     import onnx
@@ -39,13 +40,13 @@ class FromCrops(nn.Module):
     def __init__(self, network: nn.Module, preprocessing: Preprocessing) -> None:
         super().__init__()
         self.network = network
-        self._preprocessing = preprocessing
+        self._normalize = Normalize(preprocessing)
         self._dtype = next(network.parameters()).dtype
 
     def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
         # Numbers first, for TensorRT does not transpose bytes. Of channels that come last, torch would pool in a way
         # that takes ten operations to convert.
-        pixels = self._preprocessing.normalize(crops.float()).contiguous()
+        pixels = self._normalize(crops.float()).contiguous()
         return tuple(told.float() for told in self.network(pixels.to(self._dtype)))
 
 

@@ -10,10 +10,10 @@ from train_torchvision_resnext.data.loading import Features, Loading, ShuffledDr
 from train_torchvision_resnext.fitting.failures import NotFiniteError
 from train_torchvision_resnext.fitting.loop import LOOK_EVERY, Loop, is_over
 from train_torchvision_resnext.fitting.subject import Subject
-from train_torchvision_resnext.forward import Normalize
 from train_torchvision_resnext.parameters import Parameters
 from train_torchvision_resnext.progress import Listener
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
+from train_torchvision_resnext.resnext.network.normalization import Normalize
 
 CPU = torch.device("cpu")
 IMAGES = 300

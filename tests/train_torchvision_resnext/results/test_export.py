@@ -11,6 +11,7 @@ from torch import nn
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.progress import TrainingError
+from train_torchvision_resnext.resnext.images.opencv import import_ikomia, opencv
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from train_torchvision_resnext.resnext.network.architecture import Architecture
 from train_torchvision_resnext.resnext.network.conversion import ConversionError
@@ -73,6 +74,33 @@ def test_answers_as_the_network_at_any_batch_size(exported):
         (logits,) = session.run(["logits"], {"pixels": pixels})
         assert logits.shape == (count, 3)
         np.testing.assert_allclose(logits, eager(network, images), atol=1e-4)
+
+
+def test_opencv_and_openvino_read_the_file_too(exported):
+    """OpenCV's own reader knows few operations: the graph may not hold a transposition that only tracing asked for."""
+    path, network, _ = exported
+    assert "Transpose" not in {node.op_type for node in onnx.load(path).graph.node}
+    import_ikomia()
+    cv2, ov = opencv(), pytest.importorskip("openvino")
+    compiled = ov.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for count in (1, 5):
+        images = crops(count)
+        pixels = np.ascontiguousarray(PREPROCESSING.normalize(torch.from_numpy(images)).numpy())
+        expected = eager(network, images)
+        in_opencv = cv2.dnn.readNetFromONNX(str(path))
+        in_opencv.setInput(pixels)
+        np.testing.assert_allclose(in_opencv.forward("logits"), expected, atol=1e-4)
+        np.testing.assert_allclose(compiled(pixels)["logits"], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", [Architecture((1, 1, 1), 2, 4, "cifar"), Architecture((1, 1), 1, 8)], ids=str)
+def test_opencv_reads_both_stems_and_resnets(tmp_path, architecture):
+    network, images = network_of(architecture), crops(3)
+    export_onnx(network, LABELS, PREPROCESSING, tmp_path / "model.onnx", crops(2))
+    import_ikomia()
+    in_opencv = opencv().dnn.readNetFromONNX(str(tmp_path / "model.onnx"))
+    in_opencv.setInput(np.ascontiguousarray(PREPROCESSING.normalize(torch.from_numpy(images)).numpy()))
+    np.testing.assert_allclose(in_opencv.forward("logits"), eager(network, images), atol=1e-4)
 
 
 def test_logits_come_first_and_with_them_what_they_were_made_of(exported):

@@ -133,10 +133,9 @@ class Preprocessing:
 
     def normalize(self, batch: "torch.Tensor") -> "torch.Tensor":
         """N x H x W x 3 uint8, on any device → N x 3 x H x W float32, normalized."""
-        pixels = batch.permute(0, 3, 1, 2).float().div_(255)
-        mean = pixels.new_tensor(self.mean).view(1, 3, 1, 1)
-        std = pixels.new_tensor(self.std).view(1, 3, 1, 1)
-        return pixels.sub_(mean).div_(std)
+        pixels = batch.float()
+        mean, std = (pixels.new_tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
+        return normalize_pixels(pixels, mean, std)
 
     def to_dict(self) -> dict[str, Any]:
         """For output and logs."""
@@ -147,6 +146,22 @@ class Preprocessing:
             "std": list(self.std),
             "value_range": str(self.value_range),
         }
+
+
+def normalize_pixels(crops: "torch.Tensor", mean: "torch.Tensor", std: "torch.Tensor") -> "torch.Tensor":
+    """Scale to [0, 1], subtract the mean, divide by the standard deviation.
+
+    Out of place: before version 2.8 `torch.export` refuses graphs that change a tensor in place.
+
+    Args:
+        crops: N x H x W x 3, uint8 or float32 in [0, 255]; not changed.
+        mean: float32, 1 x 3 x 1 x 1, on the device of the crops.
+        std: likewise.
+
+    Returns:
+        N x 3 x H x W float32, in the memory format `channels_last`.
+    """
+    return crops.permute(0, 3, 1, 2).float().div(255).sub(mean).div(std)
 
 
 def _resized_whole(image: RGBImage, size: Size, rows: Stretch, columns: Stretch) -> NDArray[np.uint8]:

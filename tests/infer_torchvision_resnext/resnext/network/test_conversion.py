@@ -6,7 +6,8 @@ import torch
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from infer_torchvision_resnext.resnext.network.answering import answering
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
-from infer_torchvision_resnext.resnext.network.conversion import ConversionError, to_openvino
+from infer_torchvision_resnext.resnext.network.conversion import ConversionError, to_openvino, traced
+from infer_torchvision_resnext.resnext.network.normalization import Normalize
 
 PREPROCESSING = Preprocessing(36, 32)
 
@@ -50,6 +51,17 @@ def test_converting_leaves_the_log_as_it_was_also_where_it_fails():
     with pytest.raises(ConversionError, match="OpenVINO cannot convert this network"):
         to_openvino(Strange(), PREPROCESSING)
     assert log_settings() == before
+
+
+def test_normalizing_changes_nothing_in_place_which_export_refuses_before_torch_2_8():
+    crops = torch.full((2, 64, 64, 3), 128.0)
+    pixels = PREPROCESSING.normalize(crops)
+    assert torch.equal(crops, torch.full((2, 64, 64, 3), 128.0))
+    layer = Normalize(PREPROCESSING)
+    assert torch.equal(layer(crops), pixels)
+    operations = {str(node.target) for node in traced(layer, crops, {}).graph.nodes if node.op == "call_function"}
+    assert {"aten.div.Tensor", "aten.sub.Tensor"} <= operations
+    assert not {name for name in operations if name.split(".")[1].endswith("_")}
 
 
 @pytest.mark.skipif(not hasattr(torch.backends.cudnn, "rnn"), reason="torch has one switch before 2.9")
