@@ -87,6 +87,7 @@ class Classifier:
             ParameterError: something is to be promised without evidence for it, or a class to be mapped that the model
                 does not know.
             DeviceError: the device, runtime or precision cannot be used here.
+            ForkedProcessError: this process was forked from one that has loaded a network.
         """
         where = (parameters.device, parameters.runtime, parameters.precision, parameters.threads)
         wanted = (fingerprint(parameters), parameters.guard_tolerance, parameters.maps, *where)
@@ -146,9 +147,8 @@ class Classifier:
 
     def warm_up(self) -> None:
         """Run once on a black square, so that the first real image does not pay for what is set up lazily."""
-        runtime = self._ready().runtime
         side = self._preprocessing.crop_size
-        runtime.run(np.zeros((1, side, side, 3), np.uint8))
+        run_in_parts(self._ready().runtime, np.zeros((1, side, side, 3), np.uint8))
 
     def classify(self, images: Sequence[RGBImage], batch_done: Callable[[], None] = lambda: None) -> list[Prediction]:
         """Answer for each image, in order.
@@ -159,6 +159,7 @@ class Classifier:
 
         Raises:
             ValueError: the network's output is not finite.
+            ForkedProcessError: this process was forked from the one that has loaded the network.
         """
         loaded = self._ready()
         self.notes = [*loaded.notes, *self._of_another_size(loaded.model)]

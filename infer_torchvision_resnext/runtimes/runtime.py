@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..resnext.images.preprocessing import Preprocessing
 from ..resnext.images.rgb import RGBImage
 from ..resnext.machine.devices import OutOfMemoryError
+from .forking import require_unforked
 
 Crops = Any
 """uint8 N x S x S x 3, RGB, any N and S: an array, or what the runtime's own `crop` gave. Has a length and slices."""
@@ -70,8 +71,10 @@ def run_in_parts(
         halved: is told how many images were too many, and with how many it goes on.
 
     Raises:
+        ForkedProcessError: the runtime was loaded in the process that this one was forked from.
         RuntimeError: the runtime fails, or a single image does not fit.
     """
+    require_unforked()
     try:
         return runtime.run(crops)
     except OutOfMemoryError:

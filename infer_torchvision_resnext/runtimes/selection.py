@@ -17,6 +17,7 @@ from ..resnext.machine.devices import gpu_identity, gpu_index, processor
 from . import packages
 from .agreement import Agreement
 from .candidates import devices_to_try
+from .forking import require_unforked
 from .guard import Choice, decide
 from .runtime import Configuration, Runtime
 
@@ -30,7 +31,9 @@ def choose(model: Model, parameters: Parameters, cache: Cache) -> tuple[Runtime,
         DeviceError: the device, runtime or precision cannot be used here.
         WeightsError: the weights cannot be read, or do not give the logits of the folder's golden set.
         ValueError: the network's output is not finite.
+        ForkedProcessError: networks ran in the process that this one was forked from.
     """
+    require_unforked()
     devices, unused = devices_to_try(parameters.device, parameters.runtime)
     wanted = (parameters.runtime, parameters.precision, *devices, parameters.guard_tolerance)
     gpu = () if devices[0] == "cpu" else gpu_identity(gpu_index(devices[0]))

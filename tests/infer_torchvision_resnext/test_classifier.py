@@ -1,5 +1,4 @@
 import functools
-import multiprocessing
 import os
 import platform
 import shutil
@@ -206,24 +205,6 @@ for runtime in ("auto", "openvino", "torch"):
 @pytest.mark.parametrize("runtime", ["auto", "openvino", "torch"])
 def test_an_older_processor_answers_in_fp32_and_says_so(runtime, of_an_older_processor):
     assert of_an_older_processor[runtime] == [f"False fp32 [{NO_BF16!r}]", "False fp32 []"]
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
-def test_a_forked_process_waits_for_no_thread_of_its_parent(ready, photos):
-    """They do not follow into it, and it would wait for ever."""
-    classifier = ready(runtime="torch", threads=2)
-    large = np.tile(photos[0], (8, 8, 1))[:2100, :2200]
-    views = [large, photos[1]]
-    expected = classifier.classify(views)
-    crop = functools.partial(classifier._crops, classifier._loaded.runtime, views)
-    child = multiprocessing.get_context("fork").Process(target=crop)
-    child.start()
-    child.join(timeout=60)
-    alive = child.is_alive()
-    child.kill()
-    assert not alive
-    assert child.exitcode == 0
-    assert classifier.classify(views) == expected
 
 
 @pytest.mark.parametrize(
