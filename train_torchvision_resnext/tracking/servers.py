@@ -1,11 +1,17 @@
 """The pages that STUDIO shows, MLflow's and TensorBoard's: find the server that answers, else start one.
 
+On this machine any user's server may have the port. Therefore nothing is sent to a server here: runs are written into
+this home's folders, which a server of this home shows. Whether the one that answers does is asked of it by what only
+those folders hold; where it does not, a note says so. A server on another machine is the user's own choice, and used.
+
 A server started here is bound to 127.0.0.1, has no authentication, and belongs to nobody's terminal: it runs in a
 session of its own, holds none of the caller's streams, and **stays** when the training ends, because STUDIO opens its
 page afterwards; the next training finds and uses it. `stop_server` ends it. A server that was found is never ended.
 """
 
 import contextlib
+import ipaddress
+import json
 import logging
 import os
 import shutil
@@ -49,10 +55,11 @@ class TrackingStore:
 
 
 def open_mlflow(uri: str, folder: Path) -> TrackingStore:
-    """Choose where to log: the server at `uri`, else a new server there over `folder`, else `folder` alone.
+    """Choose where to log: the server at `uri` if it is on another machine, else `folder`.
 
-    With a server started here, runs are written straight into `folder`, which is what the server shows: quicker than
-    through the server, and nothing is lost should it die in the middle.
+    If no server answers on this machine, one is started that shows `folder`. If one does, `foreign_server` tells whose
+    it is. Runs are written straight into the folder: quicker than through a server, and nothing is lost should it die
+    in the middle.
 
     Args:
         uri: the configured address, for example `http://localhost:5000`; one without http is MLflow's own affair and
@@ -64,11 +71,14 @@ def open_mlflow(uri: str, folder: Path) -> TrackingStore:
     """
     if urlsplit(uri).scheme not in ("http", "https"):
         return TrackingStore(uri)
-    if _is_mlflow(uri):
+    answers, here = _is_mlflow(uri), _is_this_machine(uri)
+    if answers and not here:
         logger.info("logging to the MLflow server at %s", uri)
         return TrackingStore(uri)
     folder.mkdir(parents=True, exist_ok=True)
     store = folder.resolve().as_uri()
+    if answers:
+        return TrackingStore(store)
     arguments = ("server", "--backend-store-uri", store, "--default-artifact-root", store, "--workers", "1")
     try:
         pid = _start("mlflow", arguments, folder, uri, _is_mlflow)
@@ -85,6 +95,18 @@ def file_store(uri: str, folder: Path, reason: str) -> TrackingStore:
     return TrackingStore(folder.resolve().as_uri(), note=note)
 
 
+def foreign_server(uri: str, folder: Path, run_id: str) -> TrackingStore | None:
+    """Whether the MLflow server on this machine shows another folder; None if it shows this one, or is elsewhere.
+
+    Args:
+        run_id: of a run in `folder`, by which a server proves that it shows this folder. It is random: no other has it.
+    """
+    if not _is_this_machine(uri) or run_id in _page(f"{uri.rstrip('/')}/api/2.0/mlflow/runs/get?run_id={run_id}"):
+        return None
+    reason = f"the program that answers there does not show {folder}, so that it belongs to another user or home"
+    return file_store(uri, folder, reason)
+
+
 def open_tensorboard(uri: str, folder: Path) -> int | None:
     """Find the TensorBoard at `uri`, else start one there over `folder`, which exists.
 
@@ -92,9 +114,11 @@ def open_tensorboard(uri: str, folder: Path) -> int | None:
         The process id of the one started; None where one was found.
 
     Raises:
-        ServerError: none answers, and none can be started.
+        ServerError: none answers, and none can be started; or the one on this machine shows another folder.
     """
     if _is_tensorboard(uri):
+        if _is_this_machine(uri) and not _shows(uri, folder):
+            raise ServerError("the one there shows another folder, so that it belongs to another user or home")
         return None
     pid = _start("tensorboard.main", ("--logdir", str(folder.resolve())), folder, uri, _is_tensorboard)
     logger.info("started a TensorBoard at %s (process %d); it stays for STUDIO", uri, pid)
@@ -200,6 +224,25 @@ def _is_mlflow(uri: str) -> bool:
 
 def _is_tensorboard(uri: str) -> bool:
     return "tensorboard" in _page(uri)[:5000].lower()
+
+
+def _shows(uri: str, folder: Path) -> bool:
+    """Whether the TensorBoard at `uri` shows `folder`."""
+    try:
+        location = Path(json.loads(_page(f"{uri.rstrip('/')}/data/environment"))["data_location"])
+        return location.expanduser().resolve() == folder.resolve()
+    except (ValueError, KeyError, TypeError, OSError, RuntimeError):
+        return False
+
+
+def _is_this_machine(uri: str) -> bool:
+    """Whether an address is one of this machine that every user shares."""
+    host = urlsplit(uri).hostname or ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host in THIS_MACHINE or host.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
 
 
 def _page(address: str) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 from typing_extensions import Self
 
 from ..resnext.machine.devices import first_line
-from .servers import ServerError, TrackingStore, file_store, open_mlflow, open_tensorboard
+from .servers import ServerError, TrackingStore, file_store, foreign_server, open_mlflow, open_tensorboard
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ request. What the user has set in the environment stays."""
 
 @dataclass
 class Tracking:
-    """A run, logged to whatever answers. Constructing it does nothing; entering it opens the trackers.
+    """A run, logged to this home's folders or to a server on another machine. Entering it opens the trackers.
 
     Attributes:
         experiment: the name of MLflow's experiment, and of the folder among TensorBoard's.
@@ -135,6 +135,8 @@ class Tracking:
                 raise
             self.store = file_store(self.mlflow_uri, self.mlflow_store, f"it takes no run ({first_line(error)})")
             run = _Mlflow(self.store.uri, self.experiment, name, known)
+        if self.store.uri != self.mlflow_uri and self.store.server_pid is None and not self.store.note:
+            self.store = foreign_server(self.mlflow_uri, self.mlflow_store, run.run_id) or self.store
         if self.store.note:
             self.notes.append(self.store.note)
         self._trackers.append(run)

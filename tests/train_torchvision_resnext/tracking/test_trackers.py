@@ -82,7 +82,7 @@ def test_constructing_does_nothing(store, tensorboard, free_uri):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """Address, process id and notes of an MLflow server that was there before: a process started it, and has ended."""
+    """Address, process id, notes and store of an MLflow server that was there before: who started it has ended."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         uri = f"http://localhost:{probe.getsockname()[1]}"
@@ -108,13 +108,13 @@ def server(tmp_path_factory):
         check=True,
     )
     pid, _, notes = ended.stdout.splitlines()[-1].partition(" ")
-    yield uri, int(pid), notes
+    yield uri, int(pid), notes, place / "MLflow"
     stop_server(int(pid))
 
 
 def test_server_is_started_shows_the_run_and_stays(server):
     """Nor does it hold the output of the process that started it, or `server` would not be here."""
-    uri, pid, notes = server
+    uri, pid, notes, _ = server
     assert notes == "[]"
     assert answers(uri), "the server must outlive the run"
     (run,) = runs_at(uri, "train_started")
@@ -133,26 +133,65 @@ def test_server_is_started_shows_the_run_and_stays(server):
     assert listening == {("127.0.0.1", urlsplit(uri).port)}
 
 
-def test_server_that_answers_is_used_and_left_alone(tmp_path, store, tensorboard, server):
-    uri, _, _ = server
-    with Tracking("train_found", uri, store, tensorboard) as tracking:
+def test_server_of_this_home_shows_the_run_and_is_left_alone(tmp_path, tensorboard, server):
+    uri, _, _, own = server
+    with Tracking("train_found", uri, own, tensorboard) as tracking:
         tracking.log_parameters({"epochs": 3})
         tracking.log_metrics({"loss": 1.5}, step=0)
         tracking.log_artifacts(_report(tmp_path))
-    assert (tracking.notes, tracking.store.server_pid, tracking.store.uri) == ([], None, uri)
+    assert (tracking.notes, tracking.store.server_pid, tracking.store.uri) == ([], None, own.as_uri())
     assert answers(uri)
     (run,) = runs_at(uri, "train_found")
     assert run.info.status == "FINISHED"
     assert (run.data.params, run.data.metrics) == ({"epochs": "3"}, {"loss": 1.5})
     assert _artifacts(uri, run) == ["report/curves.png", "report/pages/report.html"]
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_server_of_another_home_gets_nothing(host, tmp_path, store, tensorboard, server):
+    uri, _, _, theirs = server
+    before = sorted(theirs.rglob("*"))
+    address = uri.replace("localhost", host)
+    with Tracking("train_secret", address, store, tensorboard) as tracking:
+        tracking.log_parameters({"epochs": 3})
+        tracking.log_metrics({"loss": 1.5}, step=0)
+        tracking.log_artifacts(_report(tmp_path))
+    assert tracking.notes == [
+        f"No MLflow server at {address}: the program that answers there does not show {store}, so that it belongs to "
+        f"another user or home. The run is logged to the file store {store} instead."
+    ]
+    assert sorted(theirs.rglob("*")) == before
+    (run,) = runs_at(store.as_uri(), "train_secret")
+    assert (run.data.params, run.data.metrics) == ({"epochs": "3"}, {"loss": 1.5})
+    assert _artifacts(store.as_uri(), run) == ["report/curves.png", "report/pages/report.html"]
+
+
+@pytest.fixture
+def named(monkeypatch):
+    """Give this machine the name of another one, as a line in /etc/hosts does: an address → one by that name."""
+    look_up = socket.getaddrinfo
+
+    def with_name(host, *args, **kwargs):
+        return look_up("127.0.0.1" if host == "mlflow.example" else host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", with_name)
+    return lambda uri: uri.replace("localhost", "mlflow.example")
+
+
+def test_server_on_another_machine_is_used(tmp_path, store, tensorboard, server, named):
+    uri, *_ = server
+    with Tracking("train_there", named(uri), store, tensorboard) as tracking:
+        tracking.log_metrics({"loss": 1.5}, step=0)
+    assert (tracking.notes, tracking.store.server_pid, tracking.store.uri) == ([], None, named(uri))
+    assert [run.data.metrics for run in runs_at(uri, "train_there")] == [{"loss": 1.5}]
     assert not store.exists(), "what is at the server need not be in the file store too"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot halt a process by a signal")
-def test_server_that_hangs_in_the_middle(store, tensorboard, server, monkeypatch):
-    uri, pid, _ = server
+def test_server_that_hangs_in_the_middle(store, tensorboard, server, named, monkeypatch):
+    uri, pid, *_ = server
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    with Tracking("train_test", uri, store, tensorboard) as tracking:
+    with Tracking("train_test", named(uri), store, tensorboard) as tracking:
         os.killpg(pid, signal.SIGSTOP)
         try:
             tracking.log_metrics({"loss": 1.0}, step=0)
@@ -164,9 +203,9 @@ def test_server_that_hangs_in_the_middle(store, tensorboard, server, monkeypatch
     assert _scalars(tensorboard, "loss") == [(0, 1.0), (1, 0.5)]
 
 
-def test_server_that_dies_in_the_middle(store, tensorboard, free_uri, end_servers):
+def test_server_that_dies_in_the_middle(store, tensorboard, free_uri, end_servers, named):
     end_servers.append(open_mlflow(free_uri, store).server_pid)
-    with Tracking("train_test", free_uri, store, tensorboard) as tracking:
+    with Tracking("train_test", named(free_uri), store, tensorboard) as tracking:
         tracking.log_metrics({"loss": 2.0}, step=0)
         stop_server(end_servers.pop())
         _until(lambda: not answers(free_uri))
@@ -191,11 +230,11 @@ class _Strange(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def note_beside(program, store, tensorboard):
+def note_beside(program, store, tensorboard, address=str):
     """The address of another program, and the note of a training that was logged while it answered there."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), program) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
-        uri = f"http://localhost:{other.server_port}"
+        uri = address(f"http://localhost:{other.server_port}")
         with Tracking("train_test", uri, store, tensorboard) as tracking:
             tracking.log_metrics({"loss": 1.0}, step=0)
         other.shutdown()
@@ -203,9 +242,15 @@ def note_beside(program, store, tensorboard):
     return uri, note
 
 
-def test_a_healthy_program_that_takes_no_runs(store, tensorboard):
-    uri, note = note_beside(_Strange, store, tensorboard)
+def test_a_healthy_program_that_takes_no_runs(store, tensorboard, named):
+    uri, note = note_beside(_Strange, store, tensorboard, named)
     assert note.startswith(f"No MLflow server at {uri}: it takes no run (")
+    assert len(runs_at(store.as_uri())) == 1
+
+
+def test_a_healthy_program_that_shows_no_runs(store, tensorboard):
+    uri, note = note_beside(_Strange, store, tensorboard)
+    assert note.startswith(f"No MLflow server at {uri}: the program that answers there does not show {store}")
     assert [run.data.metrics for run in runs_at(store.as_uri())] == [{"loss": 1.0}]
 
 
@@ -277,6 +322,15 @@ def test_tensorboard_is_started_stays_and_is_found(store, tensorboard, free_uri,
     with second:
         assert second.tensorboard_pid is None
     assert len(first.notes) == len(second.notes) == 1, "MLflow's alone"
+    of_another_home = tensorboard.with_name("another")
+    with Tracking("train_test", "https://localhost:1", store, of_another_home, tensorboard_uri=free_uri) as third:
+        third.log_metrics({"loss": 2.0}, step=0)
+    assert third.tensorboard_pid is None
+    assert third.notes[1] == (
+        f"No TensorBoard at {free_uri}: the one there shows another folder, so that it belongs to another "
+        f"user or home. Its files lie in {of_another_home}."
+    )
+    assert _scalars(of_another_home, "loss") == [(0, 2.0)]
 
 
 def test_tensorboard_that_cannot_be_started_is_noted(store, tensorboard):
