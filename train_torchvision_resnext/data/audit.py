@@ -3,7 +3,6 @@
 What is found is kept by content, so that a second run over the same images only reads them.
 """
 
-import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from ..resnext.images.files import content_of, decode
 from ..resnext.images.rgb import AUTO, ImageError, MissingPackageError, ValueRange, dim_note, to_rgb
 from ..resnext.images.tiff import pages_note
 from ..resnext.images.truncation import cut_short
+from .samples import hash_of
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def examine(path: Path, cache: Cache) -> Finding:
         return Finding("", problem=str(error))
     except OSError as error:
         return Finding("", problem=f"cannot be read: {error.strerror or error}")
-    content_hash = hashlib.blake2b(content, digest_size=16).hexdigest()
+    content_hash = hash_of(content)
     if known := cache.findings.get(content_hash):
         return known
     try:

@@ -3,6 +3,10 @@
 What validation sees is kept as it is. For training, a large photo is always taken in its smaller size, whether its
 copy is there or has to be made, and copies are PNG files, which lose nothing. So what is learned does not depend
 on what the folder holds: it may be deleted at any time. It is shared by all processes; an entry is whole or absent.
+
+A copy is used only if it is what was written for this very photo: behind the PNG file, which readers of PNG pass over,
+stands a digest of its bytes and of what it was made from. A photo that was replaced since the images were checked is
+trained on as it is now, and not kept.
 """
 
 import logging
@@ -17,8 +21,10 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from ..resnext.folder.whole import whole_file
+from ..resnext.host.shown_text import shown
+from ..resnext.images.files import content_of
 from ..resnext.images.opencv import opencv
-from ..resnext.images.rgb import RGBImage
+from ..resnext.images.rgb import ImageError, RGBImage
 from .augmentation import ASPECT, SCALE
 from .samples import Reader, Sample
 
@@ -32,6 +38,8 @@ OVERSAMPLING = 2
 levels on average."""
 
 LOCK_TIMEOUT_S = 10
+
+DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -59,25 +67,34 @@ class Copies(Reader):
         factor = self.factor(sample)
         if factor == 1:
             return super().read(sample)
-        return self._once(sample, str(factor), lambda image: _divided(image, factor))
+        return self._once(sample, str(factor), sample.short_side // factor, lambda image: _divided(image, factor))
 
     def crop(self, sample: Sample) -> RGBImage:
         """As `Reader.crop` gives it, whether it was kept or not."""
         if self.factor(sample) == 1:
             return super().crop(sample)
-        return self._once(sample, str(self.preprocessing), self.preprocessing.crop)
+        return self._once(sample, str(self.preprocessing), self.preprocessing.crop_size, self.preprocessing.crop)
 
-    def _once(self, sample: Sample, what: str, make: Callable[[RGBImage], RGBImage]) -> RGBImage:
-        """What is made of an image: its copy, or else made now, and kept if that can be."""
-        made_by = f"1/{sample.content_hash}/{what}/{self.preprocessing.value_range}"
-        copy = self.folder / f"{blake2b(made_by.encode(), digest_size=16).hexdigest()}.png"
-        if (kept := _kept(copy)) is not None:
+    def _once(self, sample: Sample, what: str, short_side: int, make: Callable[[RGBImage], RGBImage]) -> RGBImage:
+        """What is made of an image: its copy, or else made now, and kept if that can be.
+
+        Args:
+            short_side: of what is made, in pixels.
+        """
+        origin = f"2/{sample.content_hash}/{what}/{self.preprocessing.value_range}".encode()
+        copy = self.folder / f"{blake2b(origin, digest_size=DIGEST_BYTES).hexdigest()}.png"
+        kept = _read_copy(copy, origin)
+        if kept is not None and min(kept.shape[:2]) == short_side:
             return kept
+        image, content_hash = self.read_with_hash(sample)
+        made = make(image)
+        if content_hash != sample.content_hash:
+            logger.warning("%s was replaced since the images were checked; no copy is kept", shown(str(sample.path)))
+            return made
         cv2 = opencv()
-        made = make(super().read(sample))
         content = cv2.imencode(".png", made[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
         try:
-            self._keep(copy, content)
+            self._keep(copy, content + _digest(content, origin))
         except (OSError, Timeout) as error:
             logger.debug("no copy of %s was kept: %s", sample.path, error)
         return made
@@ -112,17 +129,27 @@ def _divided(image: RGBImage, factor: int) -> RGBImage:
     """Each pixel is the mean of factor x factor; of the last row and column a little more."""
     cv2 = opencv()
     height, width = image.shape[:2]
-    return np.asarray(cv2.resize(image, (width // factor, height // factor), interpolation=cv2.INTER_AREA))
+    # A photo that was replaced may be smaller than the factor.
+    size = max(1, width // factor), max(1, height // factor)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
 
 
-def _kept(copy: Path) -> RGBImage | None:
-    """The pixels of a copy, which counts as used now; None where there is none, or a damaged one."""
+def _digest(content: bytes, origin: bytes) -> bytes:
+    """Of a PNG file and what it was made from."""
+    return blake2b(content, digest_size=DIGEST_BYTES, key=blake2b(origin).digest()).digest()
+
+
+def _read_copy(copy: Path, origin: bytes) -> RGBImage | None:
+    """The pixels of a copy, which counts as used now; None where there is none that was made of this."""
     cv2 = opencv()
     try:
-        content = copy.read_bytes()
+        sealed = content_of(copy)
+        content = sealed[:-DIGEST_BYTES]
+        if sealed[-DIGEST_BYTES:] != _digest(content, origin):
+            return None
         # So that the least recently used one can be told.
         copy.touch()
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except (OSError, cv2.error):
+    except (OSError, ImageError, cv2.error):
         return None
     return None if pixels is None else np.ascontiguousarray(pixels[..., ::-1])

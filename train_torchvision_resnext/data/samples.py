@@ -1,5 +1,6 @@
 """The images of a dataset: what is known of each, how their pixels are read, and a few that stand for all."""
 
+import hashlib
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..resnext.images.files import read_image
+from ..resnext.images.files import content_of, decode
 from ..resnext.images.preprocessing import Preprocessing
-from ..resnext.images.rgb import ImageError, RGBImage
+from ..resnext.images.rgb import ImageError, RGBImage, to_rgb
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,16 @@ class Reader:
 
     def read(self, sample: Sample) -> RGBImage:
         """The image as it is trained on: RGB, uint8, H x W x 3."""
+        return self.read_with_hash(sample)[0]
+
+    def read_with_hash(self, sample: Sample) -> tuple[RGBImage, str]:
+        """The image in its own size, and the hash of the content that the file has now."""
         try:
-            return read_image(sample.path, self.preprocessing.value_range)
+            content = content_of(sample.path)
+            image = np.ascontiguousarray(to_rgb(decode(content), self.preprocessing.value_range))
         except (ImageError, OSError) as error:
             raise ReadError(f"{sample.path} could be read when training began, and now cannot: {error}") from error
+        return image, hash_of(content)
 
     def crop(self, sample: Sample) -> RGBImage:
         """What inference sees of the image, S x S x 3."""
@@ -58,6 +65,11 @@ class Reader:
     def crops(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
         """What inference sees of these images, at least one: N x S x S x 3."""
         return np.stack([self.crop(sample) for sample in samples])
+
+
+def hash_of(content: bytes) -> str:
+    """By which contents of image files are told apart, in hexadecimal digits."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def pick(samples: Sequence[Sample], most: int, seed: int) -> tuple[Sample, ...]:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from train_torchvision_resnext.data.audit import Cache, examine
 from train_torchvision_resnext.data.augmentation import Augmentation
 from train_torchvision_resnext.data.copies import Copies
 from train_torchvision_resnext.data.loading import Images, Loading, ShuffledDraws, TrainingImages
@@ -24,8 +25,14 @@ def photos(tmp_path):
     for number in range(3):
         small = np.random.default_rng(number).integers(0, 256, (24, 32, 3)).astype(np.uint8)
         Image.fromarray(small).resize((320, 240), Image.Resampling.BICUBIC).save(tmp_path / f"{number}.png")
-        samples.append(Sample(tmp_path / f"{number}.png", number, f"content {number}", 240))
+        samples.append(sample_of(tmp_path / f"{number}.png", number))
     return samples
+
+
+def sample_of(path, target):
+    """As checking the images finds it."""
+    finding = examine(path, Cache(path.parent / ".images.json"))
+    return Sample(path, target, finding.content_hash, min(finding.width, finding.height))
 
 
 def kept_in(folder):
@@ -55,7 +62,7 @@ def test_small_images_are_trained_on_as_they_are(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (104, 104, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "small.png")
     copies = Copies(PREPROCESSING, tmp_path / "copies")
-    np.testing.assert_array_equal(copies.read(Sample(tmp_path / "small.png", 0, "content", 104)), pixels)
+    np.testing.assert_array_equal(copies.read(sample_of(tmp_path / "small.png", 0)), pixels)
     assert not (tmp_path / "copies").exists()
 
 
@@ -73,19 +80,56 @@ def test_what_validation_sees_is_the_same_from_its_copy(photos, tmp_path):
         Images(photos, Copies(other, tmp_path / "copies"))[0]
 
 
-@pytest.mark.parametrize("harm", ["deleted", "cut short", "overwritten"])
+def harm_copies(folder, harm):
+    """Do something to the copies of a folder; nothing of it may be seen in what is read."""
+    first, second, third = kept_in(folder)
+    if harm == "deleted":
+        shutil.rmtree(folder)
+    elif harm == "of another photo":
+        for copy, other in ((first, second), (second, third)):
+            copy.write_bytes(other.read_bytes())
+    elif harm == "a pipe":
+        for copy in (first, second, third):
+            copy.unlink()
+            os.mkfifo(copy)
+    elif harm == "of another size":
+        Image.fromarray(np.zeros((300, 400, 3), np.uint8)).save(first)
+        Image.fromarray(np.zeros((60, 80, 3), np.uint8)).save(second)
+    else:
+        for copy in (first, second, third):
+            copy.write_bytes(copy.read_bytes()[:30] if harm == "cut short" else b"no picture")
+
+
+@pytest.mark.parametrize(
+    "harm", ["deleted", "cut short", "overwritten", "of another photo", "of another size", "a pipe"]
+)
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes with names")
 def test_what_is_trained_on_does_not_depend_on_the_folder(harm, photos, tmp_path):
     folder = tmp_path / "copies"
     images = TrainingImages(photos, Copies(PREPROCESSING, folder), Augmentation("light", PREPROCESSING, True, 0, 0))
     before = [images[0, index][0] for index in range(3)]
-    if harm == "deleted":
-        shutil.rmtree(folder)
-    else:
-        for copy in kept_in(folder):
-            copy.write_bytes(copy.read_bytes()[:30] if harm == "cut short" else b"no picture")
+    harm_copies(folder, harm)
     for index in range(3):
         np.testing.assert_array_equal(images[0, index][0], before[index])
     assert len(kept_in(folder)) == 3
+    # And what was put in order is used from now on.
+    for photo in photos:
+        photo.path.unlink()
+    for index in range(3):
+        np.testing.assert_array_equal(images[0, index][0], before[index])
+
+
+@pytest.mark.parametrize("size", [(320, 240), (40, 3)])
+def test_a_photo_that_is_replaced_after_the_check_is_not_kept_as_the_one_before(size, photos, tmp_path, caplog):
+    original, before = photos[0].path.read_bytes(), Copies(PREPROCESSING, tmp_path / "before").read(photos[0])
+    copies = Copies(PREPROCESSING, tmp_path / "copies")
+    Image.fromarray(np.full((*size[::-1], 3), 200, np.uint8)).save(photos[0].path)
+    assert (copies.read(photos[0]) == 200).all()
+    assert (copies.crop(photos[0]) == 200).all()
+    assert kept_in(tmp_path / "copies") == []
+    assert "was replaced since the images were checked" in caplog.text
+    photos[0].path.write_bytes(original)
+    np.testing.assert_array_equal(copies.read(photos[0]), before)
 
 
 def test_a_folder_that_cannot_be_written_costs_only_time(photos, tmp_path):
