@@ -4,6 +4,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from .resnext.host.streams import escape_unencodable_output
 from .resnext.images.opencv import import_ikomia
 
 COMMANDS = {
@@ -16,6 +17,7 @@ COMMANDS = {
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command; each is imported only when it is asked for."""
+    escape_unencodable_output()
     if not arguments or arguments[0] not in COMMANDS:
         width = max(map(len, COMMANDS))
         lines = [f"  {name:{width}}  {purpose}" for name, purpose in COMMANDS.items()]

@@ -1,6 +1,5 @@
 """Task, parameters and factories: host inputs → classifier → host outputs."""
 
-import logging
 import math
 import threading
 import time
@@ -17,6 +16,7 @@ from infer_torchvision_resnext.parameters import Parameters, read_host_map
 from infer_torchvision_resnext.predictions import Prediction
 from infer_torchvision_resnext.regions import SMALLEST_SIDE, GraphicsItem, regions_of, view
 from infer_torchvision_resnext.resnext.host.shown_text import shown
+from infer_torchvision_resnext.resnext.host.streams import encodable_logger
 from infer_torchvision_resnext.resnext.host.task import (
     ChecksParameters,
     HostParameters,
@@ -28,7 +28,7 @@ from infer_torchvision_resnext.resnext.images.host_file import pixels_as_in_trai
 from infer_torchvision_resnext.resnext.images.rgb import ImageError, dim_note, to_rgb
 from infer_torchvision_resnext.tracks import Moment
 
-logger = logging.getLogger("ikomia.infer_torchvision_resnext")
+logger = encodable_logger("ikomia.infer_torchvision_resnext")
 """Below the host's own, so that its lines go where the host's go: the terminal, its log file, STUDIO's log."""
 
 NAME = "infer_torchvision_resnext"

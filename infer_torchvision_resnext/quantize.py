@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .resnext.folder.model_folder import model_folder_of, read_config
 from .resnext.host.fields import MAX_DROP
+from .resnext.host.streams import escape_unencodable_output
 from .resnext.images.files import SUFFIXES, read_image
 from .resnext.images.opencv import import_ikomia
 from .resnext.images.preprocessing import Preprocessing
@@ -61,5 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    escape_unencodable_output()
     import_ikomia()
     sys.exit(main())

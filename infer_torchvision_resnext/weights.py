@@ -17,6 +17,7 @@ from typing import Any
 from .cache import Cache, key_of, stamp_of
 from .model import KnownFile, Model, WeightsError
 from .parameters import Parameters
+from .resnext.folder.entries import has_file
 from .resnext.folder.golden import REMEDY, GoldenError, read_golden
 from .resnext.folder.model_folder import MAX_CONFIG_BYTES, ModelFolderError, model_folder_of, read_config
 from .resnext.folder.names import CLASSES, CONFIG, EVIDENCE, GOLDEN, INT8_FILES, WEIGHTS
@@ -73,7 +74,7 @@ def load_model(parameters: Parameters, cache: Cache) -> Model:
         path = Path(parameters.weights).expanduser()
         if path.is_dir():
             return _load_folder(path, cache)
-        if path.is_file():
+        if has_file(path, WeightsError):
             return _load_file(path, parameters, cache)
     except (ArchitectureError, ModelFolderError, WeightFileError, GoldenError, EvidenceError) as error:
         raise WeightsError(f"weights = {parameters.weights!r}: {error}") from error
@@ -151,13 +152,17 @@ def _load_folder(given: Path, cache: Cache) -> Model:
         else (f"weights = {str(given)!r} is the folder of a training run: its {folder.name}/ is used",)
     )
     config = read_config(folder)
-    found = {name: KnownFile.of(folder / name, cache) for name in (GOLDEN, *INT8_FILES) if (folder / name).is_file()}
+    found = {
+        name: KnownFile.of(folder / name, cache)
+        for name in (GOLDEN, *INT8_FILES)
+        if has_file(folder / name, WeightsError)
+    }
     golden = found[GOLDEN].read(lambda file: read_golden(file.parent)) if GOLDEN in found else None
     evidence = read_evidence(folder)
     if golden and (problems := golden.contradictions(config.facts(evidence))):
         raise WeightsError(f"weights = {str(folder)!r}: {'; '.join(problems)}; put it back as it was, or {REMEDY}")
     path = folder / WEIGHTS
-    if not path.is_file():
+    if not has_file(path, WeightsError):
         raise WeightsError(f"weights = {str(folder)!r}: the model folder has no {WEIGHTS}")
     file = KnownFile.of(path, cache)
     shapes = _shapes_of(file, config.network)
@@ -192,7 +197,7 @@ def _load_file(path: Path, parameters: Parameters, cache: Cache) -> Model:
     if architecture.is_named and architecture.name != named.name:
         _fits(path, named, shapes, "set model_name to what the file holds")
     # Else the weights tell what a name does not say: the stem, and layers that are not the usual ones.
-    label_file = next((file for file in _label_files(parameters) if file.is_file()), None)
+    label_file = next((file for file in _label_files(parameters) if has_file(file, WeightsError)), None)
     if parameters.class_file and label_file is None:
         raise WeightsError(f"class_file = {parameters.class_file!r}: there is no such file")
     if label_file is not None:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .resnext.host.streams import escape_unencodable_output
 from .resnext.images.opencv import import_ikomia
 
 PROGRAM = "python -m train_torchvision_resnext"
@@ -27,6 +28,7 @@ A command that decodes images calls `import_ikomia` first.
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command, or train. Returns: the exit status."""
+    escape_unencodable_output()
     if arguments and arguments[0] in COMMANDS:
         return int(importlib.import_module(f".{arguments[0]}", __package__).main(arguments[1:]))
     return run_training(arguments)

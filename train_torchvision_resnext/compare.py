@@ -15,6 +15,7 @@ from statistics import NormalDist
 
 from .resnext.folder.model_folder import model_folder_of
 from .resnext.host.shown_text import shown
+from .resnext.host.streams import escape_unencodable_output
 from .resnext.trust.intervals import CONFIDENCE, Interval
 
 REPORT = "report"
@@ -142,4 +143,5 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    escape_unencodable_output()
     sys.exit(main(sys.argv[1:]))

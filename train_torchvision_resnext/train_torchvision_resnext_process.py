@@ -1,6 +1,5 @@
 """Task, parameters and factories: dataset folder → training → model folder."""
 
-import logging
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +10,7 @@ from ikomia.core import config
 from train_torchvision_resnext import NAME, __version__
 from train_torchvision_resnext.parameters.task import Parameters, read_host_map
 from train_torchvision_resnext.progress import Listener, Signals
+from train_torchvision_resnext.resnext.host.streams import encodable_logger
 from train_torchvision_resnext.resnext.host.task import (
     ChecksParameters,
     HostParameters,
@@ -19,7 +19,7 @@ from train_torchvision_resnext.resnext.host.task import (
     TaskFactory,
 )
 
-logger = logging.getLogger("ikomia.train_torchvision_resnext")
+logger = encodable_logger("ikomia.train_torchvision_resnext")
 """Below the host's own, so that its lines go where the host's go: the terminal, its log file, STUDIO's log."""
 
 DATASET = 0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..plan import Plan
 from ..progress import Listener
+from ..resnext.host.streams import escape_unencodable_output
 from ..resnext.images.opencv import import_ikomia
 from ..run_folder import RunFolder
 from .loop import Fitted, fit
@@ -30,6 +31,7 @@ def fit_as_rank(plan: Plan, run: RunFolder, listener: Listener, ranks: Ranks) ->
 
 def train_rank(folder: Path) -> None:
     """Fit by the plan in the folder, and tell the parent how it goes."""
+    escape_unencodable_output()
     import_ikomia()
     tell, stop = Teller(os.dup(1)), threading.Event()
     # Whatever else prints goes to the terminal.

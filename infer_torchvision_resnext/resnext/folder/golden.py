@@ -9,7 +9,7 @@ all this: there, evidence has only to fit the network in classes and features.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .entries import has_file
 from .names import EVIDENCE, GOLDEN
 from .whole import errors_of_the_disk
 
 MAX_BYTES = 2**30
+MAX_IMAGES = 256
+"""Training writes 32. Each is run in every configuration that is measured."""
 
 REMEDY = f"train the model again, or delete {GOLDEN} to go without the check"
 
@@ -59,6 +62,12 @@ class Golden:
         return [_contradiction(key, now.get(key), known) for key, known in self.facts.items() if now.get(key) != known]
 
 
+def _require_few(shape: Sequence[int]) -> None:
+    """Look at the number of images before any of them is read. Raises: GoldenError."""
+    if shape and shape[0] > MAX_IMAGES:
+        raise GoldenError(f"images: {shape[0]:,} of them, at most {MAX_IMAGES} may be")
+
+
 def _contradiction(key: str, now: object, known: object) -> str:
     if key != EVIDENCE:
         return f"{key} is {now!r} in the folder's config.json, but was {known!r} when {GOLDEN} was made"
@@ -82,12 +91,13 @@ def read_golden(folder: Path) -> Golden | None:
     from safetensors import safe_open
 
     path = folder / GOLDEN
-    if not path.is_file():
+    if not has_file(path, GoldenError):
         return None
     if path.stat().st_size > MAX_BYTES:
         raise GoldenError(f"{path} has {path.stat().st_size:,} bytes, at most {MAX_BYTES:,} may be; {REMEDY}")
     try:
         with safe_open(path, "numpy") as file:
+            _require_few(file.get_slice("images").get_shape())
             facts = dict(json.loads((file.metadata() or {}).get("facts", "{}")))
             # Copies, because torch warns of arrays that it may not write to.
             return Golden(file.get_tensor("images").copy(), file.get_tensor("logits").copy(), facts)

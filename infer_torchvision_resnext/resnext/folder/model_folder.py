@@ -24,6 +24,7 @@ from ..trust.calibration import Calibration
 from ..trust.costs import CostError, Costs
 from ..trust.evidence import Evidence
 from .durability import make_folder
+from .entries import has_file
 from .names import CLASSES, CONFIG, WEIGHTS
 from .whole import errors_of_the_disk, whole_folder
 
@@ -38,6 +39,7 @@ MAX_CONFIG_BYTES = 64 * 2**20
 MAX_CLASSES = 1_000_000
 MAX_LABEL = 1000
 """Characters."""
+PROBLEMS_NAMED = 10
 
 TIMM_NAMES = ("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "resnet50", "resnet101", "resnet152")
 """Architectures that timm and torchvision know by the same name."""
@@ -188,7 +190,7 @@ def model_folder_of(folder: Path) -> Path:
 def read_config(folder: Path) -> ModelConfig:
     """Read and check `config.json`. Raises: ModelFolderError."""
     path = folder / CONFIG
-    if not path.is_file():
+    if not has_file(path, ModelFolderError):
         raise ModelFolderError(f"{folder} is not a model folder: it has no {CONFIG}")
     if path.stat().st_size > MAX_CONFIG_BYTES:
         raise ModelFolderError(f"{path} has {path.stat().st_size:,} bytes, at most {MAX_CONFIG_BYTES:,} may be")
@@ -210,7 +212,9 @@ def read_config(folder: Path) -> ModelConfig:
         # All of them refuse what cannot be built.
         _ = config.network, config.preprocessing, config.costs
     except ValidationError as error:
-        details = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors())
+        details = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors()[:PROBLEMS_NAMED]
+        )
         raise ModelFolderError(f"{path}: {details}") from error
     except ValueError as error:
         raise ModelFolderError(f"{path}: {error}") from error

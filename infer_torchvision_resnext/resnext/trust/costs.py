@@ -7,6 +7,7 @@ with each class as the true one, weighted by the probabilities of the classes.
 import csv
 import hashlib
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_BYTES = 2**26
+MAX_CLASSES = 4000
+"""Of which a table takes 128 MB."""
 PROBLEMS_NAMED = 10
 
 Probabilities = NDArray[np.float64]
@@ -27,8 +30,9 @@ Indices = NDArray[np.int64]
 class CostError(ValueError):
     """The costs cannot be used; the message names all that is wrong with them."""
 
-    def __init__(self, problems: Sequence[str]) -> None:
-        more = len(problems) - PROBLEMS_NAMED
+    def __init__(self, problems: Sequence[str], unnamed: int = 0) -> None:
+        """With so many problems more than are named in sentences."""
+        more = len(problems) - PROBLEMS_NAMED + unnamed
         super().__init__("; ".join([*problems[:PROBLEMS_NAMED], *([f"and {more} more"] if more > 0 else [])]))
 
 
@@ -46,8 +50,8 @@ class Costs:
     def __post_init__(self) -> None:
         if self.table.ndim != 2 or len(set(self.table.shape)) != 1:
             raise CostError([f"costs of shape {self.table.shape}, expected C x C"])
-        if problems := _problems(self.table, range(len(self.table))):
-            raise CostError(problems)
+        _require_few(len(self.table))
+        _require_costs(self.table, range(len(self.table)))
 
     @property
     def digest(self) -> str:
@@ -88,6 +92,7 @@ def read_costs(path: Path, labels: Sequence[str] | None = None) -> Costs:
     rows = _cells(path)
     answers, classes = rows[0][1:], [row[0] for row in rows[1:]]
     labels = answers if labels is None else labels
+    _require_few(max(len(answers), len(classes), len(labels)))
     problems = [*_names("first row", answers, labels), *_names("first column", classes, labels)]
     problems += [
         f"the row of {row[0]!r} has {len(row) - 1} costs, expected {len(answers)}"
@@ -96,16 +101,18 @@ def read_costs(path: Path, labels: Sequence[str] | None = None) -> Costs:
     ]
     if problems:
         raise CostError(problems)
-    text = {name: dict(zip(answers, row[1:], strict=True)) for name, row in zip(classes, rows[1:], strict=True)}
+    text = dict(zip(classes, rows[1:], strict=True))
+    columns = {name: number + 1 for number, name in enumerate(answers)}
+    order = [columns[label] for label in labels]
     table = np.zeros((len(labels), len(labels)))
-    for true, answer in np.ndindex(table.shape):
-        cell = text[labels[true]][labels[answer]]
-        try:
-            table[true, answer] = float(cell)
-        except ValueError:
-            problems.append(f"{labels[true]!r} taken for {labels[answer]!r} costs {cell!r}, expected a number")
-    if problems := [*problems, *_problems(table, labels, anything=not problems)]:
-        raise CostError(problems)
+    for true, label in enumerate(labels):
+        for answer, column in enumerate(order):
+            cell = text[label][column]
+            try:
+                table[true, answer] = float(cell)
+            except ValueError:
+                problems.append(f"{label!r} taken for {labels[answer]!r} costs {cell!r}, expected a number")
+    _require_costs(table, labels, problems)
     return Costs(table)
 
 
@@ -127,29 +134,38 @@ def _cells(path: Path) -> list[list[str]]:
     return rows
 
 
+def _require_few(classes: int) -> None:
+    """Raises: CostError."""
+    if classes > MAX_CLASSES:
+        raise CostError([f"costs of {classes:,} classes, at most {MAX_CLASSES:,} may have some"])
+
+
 def _names(where: str, names: Sequence[str], labels: Sequence[str]) -> list[str]:
+    counts, wanted = Counter(names), set(labels)
     found = (
-        ("lacks", [label for label in labels if label not in names]),
-        ("has the unknown classes", [name for name in names if name not in labels]),
-        ("names more than once", [name for name in dict.fromkeys(names) if names.count(name) > 1]),
+        ("lacks", [label for label in labels if label not in counts]),
+        ("has the unknown classes", [name for name in names if name not in wanted]),
+        ("names more than once", [name for name, count in counts.items() if count > 1]),
     )
     return [f"its {where} {what} {', '.join(map(repr, wrong))}" for what, wrong in found if wrong]
 
 
-def _problems(table: NDArray[np.float64], names: Sequence[object], anything: bool = True) -> list[str]:
-    """What is wrong with the numbers.
+def _require_costs(table: NDArray[np.float64], names: Sequence[object], problems: Sequence[str] = ()) -> None:
+    """Check the numbers.
 
     Args:
         names: of the classes.
-        anything: whether it is a problem that nothing costs anything.
+        problems: that are known already.
+
+    Raises:
+        CostError: with all problems, the first of them in sentences.
     """
-    problems = []
-    for true, answer in np.argwhere(
-        ~np.isfinite(table) | (table < 0) | (np.eye(len(table), dtype=bool) & (table != 0))
-    ):
-        cost = table[true, answer]
+    wrong = np.argwhere(~np.isfinite(table) | (table < 0) | (np.eye(len(table), dtype=bool) & (table != 0)))
+    named = list(problems)
+    for true, answer in wrong[:PROBLEMS_NAMED]:
         allowed = "0, for a right answer costs nothing" if true == answer else "a number of at least 0"
-        problems.append(f"{names[true]!r} taken for {names[answer]!r} costs {cost:g}, expected {allowed}")
-    if anything and not problems and not table.any():
-        problems.append("no wrong answer costs anything")
-    return problems
+        named.append(f"{names[true]!r} taken for {names[answer]!r} costs {table[true, answer]:g}, expected {allowed}")
+    if not named and not table.any():
+        named.append("no wrong answer costs anything")
+    if named:
+        raise CostError(named, unnamed=max(0, len(wrong) - PROBLEMS_NAMED))

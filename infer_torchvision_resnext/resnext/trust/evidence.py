@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..folder.entries import has_file
 from ..folder.names import EVIDENCE
 from ..folder.whole import errors_of_the_disk
 from .open_set import KnownFeatures
@@ -112,7 +113,7 @@ def read_evidence(folder: Path) -> Evidence | None:
     from safetensors.numpy import load_file
 
     path = folder / EVIDENCE
-    if not path.is_file():
+    if not has_file(path, EvidenceError):
         return None
     remedy = "put back the file that training wrote, or train the model again"
     if path.stat().st_size > MAX_BYTES:

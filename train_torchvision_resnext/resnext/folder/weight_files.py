@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..network.architecture import ALIASES, Architecture
 from .checkpoints import Checkpoint, CheckpointError, open_checkpoint, prefix_of
+from .entries import has_file
 from .whole import errors_of_the_disk
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".tar", ".bin")
 
 NOTES = "notes"
 """Key of a converted file's metadata."""
+
+
+NUMBERS = (".weight", ".bias", ".running_mean", ".running_var")
+"""Endings of the names of tensors that are computed with."""
 
 
 class WeightFileError(ValueError):
@@ -130,7 +135,7 @@ def read_checkpoint(path: Path, expected: Architecture | None = None) -> Checkpo
     """
     import torch
 
-    if not path.is_file():
+    if not has_file(path, WeightFileError):
         raise WeightFileError(f"{path}: there is no such file")
     try:
         if path.suffix == ".safetensors":
@@ -156,6 +161,7 @@ def read_checkpoint(path: Path, expected: Architecture | None = None) -> Checkpo
         if value.layout != torch.strided or value.is_quantized:
             kind = "quantized" if value.is_quantized else "sparse"
             raise WeightFileError(f"{path}: {key} is a {kind} tensor, expected dense ones: save the state dict dense")
+        _require_floating(path, key, str(value.dtype), value.is_floating_point())
     return checkpoint
 
 
@@ -178,7 +184,13 @@ def read_shapes(path: Path, expected: Architecture | None = None) -> dict[str, T
 
     try:
         with safe_open(path, framework="numpy") as file:
-            return {key: TensorShape(tuple(file.get_slice(key).get_shape())) for key in file.keys()}  # noqa: SIM118
+            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
+            for key, part in slices.items():
+                kind = str(part.get_dtype())
+                _require_floating(path, key, kind, kind.startswith(("F", "BF")))
+            return {key: TensorShape(tuple(part.get_shape())) for key, part in slices.items()}
+    except WeightFileError:
+        raise
     except Exception as error:
         # See `read_state`.
         raise _damaged(path, expected, error) from error
@@ -207,6 +219,15 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     tensors = {key: tensor.detach().clone().contiguous() for key, tensor in checkpoint.state.items()}
     with errors_of_the_disk(path):
         save_file(tensors, path, metadata={NOTES: json.dumps(checkpoint.notes)} if checkpoint.notes else None)
+
+
+def _require_floating(path: Path, key: str, kind: str, floating: bool) -> None:
+    """Other tensors, such as the batches that a normalization counts, may be integers. Raises: WeightFileError."""
+    if not floating and key.endswith(NUMBERS):
+        raise WeightFileError(
+            f"{path}: {key} is of {kind.removeprefix('torch.')}, expected floating-point numbers: save the network's "
+            "weights in fp32, before they are quantized"
+        )
 
 
 def _damaged(path: Path, expected: Architecture | None, error: Exception) -> WeightFileError:

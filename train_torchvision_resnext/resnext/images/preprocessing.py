@@ -29,6 +29,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 MAX_ASPECT = 4
 """Up to this ratio of the sides the whole image is resized and then cropped, pixel for pixel as torchvision does."""
 
+MAX_CROP = 4096
+"""Side of the square that the network sees, in pixels; the largest `input_size`."""
 MAX_SIDE = 16_384
 """Of the resized image, in pixels: beyond it, a single one takes gigabytes."""
 
@@ -64,10 +66,10 @@ class Preprocessing:
     value_range: ValueRange = AUTO
 
     def __post_init__(self) -> None:
-        if not 1 <= self.crop_size <= self.resize_size <= MAX_SIDE:
+        if not 1 <= self.crop_size <= min(self.resize_size, MAX_CROP) or self.resize_size > MAX_SIDE:
             raise ValueError(
-                f"crop_size {self.crop_size} must be at least 1 and at most resize_size {self.resize_size}, "
-                f"and that at most {MAX_SIDE}"
+                f"crop_size {self.crop_size} must be at least 1, at most {MAX_CROP} and at most resize_size "
+                f"{self.resize_size}, and that at most {MAX_SIDE}"
             )
         values = (*self.mean, *self.std)
         if (len(self.mean), len(self.std)) != (3, 3) or not all(map(math.isfinite, values)) or min(self.std) <= 0:
