@@ -21,12 +21,16 @@ Task = tuple[Any, ...]
 AHEAD = 2
 """Tasks that are handed out for each process: one that it works at, and one that waits."""
 
+STARTS = 3
+"""Times that processes may end before their first task: one that was killed must not end the job."""
+
 
 class Processes:
     """`count` processes, spawned rather than forked: threads and locks of this one stay here."""
 
     def __init__(self, count: int) -> None:
         self._count = count
+        self._failed_starts = 0
         self._start()
 
     def __enter__(self) -> Self:
@@ -58,18 +62,21 @@ class Processes:
                 result = future.result()
             except BrokenProcessPool:
                 # All processes of a pool go with the one that died, and so do the tasks that they held.
-                self._restart()
-                result = after_death(task)
-                handed_out = deque((each, self._submitted(work, each)) for each, _ in handed_out)
+                began = self._restart()
+                if not began:
+                    handed_out.appendleft((task, None))
+                else:
+                    result = after_death(task)
+                handed_out = deque(
+                    (waiting_task, self._submitted(work, waiting_task)) for waiting_task, _ in handed_out
+                )
+                if not began:
+                    continue
             yield result
 
     def alone(self, work: Callable[..., T], task: Task, after_death: Callable[[Task], T]) -> T:
         """`work(*task)`, waited for."""
-        try:
-            return self._pool.submit(work, *task).result()
-        except BrokenProcessPool:
-            self._restart()
-            return after_death(task)
+        return next(self.results(work, [task], after_death))
 
     def _submitted(self, work: Callable[..., T], task: Task) -> "Future[T] | None":
         """None where a process has died since."""
@@ -78,14 +85,19 @@ class Processes:
         except BrokenProcessPool:
             return None
 
-    def _restart(self) -> None:
+    def _restart(self) -> bool:
+        """Start new processes. Returns: whether the old ones had begun to work, so that a task may have ended them."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        if self._first.exception() is not None:
+        began = self._first.exception() is None
+        self._failed_starts = 0 if began else self._failed_starts + 1
+        if self._failed_starts == STARTS:
             raise RuntimeError(
-                "processes that decode cannot be started: their own messages, above, say why; in a script, call "
-                'classify_all below `if __name__ == "__main__":`'
+                f"processes that decode cannot be started: they ended before their first task, {STARTS} times; their "
+                'own messages, above, say why. In a script, call classify_all below `if __name__ == "__main__":`. If '
+                "there are no messages, the system may have ended them: free memory, or lower workers"
             )
         self._start()
+        return began
 
     def _start(self) -> None:
         self._pool = ProcessPoolExecutor(self._count, get_context("spawn"), _begin)
