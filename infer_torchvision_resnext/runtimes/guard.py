@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..model import Model, WeightsError
 from ..parameters import Parameters
 from ..resnext.folder.names import GOLDEN
-from ..resnext.machine.devices import DeviceError, first_line
+from ..resnext.machine.devices import DeviceError, OutOfMemoryError, first_line
 from ..resnext.network.inference import softmax
 from .agreement import FP32_TOLERANCE, Agreement, answers, generated_images
 from .candidates import candidates
@@ -28,6 +28,8 @@ Load = Callable[[Configuration], Runtime]
 GOLDEN_TOLERANCE = 1e-3
 """Largest change of a probability between training's fp32 and ours: other kernels stay far below, other weights or
 normalization far above."""
+
+REMEDY = "python -m infer_torchvision_resnext doctor, in Ikomia's folder Plugins/Python, says what to install"
 
 LASTING = "no kernel image is available"
 """CUDA's words where torch was not built for a GPU: as true tomorrow, unlike a full memory or a GPU that has hung."""
@@ -80,7 +82,7 @@ def decide(model: Model, parameters: Parameters, devices: Sequence[str], load: L
     for device in devices:
         if found := guard.fastest_on(device, alone=len(devices) == 1):
             runtime, choice = found
-            return runtime, replace(choice, passed_over=guard.passed_over(device)), guard.lasts
+            return runtime, replace(choice, passed_over=guard.passed_over(choice.configuration)), guard.lasts
     figures = "; ".join(f"{configuration}: {why}" for configuration, why in guard.refused.items())
     raise DeviceError(
         f"runtime = {asked[0]!r}, precision = {asked[1]!r}: no configuration keeps the answers within guard_tolerance "
@@ -111,6 +113,8 @@ class _Guard:
             self._expected = golden.logits
         self.refused: dict[Configuration, str] = {}
         """What was tried in vain, and why."""
+        self._failed: set[Configuration] = set()
+        """Refused configurations that failed with an error, rather than changed answers."""
         self.lasts = True
 
     def fastest_on(self, device: str, alone: bool) -> tuple[Runtime, Choice] | None:
@@ -147,10 +151,24 @@ class _Guard:
             logger.warning("%s is taken in spite of this, for its precision was asked for", in_spite[1].configuration)
         return in_spite
 
-    def passed_over(self, device: str) -> tuple[str, ...]:
-        """Why another device did not answer."""
-        reasons = dict.fromkeys(why for configuration, why in self.refused.items() if configuration.device != device)
-        return (f"the GPU is not used: {'; '.join(reasons)}",) if reasons else ()
+    def passed_over(self, taken: Configuration) -> tuple[str, ...]:
+        """Why another device or another runtime, which `auto` prefers to what it took, does not answer.
+
+        A precision that changes answers is left out where the same runtime answers in another: that is what the guard
+        is for.
+        """
+        gpu: dict[str, None] = {}
+        runtimes: dict[str, str] = {}
+        for refused, why in self.refused.items():
+            if refused.device != taken.device:
+                gpu[why] = None
+            elif refused.runtime != taken.runtime:
+                runtimes[refused.runtime] = why
+            elif refused in self._failed:
+                runtimes[str(refused)] = why
+        notes = [f"the GPU is not used: {'; '.join(gpu)}"] if gpu else []
+        notes += [f"{name} is not used, {taken} answers instead: {why}; {REMEDY}" for name, why in runtimes.items()]
+        return tuple(notes)
 
     def _tried(self, asked: Configuration) -> tuple[Runtime, Choice]:
         runtime = self._load(asked)
@@ -170,9 +188,11 @@ class _Guard:
         return False
 
     def _refuse(self, asked: Configuration, error: Exception) -> None:
-        logger.warning("%s refused for %s: %s", asked, self._model.source, error)
+        logger.warning("%s refused for %s: %s", asked, self._model.source, first_line(error))
+        logger.debug("the whole error", exc_info=error)
         self.refused[asked] = first_line(error)
-        if asked.device != "cpu" and LASTING not in str(error):
+        self._failed.add(asked)
+        if isinstance(error, OutOfMemoryError) or (asked.device != "cpu" and LASTING not in str(error)):
             self.lasts = False
 
 

@@ -13,7 +13,7 @@ from .. import __version__
 from ..cache import Cache, key_of
 from ..model import Model
 from ..parameters import Parameters
-from ..resnext.machine.devices import gpu_identity, gpu_index, processor
+from ..resnext.machine.devices import first_line, gpu_identity, gpu_index, processor
 from . import packages
 from .agreement import Agreement
 from .candidates import devices_to_try
@@ -53,7 +53,7 @@ def choose(model: Model, parameters: Parameters, cache: Cache) -> tuple[Runtime,
             return runtime, replace(remembered, passed_over=(*unused, *remembered.passed_over))
         except Exception as error:
             # Whatever has changed since, deciding again says more.
-            logger.warning("%s was chosen before, but fails now: %s", remembered.configuration, error)
+            logger.warning("%s was chosen before, but fails now: %s", remembered.configuration, first_line(error))
     runtime, choice, lasts = decide(model, parameters, devices, loaded)
     if lasts:
         cache.note("decisions", key, _written(choice))

@@ -73,6 +73,39 @@ def test_where_nothing_keeps_the_answers_the_error_says_so(folder, cache):
         chosen(folder, cache, runtime="openvino", guard_tolerance=0)
 
 
+def test_a_preferred_runtime_that_fails_is_noted_with_one_line_in_the_log(folder, cache, caplog, monkeypatch):
+    """Not only when it is decided: also when the decision is remembered. The traceback of many lines is not shown."""
+    pytest.importorskip("openvino")
+
+    def fails(network, preprocessing):
+        raise conversion.ConversionError("OpenVINO cannot convert this network\nTraceback\n" + "a line\n" * 200)
+
+    monkeypatch.setattr(conversion, "to_openvino", fails)
+    monkeypatch.setattr(
+        "infer_torchvision_resnext.runtimes.candidates.ON_CPU", {"openvino": ("fp32",), "torch": ("fp32",)}
+    )
+    for _ in range(2):
+        runtime, choice = chosen(folder, cache)
+        assert runtime.describe()["name"] == "torch"
+        (note,) = choice.notes(Parameters(device="cpu"))
+        assert note.startswith(
+            "openvino is not used, torch fp32 answers instead: OpenVINO cannot convert this network; "
+        )
+        assert "python -m infer_torchvision_resnext doctor" in note
+        assert "\n" not in note
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert line.startswith("openvino fp32 refused for ")
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("tolerance", [0, 0.02])
+def test_a_precision_that_changes_answers_is_not_noted_where_its_runtime_answers(folder, cache, tolerance):
+    pytest.importorskip("openvino")
+    _, choice = chosen(folder, cache, guard_tolerance=tolerance)
+    names = [note.split(" ")[0] for note in choice.passed_over]
+    assert names == ([] if tolerance else ["openvino", *(["onnxruntime"] if "onnxruntime" in names else [])])
+
+
 @pytest.mark.processor
 def test_what_was_asked_for_is_measured_but_not_refused(folder, cache, caplog):
     pytest.importorskip("openvino")
