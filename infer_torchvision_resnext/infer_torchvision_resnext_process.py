@@ -15,13 +15,13 @@ from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters, read_host_map
 from infer_torchvision_resnext.predictions import Prediction
 from infer_torchvision_resnext.regions import SMALLEST_SIDE, GraphicsItem, regions_of, view
+from infer_torchvision_resnext.resnext.host.outputs import ImageOutput, LosslessImageOutput, Results, TableOutput
 from infer_torchvision_resnext.resnext.host.shown_text import shown
 from infer_torchvision_resnext.resnext.host.streams import encodable_logger
 from infer_torchvision_resnext.resnext.host.task import (
     ChecksParameters,
     HostParameters,
     ParamFactory,
-    Results,
     TaskFactory,
 )
 from infer_torchvision_resnext.resnext.images.host_file import pixels_as_in_training
@@ -40,6 +40,12 @@ OBJECTS_OUT, GRAPHICS_OUT, TABLE_OUT, RESULTS_OUT, MAP_OUT = 1, 2, 3, 4, 5
 """Outputs; 0 is the image, forwarded by the host."""
 
 
+REPEATED = (
+    "the workflow gives the same file again: run_on(folder=...) repeats the image of an earlier run_on of the same "
+    "workflow, which is Ikomia's fault; call clear_inputs() of the workflow before it"
+)
+
+
 class StopRequestedError(Exception):
     """The user wants the run to end."""
 
@@ -51,11 +57,11 @@ class InferResNeXtParam(HostParameters):
         super().__init__(Parameters, read_host_map)
 
 
-class MapImage(dataprocess.CImageIO):
+class MapImage(LosslessImageOutput):
     """Where the network looked."""
 
     def __init__(self):
-        dataprocess.CImageIO.__init__(self, core.IODataType.IMAGE, "ActivationMap")
+        super().__init__("ActivationMap")
 
     def save(self, path):
         # Saving by itself, the host gives all images of a task one name.
@@ -73,6 +79,8 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
             own.set_values(dict(param.get_values()))
         self.set_param_object(own)
         self.add_input(dataprocess.CPathIO(core.IODataType.FOLDER_PATH))
+        self.set_output(ImageOutput("ImageIO"), IMAGE)
+        self.set_output(TableOutput(), TABLE_OUT)
         self.add_output(Results())
         self.add_output(MapImage())
         self._classifier = Classifier(Path(config.main_cfg["data"]["path"]) / NAME, logger.info)
@@ -81,6 +89,7 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
         self._dimness = ""
         self._file_note = ""
         self._named = ()
+        self._last_file = ()
         self._stop = threading.Event()
 
     def get_progress_steps(self):
@@ -139,7 +148,7 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
             self._clear_results()
             region = "objects" if at_objects else "image"
             return {"region": region, "predictions": [], "stopped": True, "notes": ["stopped: there are no results"]}
-        of_image = [note for note in (self._file_note, self._dimness) if note]
+        of_image = [note for note in (self._file_note, self._dimness, self._repeated()) if note]
         return {**results, "stopped": False, "notes": results["notes"] + of_image + self._classifier.notes}
 
     def _step(self):
@@ -170,6 +179,14 @@ class InferResNeXt(ChecksParameters, dataprocess.CClassificationTask):
             raise ImageError(f"{shown(source)}: {error}" if source else str(error)) from error
         self._dimness = dim_note(pixels, self._classifier.preprocessing.value_range)
         return frame
+
+    def _repeated(self):
+        """A note if the host gives the file of the run before again, in a run on a folder."""
+        image = self.get_input(IMAGE)
+        # The host names the folder by the time when the run of the workflow began, and saves by itself after a folder.
+        last, self._last_file = self._last_file, (self.output_folder, image.source_file_path)
+        of_folder = self.get_output(RESULTS_OUT).auto_save and not isinstance(image, dataprocess.CVideoIO)
+        return REPEATED if of_folder and image.source_file_path and self._last_file == last else ""
 
     def _name_classes(self):
         if self._named != self._classifier.labels:

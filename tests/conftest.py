@@ -2,13 +2,16 @@
 
 import contextlib
 import ctypes
+import functools
 import gc
+import http.server
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 from examples.ikomia_home import link
@@ -286,3 +289,56 @@ def blobs():
     frame[20:60, 30:80] = 255
     frame[80:110, 100:150] = 200
     return frame
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A folder and its address on this machine."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield folder, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+class Displays:
+    """Shows things into figures and pictures that a test can look at."""
+
+    def __init__(self, display, figures):
+        self.display, self._figures = display, figures
+        self.pictures = []
+
+    def texts(self, output):
+        """What the figure of an output says."""
+        self._figures.close("all")
+        self.display(output)
+        (figure,) = map(self._figures.figure, self._figures.get_fignums())
+        return "\n".join(text.get_text() for text in figure.texts)
+
+
+@pytest.fixture
+def displayed(monkeypatch):
+    """The host's `display`, which shows nothing on a screen."""
+    import matplotlib
+
+    with monkeypatch.context() as patch:
+        # The host chooses a window, which a machine without a screen lacks.
+        patch.setattr(matplotlib, "use", lambda backend: None)
+        from ikomia.utils import displayIO
+    import matplotlib.pyplot as figures
+    from PIL import ImageShow
+
+    figures.switch_backend("Agg")
+    displays = Displays(displayIO.display, figures)
+
+    class Keeper(ImageShow.Viewer):
+        def show(self, image, **options):
+            displays.pictures.append(image)
+            return 1
+
+    monkeypatch.setattr(displayIO, "_display_qt_table", lambda *table: False)
+    monkeypatch.setattr(ImageShow, "_viewers", [Keeper()])
+    yield displays
+    figures.close("all")

@@ -30,7 +30,7 @@ def place(tmp_path, monkeypatch, photo_path):
     write_digits(tmp_path / "my_images", {"train": 6, "val": 2})
 
 
-@pytest.mark.usefixtures("few_images")
+@pytest.mark.usefixtures("few_images", "displayed")
 @pytest.mark.parametrize(
     ("document", "shown"),
     [
@@ -39,12 +39,15 @@ def place(tmp_path, monkeypatch, photo_path):
         ("train_torchvision_resnext/README.md", {"train", "infer"}),
     ],
 )
-def test_the_code_of_a_readme_runs(document, shown, place, imagenet_cache):
+def test_the_code_of_a_readme_runs(document, shown, place, served, imagenet_cache):
     text = (REPOSITORY / document).read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     # That detector would be fetched from the HUB.
     code = "".join(block for block in blocks if "infer_yolo" not in block)
     code = code.replace('"epochs": 5', f"**{SMALL}")
+    folder, address = served
+    shutil.copy("photo.jpg", folder)
+    code = code.replace("https://example.com", address)
     names = {}
     exec(compile(code, document, "exec"), names)
     assert shown <= names.keys()

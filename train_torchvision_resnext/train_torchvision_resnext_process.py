@@ -10,12 +10,12 @@ from ikomia.core import config
 from train_torchvision_resnext import NAME, __version__
 from train_torchvision_resnext.parameters.task import Parameters, read_host_map
 from train_torchvision_resnext.progress import Listener, Signals
+from train_torchvision_resnext.resnext.host.outputs import FolderOutput, Results
 from train_torchvision_resnext.resnext.host.streams import encodable_logger
 from train_torchvision_resnext.resnext.host.task import (
     ChecksParameters,
     HostParameters,
     ParamFactory,
-    Results,
     TaskFactory,
 )
 
@@ -39,11 +39,8 @@ class TrainResNeXtParam(HostParameters):
         super().__init__(Parameters, read_host_map)
 
 
-class ModelFolder(dataprocess.CPathIO):
+class ModelFolder(FolderOutput):
     """The path of the last model. A training task that was disabled after its run still hands it on."""
-
-    def __init__(self):
-        dataprocess.CPathIO.__init__(self, core.IODataType.FOLDER_PATH)
 
     def clear_data(self):
         """Nothing: the host clears all outputs before every run; ours forgets its path when it trains again."""

@@ -1,10 +1,12 @@
-"""What the tasks of both plugins are to the host: parameters as a map of strings, a dict of results, factories."""
+"""What the tasks of both plugins are to the host: parameters as a map of strings, factories."""
 
 from ikomia import core, dataprocess
-from ikomia.dataprocess.io import DataDictIO
 
 from .other_keys import other_keys
 from .schema import ParameterError
+from .viewers import offer_viewers
+
+offer_viewers()
 
 
 class HostParameters(core.CWorkflowTaskParam):
@@ -62,17 +64,6 @@ class ChecksParameters:
         accepted = held.read({key: value for key, value in current.items() if key not in replaced} | dict(values))
         # All of them, in our keys: the host drops those that are not listed.
         super().set_parameters({**accepted.to_strings(), **dict.fromkeys(schema.OLD_KEYS, "")})
-
-
-class Results(DataDictIO):
-    """The machine-readable output. What a caller took from it stays whole when the next run clears it."""
-
-    def clear_data(self):
-        self.data = {}
-
-    def save(self, path):
-        # The host's automatic saving gives a path without a suffix, and `.json` belongs to the graphics output.
-        super().save(path if path.endswith(".json") else f"{path}_results.json")
 
 
 class ParamFactory(dataprocess.CTaskParamFactory):
