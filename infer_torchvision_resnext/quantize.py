@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from .resnext.folder.model_folder import model_folder_of, read_config
 from .resnext.host.fields import MAX_DROP
 from .resnext.host.streams import escape_unencodable_output
-from .resnext.images.files import SUFFIXES, read_image
+from .resnext.images.files import read_image
+from .resnext.images.listing import Skipped, list_images
 from .resnext.images.opencv import import_ikomia
 from .resnext.images.preprocessing import Preprocessing
 from .resnext.images.rgb import ImageError, RGBImage, ValueRange
@@ -42,7 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     folder = model_folder_of(given.model_folder)
     config = read_config(folder)
-    files = sorted(path for path in given.images.rglob("*") if path.suffix.lower() in SUFFIXES)
+    skipped = Skipped()
+    files = [given.images / name for name in list_images(given.images, skipped, links_out=True)]
+    for sentence in skipped.sentences():
+        print(sentence, file=sys.stderr)
     if len(files) < 2:
         parser.error(f"{given.images} holds {len(files)} images: at least two are needed")
     # Every second image, so that both parts hold all classes.

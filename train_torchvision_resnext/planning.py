@@ -129,7 +129,7 @@ def _collected(problems: list[str], what: str = "") -> Iterator[None]:
     try:
         yield
     except DatasetError as error:
-        problems += error.problems
+        problems += [*error.problems, *(f"note: {note}" for note in error.notes)]
     except ConversionError as error:
         problems.append(f"export_onnx = True: {error}; or set export_onnx to False")
     except QuantizationError as error:

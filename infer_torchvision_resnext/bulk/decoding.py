@@ -16,6 +16,8 @@ from ..resnext.images.files import content_of, decode
 from ..resnext.images.preprocessing import Preprocessing
 from ..resnext.images.rgb import ImageError
 from ..resnext.images.truncation import cut_short
+from .embedded import content_of_row
+from .lists import Embedded
 
 REDUCTIONS = (8, 4, 2)
 """By which libjpeg-turbo can divide the sides of a JPEG file while it decodes."""
@@ -29,7 +31,7 @@ class Decoding:
     """How a job's images are read.
 
     Attributes:
-        base, confined: as of `Images`.
+        base, confined, embedded: as of `Images`.
         reduced: whether large JPEG files are decoded at a reduced scale.
     """
 
@@ -37,6 +39,7 @@ class Decoding:
     confined: bool
     preprocessing: Preprocessing
     reduced: bool = False
+    embedded: Embedded | None = None
 
 
 class Decoded(NamedTuple):
@@ -123,6 +126,8 @@ def _local_file(url: str) -> Path | None:
 
 def _content(path: str, how: Decoding) -> bytes:
     """The bytes behind a path. Raises: OSError, ImageError."""
+    if how.embedded:
+        return content_of_row(path, how.embedded)
     place = path if "://" in path else f"{how.base}/{path}" if "://" in how.base else os.path.join(how.base, path)  # noqa: PTH118 (keeps URLs)
     if "://" in place:
         return _fetched(place)

@@ -118,10 +118,12 @@ def open_job(request: Request, classifier: Classifier, processes: Processes) -> 
     images = read_input(request.source, request.column)
     if images.video and not request.shard.is_everything:
         raise InputError(f"INPUT = {request.source!r}: a video is read in order, by one process; leave out --shard")
+    for note in images.notes:
+        request.say(f"INPUT: {note}")
     _require_usable(request)
     classifier.prepare(request.parameters)
     model = classifier.weights_sha256
-    how = Decoding(images.base, images.confined, classifier.preprocessing)
+    how = Decoding(images.base, images.confined, classifier.preprocessing, embedded=images.embedded)
     rows = None if images.video else len(images.paths)
     columns = columns_for(classifier.embedding_size if request.parameters.embeddings else 0)
     identity = identity_of(

@@ -16,7 +16,8 @@ from pathlib import Path
 from ..resnext.host.shown_text import shown
 from ..resnext.trust.unknown import is_reserved
 from .audit import Finding
-from .folders import TEST, Classes, DatasetError, Folders, counted, listed
+from .folders import Classes, DatasetError, Folders, counted, listed
+from .parts import TEST
 from .samples import Sample
 
 _rows = partial(listed, most=20)
@@ -76,18 +77,21 @@ def assemble(
     train = _readable(folders.train, findings)
     val = None if folders.val is None else _readable(folders.val, findings)
     test = _readable(folders.test or {}, findings)
+    val = None if val is None else _aligned(val, train, "validation", notes)
+    test = _aligned(test, train, TEST, notes)
     labels = tuple(sorted(label for label, paths in train.items() if paths))
     problems += _class_problems(labels, folders)
+    notes += _case_notes(labels)
     if empty := [label for label in sorted(train) if label not in labels]:
         notes.append(f"not a class, because no training image is readable: {_rows(empty)}")
     notes += _class_notes(labels, train, val, "validation")
     notes += _class_notes(labels, train, test or None, TEST)
     if val is None:
         train, val = _split(train, findings, val_fraction, seed, notes)
-    if not any(val.get(label) for label in labels):
-        problems.append("there is no image to validate with: add some to val/, or remove that folder to split train/")
+    if labels and not any(val.get(label) for label in labels):
+        problems.append(_nothing_to_validate_with(folders))
     if problems:
-        raise DatasetError(problems)
+        raise DatasetError(problems, notes)
     parts = {
         part: tuple(
             Sample(path, index, findings[path].content_hash, min(findings[path].width, findings[path].height))
@@ -137,6 +141,43 @@ def _class_problems(labels: Sequence[str], folders: Folders) -> list[str]:
             f"{len(folders.train)} class folders in {folders.root}"
         )
     return problems
+
+
+def _nothing_to_validate_with(folders: Folders) -> str:
+    if folders.val is None:
+        return (
+            "there is no image to validate with, because no class has two different images: add images, some of which "
+            "can be set aside, or a folder val/<class>/"
+        )
+    return "there is no image to validate with: add some to val/, or remove that folder to split train/"
+
+
+def _aligned(part: Classes, train: Classes, name: str, notes: list[str]) -> Classes:
+    """The part with the names of training's classes, where only upper and lower case tell them apart."""
+    own = defaultdict(list)
+    for label in train:
+        own[label.casefold()].append(label)
+    aligned: Classes = {}
+    renamed = []
+    for label, paths in part.items():
+        same = own[label.casefold()]
+        target = same[0] if label not in train and len(same) == 1 else label
+        if target != label:
+            renamed.append(f"{label} is {target}")
+        aligned[target] = sorted([*aligned.get(target, []), *paths])
+    if renamed:
+        notes.append(f"classes of the {name} part whose names differ only in case from training's: {_rows(renamed)}")
+    return aligned
+
+
+def _case_notes(labels: Sequence[str]) -> list[str]:
+    groups = defaultdict(list)
+    for label in labels:
+        groups[label.casefold()].append(label)
+    alike = [" = ".join(group) for group in groups.values() if len(group) > 1]
+    return (
+        [f"classes whose names differ only in case; join them if they mean the same: {_rows(alike)}"] if alike else []
+    )
 
 
 def _breaks(label: str) -> bool:

@@ -1,33 +1,44 @@
 """How a dataset lies on disk: parts, class folders and image files, found by name.
 
 Either `train/`, with or without `val/` (or `valid/`, `validation/`) and `test/`, each holding class folders; or class
-folders alone.
+folders alone. Other names of parts are in `parts.py`.
 """
 
-import os
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..resnext.host.shown_text import shown
-from ..resnext.images.files import SUFFIXES
-
-TRAIN = "train"
-TEST = "test"
-VALIDATION_NAMES = ("val", "valid", "validation")
-"""What the validation part may be called; there must be no two of them."""
+from ..resnext.images.listing import Skipped, is_hidden, list_images
+from .parts import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    class_folders_of,
+    find_parts,
+    holds_images,
+    meant_instead,
+    unnamed_parts_problem,
+    visible_folders,
+)
 
 Classes = dict[str, list[Path]]
 """Image files by label; a class folder without images is there with none."""
 
 
 class DatasetError(ValueError):
-    """The folder cannot be trained on. `problems` holds a sentence for each thing that stands in the way."""
+    """The folder cannot be trained on.
 
-    def __init__(self, problems: list[str]) -> None:
+    Attributes:
+        problems: a sentence for each thing that stands in the way.
+        notes: what else was seen of the folder, such as files that were left out.
+    """
+
+    def __init__(self, problems: Sequence[str], notes: Sequence[str] = ()) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(problems))
+        self.notes = tuple(notes)
+        super().__init__("\n".join([*problems, *(f"note: {note}" for note in notes)]))
 
 
 @dataclass
@@ -57,104 +68,92 @@ def find_folders(root: Path) -> Folders:
         raise DatasetError([f"the dataset {str(root)!r} is not a folder (looked for {root.absolute()})"])
     notes: list[str] = []
     parts = _parts_of(root)
-    held_out = [name for name in VALIDATION_NAMES if name in parts]
+    _note_others(root, notes)
     if TRAIN not in parts:
-        apart = [name for name in (*held_out, TEST) if name in parts]
-        if apart and len(parts) <= len(apart) + 1:
-            raise DatasetError([f"{root} has {apart[0]}/, but no {TRAIN}/: training needs images of its own"])
-        _refuse_one_folder_too_many(root)
-        classes = _classes_in(root, notes)
-        if not classes:
-            raise DatasetError(
-                [
-                    f"{root} holds no class folders: expected {TRAIN}/<class>/<images> and "
-                    f"{VALIDATION_NAMES[0]}/<class>/<images>, or <class>/<images>"
-                ]
-            )
-        return Folders(root, classes, None, None, notes)
-    _folders_in(root, notes)
-    unused = [folder.name for name, folder in parts.items() if name not in (TRAIN, *held_out, TEST)]
+        _refuse_without_training(root, parts, notes)
+        return Folders(root, _classes_in(root, notes), None, None, notes)
+    unused = [f"{folder.name}/" for folder in visible_folders(root) if folder not in parts.values()]
     if unused:
-        notes.append(f"not used: {listed([f'{name}/' for name in unused])}")
-    val = _classes_in(parts[held_out[0]], notes) if held_out else None
-    test = _classes_in(parts[TEST], notes) if TEST in parts else None
-    return Folders(root, _classes_in(parts[TRAIN], notes), val, test, notes)
+        notes.append(f"not used: {listed(unused)}")
+    _refuse_without_classes(parts[TRAIN], notes)
+    classes = {part: _classes_of_part(folder, notes) for part, folder in parts.items()}
+    return Folders(root, classes[TRAIN], classes.get(VALIDATION), classes.get(TEST), notes)
 
 
 def _parts_of(root: Path) -> dict[str, Path]:
-    """The visible folders by name in lower case. Raises: DatasetError where two of them mean the same part."""
-    parts: dict[str, Path] = {}
-    meanings: dict[str, Path] = {}
-    for folder in _folders_in(root, []):
-        name = folder.name.casefold()
-        part = VALIDATION_NAMES[0] if name in VALIDATION_NAMES else name
-        if part in (TRAIN, VALIDATION_NAMES[0], TEST) and part in meanings:
-            raise DatasetError(
-                [f"{root} has both {meanings[part].name}/ and {folder.name}/, which mean the same: join or rename them"]
-            )
-        parts[name] = meanings[part] = folder
-    return parts
+    """The parts by their names. Raises: DatasetError where two folders mean the same part."""
+    parts = find_parts(root)
+    for folders in parts.values():
+        if len(folders) > 1:
+            first, second = (folder.name for folder in folders[:2])
+            raise DatasetError([f"{root} has both {first}/ and {second}/, which mean the same: join or rename them"])
+    return {part: folder for part, (folder,) in parts.items()}
 
 
-def _refuse_one_folder_too_many(root: Path) -> None:
-    """Unzipped datasets often lie one folder deeper. Raises: DatasetError, naming the one that is meant."""
-    outer = _folders_in(root, [])
-    if len(outer) != 1 or any(path.suffix.lower() in SUFFIXES for path in outer[0].iterdir()):
-        return
-    inner = _folders_in(outer[0], [])
-    if (
-        TRAIN in {folder.name.casefold() for folder in inner}
-        or len([folder for folder in inner if _has_images(folder)]) > 1
-    ):
+def _refuse_without_training(root: Path, parts: dict[str, Path], notes: Sequence[str]) -> None:
+    """Raises: DatasetError where the folders within are no classes."""
+    folders = visible_folders(root)
+    if parts and len(folders) <= len(parts) + 1:
+        name = next(folder.name for part, folder in parts.items() if part != TRAIN)
+        raise DatasetError([f"{root} has {name}/, but no {TRAIN}/: training needs images of its own"], notes)
+    if meant := meant_instead(root):
+        outer = folders[0].name
+        raise DatasetError([f"{root} holds nothing but {outer}/, which holds the classes: give {meant} as the dataset"])
+    if problem := unnamed_parts_problem(root):
+        raise DatasetError([problem], notes)
+    if not folders:
         raise DatasetError(
-            [f"{root} holds nothing but {outer[0].name}/, which holds the classes: give {outer[0]} as the dataset"]
+            [
+                f"{root} holds no class folders: expected {TRAIN}/<class>/<images> and "
+                f"{VALIDATION}/<class>/<images>, or <class>/<images>"
+            ],
+            notes,
         )
 
 
-def _has_images(folder: Path) -> bool:
-    return any(path.suffix.lower() in SUFFIXES for path in _files_in(folder))
+def _refuse_without_classes(part: Path, notes: Sequence[str]) -> None:
+    if holds_images(part) and not visible_folders(part):
+        problem = f"{part} holds images but no class folders: move each image to {part.name}/<class>/"
+        raise DatasetError([problem], notes)
+
+
+def _classes_of_part(part: Path, notes: list[str]) -> Classes:
+    """Raises: DatasetError where what it holds looks like parts again."""
+    place = class_folders_of(part)
+    if place != part:
+        notes.append(f"{part.name}/: its classes are those of {part.name}/{place.name}/")
+    _note_others(place, notes)
+    if problem := unnamed_parts_problem(place):
+        raise DatasetError([problem], notes)
+    return _classes_in(place, notes)
 
 
 def _classes_in(part: Path, notes: list[str]) -> Classes:
     classes: Classes = {}
-    stray: list[str] = []
-    merged: list[str] = []
-    for folder in _folders_in(part, notes):
+    skipped = Skipped()
+    merged: set[str] = set()
+    for folder in visible_folders(part):
         # A name typed on macOS and one typed elsewhere may spell an accent differently.
         images = classes.setdefault(unicodedata.normalize("NFC", folder.name), [])
-        for path in _files_in(folder):
-            if path.suffix.lower() in SUFFIXES:
-                images.append(path)
-            else:
-                stray.append(str(path.relative_to(part)))
-        below = {path.parent.relative_to(part).as_posix() for path in images if path.parent != folder}
-        merged += [f"{name}/" for name in sorted(below)]
-    if stray:
-        notes.append(f"{part.name}/: {counted(len(stray), 'file')} with no image's ending left out: {listed(stray)}")
+        for name in list_images(folder, skipped, links_out=True, under=f"{folder.name}/"):
+            images.append(folder / name)
+            if "/" in name:
+                merged.add(f"{folder.name}/{name.rpartition('/')[0]}/")
+    notes += [f"{part.name}/: {sentence}" for sentence in skipped.sentences()]
     if merged:
-        notes.append(f"{part.name}/: images in folders below a class count as that class: {listed(merged)}")
+        notes.append(f"{part.name}/: images in folders below a class count as that class: {listed(sorted(merged))}")
     return classes
 
 
-def _folders_in(folder: Path, notes: list[str]) -> list[Path]:
-    """The visible folders within, sorted by name. Hidden ones and files are noted."""
-    entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
-    hidden = [entry.name for entry in entries if entry.name.startswith(".")]
-    files = [entry.name for entry in entries if not entry.is_dir() and not entry.name.startswith(".")]
+def _note_others(folder: Path, notes: list[str]) -> None:
+    """Note what lies beside the folders within: hidden entries and files."""
+    entries = sorted(folder.iterdir())
+    hidden = [entry.name for entry in entries if is_hidden(entry.name)]
+    files = [entry.name for entry in entries if not is_hidden(entry.name) and not entry.is_dir()]
     if hidden:
-        notes.append(f"{folder.name}/: hidden, left out: {listed(hidden)}")
+        notes.append(f"{folder.name}/: hidden or of the system, left out: {listed(hidden)}")
     if files:
         notes.append(f"{folder.name}/: {counted(len(files), 'file')} in no class folder left out: {listed(files)}")
-    return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
-
-
-def _files_in(folder: Path) -> list[Path]:
-    """All visible files below, sorted by path."""
-    found: list[Path] = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(place, name) for name in sorted(files) if not name.startswith(".")]
-    return sorted(found)
 
 
 def counted(count: int, noun: str) -> str:
