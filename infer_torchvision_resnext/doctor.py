@@ -1,7 +1,8 @@
 """Say what this machine has, and whether every way to run a network agrees.
 
 `python -m infer_torchvision_resnext doctor`. Every runtime, device and precision that is there runs the same images,
-from the picture to the probabilities. What is printed can be pasted into an issue as it is. The exit status is 1 where
+from the picture to the probabilities. Installed packages are compared with
+both plugins' requirements. What is printed can be pasted into an issue as it is. The exit status is 1 where
 something does not agree or fails.
 """
 
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .classifier import Classifier
+from .dependencies import requirement_problems
 from .inventory import inventory, without_home
 from .parameters import Parameters
 from .predictions import by_class
@@ -25,6 +27,7 @@ from .resnext.images.preprocessing import Preprocessing
 from .resnext.machine.devices import DeviceError, first_line
 from .resnext.network.architecture import Architecture
 from .runtimes.agreement import FP32_TOLERANCE, generated_images
+from .runtimes.packages import PACKAGES
 from .runtimes.runtime import REFERENCE, Configuration
 
 ARCHITECTURE = Architecture((1, 1, 1, 1), 32, 4)
@@ -80,6 +83,8 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     for name, found in inventory():
         print(f"- {name}: {found}", flush=True)
+    lacking = [*requirement_problems()]
+    print(f"- requirements: {'met' if not lacking else 'not met'}", *lacking, sep="\n  - ", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         weights = given.weights or str(random_model(Path(scratch) / "model"))
         print(f"\nmodel: {without_home(given.weights or 'a small random ResNeXt, the same on every machine')}\n")
@@ -90,9 +95,25 @@ def main(arguments: Sequence[str]) -> int:
         for outcome in examine(weights, left_out):
             print(without_home(outcome.row()), flush=True)
             outcomes.append(outcome)
-    troubled = [str(outcome.configuration) for outcome in outcomes if outcome.problem]
-    print(f"\n{'not in order: ' + ', '.join(troubled) if troubled else 'all agree'}")
-    return 1 if troubled else 0
+    troubled = [outcome.configuration for outcome in outcomes if outcome.problem]
+    for runtime in dict.fromkeys(configuration.runtime for configuration in troubled):
+        print(f"\n{remedy(runtime, lacking)}")
+    names = [*map(str, troubled), *(["requirements"] if lacking else [])]
+    print(f"\n{'not in order: ' + ', '.join(names) if names else 'all agree'}")
+    return 1 if names else 0
+
+
+def remedy(runtime: str, lacking: Sequence[str]) -> str:
+    """What to do about a runtime that fails or answers differently.
+
+    Args:
+        lacking: what is wrong with the installed packages, as `requirement_problems` gives it.
+    """
+    packages = PACKAGES[runtime]
+    if problems := [problem for problem in lacking if problem.split(" ")[0].removesuffix("-gpu") in packages]:
+        return f"{runtime}: {'; '.join(problems)}"
+    other = "; or set runtime to torch" if runtime != REFERENCE.runtime else ""
+    return f"{runtime}: run pip install --upgrade {' '.join(packages)}{other}"
 
 
 def random_model(folder: Path) -> Path:

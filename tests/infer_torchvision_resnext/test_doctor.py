@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from infer_torchvision_resnext import doctor
+from infer_torchvision_resnext import dependencies, doctor
 from infer_torchvision_resnext.__main__ import COMMANDS, main
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.inventory import inventory, without_home
@@ -51,6 +52,7 @@ def test_a_runtime_that_answers_otherwise_is_named(capsys, monkeypatch, tiny_fol
     assert main(["doctor", "--weights", str(tiny_folder)]) == 1
     printed = capsys.readouterr().out
     assert printed.splitlines()[-1] == "not in order: openvino fp32, openvino bf16"
+    assert printed.count("openvino: run pip install --upgrade openvino; or set runtime to torch") == 1
     assert rows_of(printed)["openvino", "cpu", "fp32"][2] == "DIFFERS by more than 0.001"
 
 
@@ -83,6 +85,43 @@ def test_an_older_processor_is_described_as_it_is():
     assert "limited by the environment: " + ", ".join(f"{name}={value}" for name, value in OLDER.items()) in done.stdout
     assert "on the CPU uses AVX2, bf16: computes not in it" in done.stdout
     assert "BF16" not in done.stdout
+
+
+def test_packages_outside_both_plugins_requirements_are_listed_with_the_remedy(capsys, monkeypatch, tmp_path):
+    """In folders that lie as the plugins do, with packages that are really installed, or not at all."""
+    for plugin, content in {
+        "infer": "# why\nnumpy>=1.26,<3\npydantic>=99\n",
+        "train": "pydantic>=99\nno-such-package>=2\n",
+    }.items():
+        (tmp_path / f"{plugin}_torchvision_resnext").mkdir()
+        (tmp_path / f"{plugin}_torchvision_resnext" / "requirements.txt").write_text(content, encoding="utf-8")
+    monkeypatch.setattr(dependencies, "PLUGINS", tmp_path)
+    monkeypatch.setattr(doctor, "PRECISIONS", {"torch": ("fp32",)})
+    assert main(["doctor"]) == 1
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[-1] == "not in order: requirements"
+    assert "- requirements: not met\n" in printed
+    assert (
+        f'  - pydantic {version("pydantic")} is installed, >=99 is required: run pip install "pydantic>=99"\n'
+        in printed
+    )
+    assert '  - no-such-package is not installed: run pip install "no-such-package>=2"\n' in printed
+    assert printed.count("pydantic>=99") == 1
+    assert "numpy" not in printed.partition("requirements: ")[2].partition("| runtime")[0]
+
+
+def test_a_runtime_that_fails_for_its_version_has_that_version_as_its_remedy():
+    (problem,) = dependencies.unmet(["numpy>=99"])
+    assert doctor.remedy("torch", ["torch 2.5.0 is installed, >=2.6 is required", problem]).startswith(
+        "torch: torch 2.5.0"
+    )
+    assert [*dependencies.unmet(["no-such-package"], optional=True)] == []
+
+
+def test_optional_packages_have_the_bounds_that_the_repository_tests():
+    stated = dependencies.read_requirements(REPOSITORY / "requirements.txt")
+    stated += dependencies.read_requirements(REPOSITORY / "train_torchvision_resnext" / "requirements.txt")
+    assert {each for each in dependencies.OPTIONAL if "gpu" not in each} <= {*stated}
 
 
 def test_the_home_is_not_shown():
