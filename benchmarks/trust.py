@@ -31,8 +31,8 @@ from infer_torchvision_resnext.resnext.network.inference import Outputs
 from infer_torchvision_resnext.resnext.trust.calibration import calibrate, calibrated, expected_calibration_error
 from infer_torchvision_resnext.resnext.trust.intervals import wilson
 from infer_torchvision_resnext.resnext.trust.open_set import KnownFeatures, threshold
-from infer_torchvision_resnext.resnext.trust.prediction_sets import prediction_sets
-from infer_torchvision_resnext.resnext.trust.promises import promise
+from infer_torchvision_resnext.resnext.trust.prediction_sets import fit_prediction_sets
+from infer_torchvision_resnext.resnext.trust.promises import fit_precision_thresholds
 from train_torchvision_resnext.parameters import Parameters
 from train_torchvision_resnext.training import train
 
@@ -176,7 +176,9 @@ def promised(known: Answers, seed: int) -> dict[str, str]:
         validation, judged = known.of(first), known.of(second)
         temperature = calibrate(validation.logits, validation.targets).temperature
         before, after = (calibrated(each.logits, temperature) for each in (validation, judged))
-        promises = promise(before.max(axis=1), before.argmax(axis=1), validation.targets, classes, PRECISION)
+        promises = fit_precision_thresholds(
+            before.max(axis=1), before.argmax(axis=1), validation.targets, classes, PRECISION
+        )
         given = np.array([promises.keeps(int(row.argmax()), row.max()) for row in after])
         right = (after.argmax(axis=1) == judged.targets)[given]
         answered.append(given.mean())
@@ -185,7 +187,7 @@ def promised(known: Answers, seed: int) -> dict[str, str]:
             # Whether the images judged speak against the promise, by their own interval.
             kept.append(wilson(int(right.sum()), len(right))[1] >= PRECISION)
         true = np.take_along_axis(before, validation.targets[:, None], 1)[:, 0]
-        sets = prediction_sets(true, validation.targets, classes, COVERAGE)
+        sets = fit_prediction_sets(true, validation.targets, classes, COVERAGE)
         found = [sets.of(row) for row in after]
         covered.append(np.mean([target in each for target, each in zip(judged.targets, found, strict=True)]))
         sizes.append(np.mean([len(each) for each in found]))

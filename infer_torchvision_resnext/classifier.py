@@ -162,7 +162,7 @@ class Classifier:
             ForkedProcessError: this process was forked from the one that has loaded the network.
         """
         loaded = self._ready()
-        self.notes = [*loaded.notes, *self._of_another_size(loaded.model)]
+        self.notes = [*loaded.notes, *self._of_another_size(loaded.model), *self._judging().notes]
         self.timings_ms = {"load": self._load_ms, "preprocess": 0.0, "forward": 0.0}
         self._load_ms = 0.0
         predictions: list[Prediction] = []

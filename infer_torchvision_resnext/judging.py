@@ -16,9 +16,9 @@ from .resnext.network.inference import Outputs, softmax
 from .resnext.trust.calibration import Calibration, calibrated
 from .resnext.trust.costs import Costs
 from .resnext.trust.evidence import Evidence
-from .resnext.trust.open_set import KnownFeatures, threshold
-from .resnext.trust.prediction_sets import PredictionSets, prediction_sets
-from .resnext.trust.promises import Promises, promise
+from .resnext.trust.open_set import KnownFeatures, expected_rejection, threshold
+from .resnext.trust.prediction_sets import PredictionSets, fit_prediction_sets
+from .resnext.trust.promises import Promises, fit_class_thresholds, fit_precision_thresholds
 from .tracks import Pooled
 
 FEWEST_OBJECTS, MANY_UNLIKE = 4, 0.25
@@ -29,6 +29,9 @@ UNLIKE_OBJECTS = (
     "Set object_margin so that objects are framed as in the training images, train on crops like these, or set "
     "unknown_sensitivity to 0 to switch the check off"
 )
+
+MOST_LOST = 2
+"""Times the wanted share of known images that may be `unknown` without a note."""
 
 
 class Judge:
@@ -60,6 +63,7 @@ class Judge:
         self._costs = None if parameters.decide_by == "probability" else costs
         self._known: KnownFeatures | None = None
         self._least_known = -np.inf
+        self._expected_unknown: float | None = None
         self._promises: Promises | None = None
         self._sets: PredictionSets | None = None
         self.drift: Drift | None = None
@@ -73,16 +77,30 @@ class Judge:
         self._known = evidence.known_features
         if asked.unknown_sensitivity:
             self._least_known = threshold(evidence.known_score, 1 - asked.unknown_sensitivity)
+            self._expected_unknown = expected_rejection(len(evidence.known_score), asked.unknown_sensitivity)
         if asked.target_precision:
             predicted = evidence.predicted.astype(np.int64)
-            self._promises = promise(evidence.probability, predicted, target, classes, asked.target_precision)
+            fit = fit_class_thresholds if asked.target_precision_per_class else fit_precision_thresholds
+            self._promises = fit(evidence.probability, predicted, target, classes, asked.target_precision)
         if asked.coverage:
-            self._sets = prediction_sets(evidence.true_probability, target, classes, asked.coverage)
+            self._sets = fit_prediction_sets(evidence.true_probability, target, classes, asked.coverage)
         if asked.drift_window:
             validation = zip(evidence.predicted, evidence.probability, evidence.known_score, strict=True)
             doubts = [self._doubt(int(best), float(p), float(score), float(p)) for best, p, score in validation]
             unknown = np.array([self._counts(doubt) for doubt in doubts])
             self.drift = Drift(asked.drift_window, evidence.known_score, unknown)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the evidence is too little for, a sentence each."""
+        advice = [part.advice() for part in (self._promises, self._sets) if part]
+        sensitivity, expected = self._parameters.unknown_sensitivity, self._expected_unknown
+        if expected is not None and expected > MOST_LOST * sensitivity:
+            advice.append(
+                f"unknown_sensitivity = {sensitivity:g}: about {expected:.1%} of known images are answered unknown, "
+                "because the model has too few validation images for less"
+            )
+        return [sentence for sentence in advice if sentence]
 
     def predictions(self, outputs: Outputs) -> list[Prediction]:
         """A prediction for each image. Raises: ValueError for logits that are not finite."""
@@ -196,6 +214,7 @@ class Judge:
             "decided_by": "cost" if self._costs else "probability",
             "costs": self._costs.digest if self._costs else None,
             "unknown_below": self._least_known if np.isfinite(self._least_known) else None,
+            "unknown_expected": self._expected_unknown,
             "promises": self._promises.to_dict(self._labels) if self._promises else None,
             "sets": self._sets.to_dict(self._labels) if self._sets else None,
             **({"drift": self.drift.to_dict()} if self.drift else {}),

@@ -82,15 +82,23 @@ class Parameters(ParameterSchema):
     temperature.
     """
     unknown_sensitivity: Annotated[float, Field(ge=0, le=0.5), InForm(group="Trust", minimum_means="off")] = SENSITIVITY
-    """What is less like the training images than this share of the validation images is `unknown`; 0 = off. For
-    models that bring evidence.
+    """Share of known images that may be answered `unknown`: images that resemble the training images less than this
+    share of the validation images. 0 = off. Requires a model with `trust.safetensors`.
     """
     target_precision: Annotated[float, Field(ge=0, le=0.9999), InForm(group="Trust", minimum_means="off")] = 0.0
-    """At least this share of the answers is right, by the lower end of its 95 % interval; what would fall below is
-    `unknown`. 0 = off.
+    """Share of the answers that is correct, with 95 % confidence; less certain answers are `unknown`. A higher value
+    never gives more answers. 0 = off. Requires a model with `trust.safetensors`.
+    """
+    target_precision_per_class: Annotated[
+        bool, InForm(group="Trust", idle=(When("no precision is promised", target_precision=r"0(\.0*)?"),))
+    ] = False
+    """Promise `target_precision` for the answers of each class instead of for all answers together. A class with too
+    few validation images is then never answered.
     """
     coverage: Annotated[float, Field(ge=0, le=0.9999), InForm(group="Trust", minimum_means="off")] = 0.0
-    """Output 4 lists the classes among which the true one is this often; 0 = off."""
+    """Adds a prediction set to output 4 that contains the true class with this probability, with 95 % confidence.
+    0 = off. Requires a model with `trust.safetensors`.
+    """
     decide_by: Annotated[Literal["auto", "probability", "cost"], InForm(group="Trust")] = "auto"
     """Which class is the answer: the most probable (`probability`), or the one of least expected cost (`cost`), by the
     cost matrix that the model was trained with; `auto` is by cost where the model brings one.

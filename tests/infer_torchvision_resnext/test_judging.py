@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from infer_torchvision_resnext.judging import UNLIKE_OBJECTS, Judge, unlike_objects_note
-from infer_torchvision_resnext.parameters import ParameterError, Parameters
+from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.predictions import Prediction
 from infer_torchvision_resnext.regions import Region
+from infer_torchvision_resnext.resnext.host.schema import ParameterError
 from infer_torchvision_resnext.resnext.network.inference import Outputs
 from infer_torchvision_resnext.resnext.trust.calibration import Calibration
 from infer_torchvision_resnext.resnext.trust.costs import Costs
@@ -110,9 +111,30 @@ def test_below_the_promised_precision_the_answer_is_unknown():
     sure, unsure, bee = asked.predictions(outputs([4, 0], [0.5, 0], [0, 4]))
     assert sure.answer == "ant"
     assert (unsure.answer, unsure.doubt.kind) == ("unknown", "imprecise")
-    assert "ant is given from a calibrated probability of 0.802 on" in unsure.doubt.reason
+    assert "ant is given from a calibrated probability of 0.7939 on" in unsure.doubt.reason
     assert "bee is never given" in bee.doubt.reason
     assert asked.describe()["promises"]["never_answered"] == ["bee"]
+
+
+def test_notes_say_what_the_evidence_is_too_little_for():
+    few = evidence(
+        **{
+            name: getattr(evidence(), name)[80:120]
+            for name in ("probability", "true_probability", "predicted", "target", "known_score")
+        }
+    )
+    asked = judge(few, target_precision=0.99, coverage=0.95)
+    assert [note.partition(":")[0].partition(" needs")[0] for note in asked.notes] == [
+        "target_precision = 0.99 answers 0.0% of the 40 validation images. With these images at most 0.86 can be "
+        "promised; 0.99",
+        "coverage = 0.95",
+        "unknown_sensitivity = 0.01",
+    ]
+    assert asked.describe()["unknown_expected"] == pytest.approx(1 / 41)
+    assert judge(evidence(), target_precision=0.9, unknown_sensitivity=0.02).notes[1:] == []
+    assert judge(evidence(), target_precision=0.9).describe()["promises"]["per_class"] is False
+    alone = judge(evidence(), target_precision=0.9, target_precision_per_class=True)
+    assert alone.describe()["promises"]["per_class"] is True
 
 
 def test_a_promise_is_about_calibrated_probabilities_also_where_others_are_shown():

@@ -15,6 +15,7 @@ def test_the_defaults_are_the_documented_ones():
         "calibrated": "True",
         "unknown_sensitivity": "0.01",
         "target_precision": "0",
+        "target_precision_per_class": "False",
         "coverage": "0",
         "decide_by": "auto",
         "embeddings": "False",

@@ -12,9 +12,9 @@ from ..resnext.network.answering import answering
 from ..resnext.network.inference import Outputs
 from ..resnext.trust.calibration import Calibration, calibrate
 from ..resnext.trust.evidence import Evidence
-from ..resnext.trust.open_set import KnownFeatures
-from ..resnext.trust.prediction_sets import prediction_sets
-from ..resnext.trust.promises import promise
+from ..resnext.trust.open_set import SENSITIVITY, KnownFeatures, expected_rejection
+from ..resnext.trust.prediction_sets import fit_prediction_sets
+from ..resnext.trust.promises import fit_precision_thresholds
 from .answers import Answers
 from .judging import Judged, exact_outputs
 from .page import percent
@@ -43,12 +43,17 @@ class Trust:
         """For `metrics.json`."""
         answers, labels, targets = self.answers, self.answers.labels, self.answers.targets
         sure, true, classes = answers.probability_of(answers.decided), answers.probability_of(targets), len(labels)
-        promises = [promise(sure, answers.decided, targets, classes, target).to_dict(labels) for target in PRECISIONS]
-        sets = [prediction_sets(true, targets, classes, coverage) for coverage in COVERAGES]
+        promises = [fit_precision_thresholds(sure, answers.decided, targets, classes, target) for target in PRECISIONS]
+        sets = [fit_prediction_sets(true, targets, classes, coverage) for coverage in COVERAGES]
         return {
             "calibration": self.calibration.model_dump(),
             "costs": self._priced(),
-            "promises": promises,
+            "unknown": {
+                "sensitivity": SENSITIVITY,
+                "validation_images": len(targets),
+                "expected": expected_rejection(len(targets), SENSITIVITY),
+            },
+            "promises": [promise.to_dict(labels) for promise in promises],
             "sets": [
                 {
                     **each.to_dict(labels),
@@ -87,6 +92,7 @@ class Trust:
             *(_spent(costs) if costs else []),
             *map(_promised, figures["promises"]),
             *map(_covered, figures["sets"]),
+            *([_rejected(figures["unknown"])] if self.evidence else []),
         ]
 
 
@@ -136,9 +142,26 @@ def _promised(figures: dict[str, Any]) -> str:
         f"target_precision = {figures['target_precision']:g} answers {percent(figures['answered'])} of the validation "
         "images"
     )
-    never = figures["never_answered"]
-    return f"{told}; never answered: {listed(never)}." if never else f"{told}."
+    never, highest = figures["never_answered"], figures["highest_precision"]
+    if never:
+        told += f"; never answered: {listed(never)}"
+    if highest is None:
+        return f"{told}."
+    limit = f"at most {highest:g} can be promised" if highest else "no precision can be promised"
+    return f"{told}. With these images {limit}; this one needs at least {figures['flawless_images']} right answers " + (
+        "without a wrong one."
+    )
 
 
 def _covered(figures: dict[str, Any]) -> str:
-    return f"coverage = {figures['coverage']:g} gives sets of {figures['mean_size']:.2f} classes on average."
+    told = f"coverage = {figures['coverage']:g} gives sets of {figures['mean_size']:.2f} classes on average"
+    if figures["confidence"]:
+        return f"{told}."
+    return f"{told}; 95 % confidence needs {figures['images_needed']} validation images."
+
+
+def _rejected(figures: dict[str, Any]) -> str:
+    return (
+        f"unknown_sensitivity = {figures['sensitivity']:g} is expected to answer {percent(figures['expected'])} of "
+        f"known images unknown, by {figures['validation_images']} validation images."
+    )

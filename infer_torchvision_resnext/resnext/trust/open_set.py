@@ -72,3 +72,12 @@ def threshold(known: Floats, share: float) -> float:
     # A share such as 0.99 of 100 is a hair above 99 in floating point.
     allowed = int((1 - share) * len(known) + 1e-9)
     return float(np.sort(known)[allowed])
+
+
+def expected_rejection(count: int, share: float) -> float:
+    """Share of known images below the `threshold` of `count` validation images, on average: in (0, 1).
+
+    Args:
+        share: of the validation images that may be below it, in [0, 1).
+    """
+    return (int(share * count + 1e-9) + 1) / (count + 1)
