@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from ikomia.dataprocess.workflow import Workflow
+from torchvision.models import get_model_weights
 
+from benchmarks.random_weights import file_of, write_stand_in
 from infer_torchvision_resnext.resnext.host.schema import ParameterError
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from tests.image_folders import write_two_levels
@@ -77,6 +79,8 @@ def test_a_run_with_refused_values_names_all_of_them(file, models, tmp_path, pho
 def test_each_file_with_accepted_values_runs(file, models, tmp_path, photos, imagenet_cache):
     if file.heavy and not os.environ.get("HEAVY_WORKFLOWS"):
         pytest.skip("takes a minute; set HEAVY_WORKFLOWS")
+    if file.values["model_name"] == "resnext101":
+        write_resnext101()
     wf, task = opened(file.write(tmp_path, models, tmp_path / "runs"), file.plugin)
     run(wf, file, tmp_path, photos)
     if file.plugin == INFER:
@@ -90,6 +94,14 @@ def test_each_file_with_accepted_values_runs(file, models, tmp_path, photos, ima
     assert model.is_relative_to(where)
     moved = [note for note in task.get_output(1).data["notes"] if note.startswith("output_folder = ")]
     assert bool(moved) == (file.values["output_folder"] != "{output}")
+
+
+def write_resnext101():
+    """Random weights where torch hub would keep the published ones."""
+    for weights in get_model_weights("resnext101_32x8d"):
+        hub = Path(os.environ["TORCH_HOME"]) / "hub"
+        if not file_of(weights, hub).is_file():
+            write_stand_in("resnext101_32x8d", weights, hub)
 
 
 def run(wf, file, tmp_path, photos):

@@ -2,10 +2,15 @@
 
 from collections.abc import Callable, Iterable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from .data.loading import Batch
+from .resnext.images.preprocessing import Preprocessing
+from .resnext.machine.devices import full_fp32
+from .resnext.network.normalization import Normalize
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -46,3 +51,18 @@ def outputs_of(
             on_batch()
     # Tensors of inference mode cannot be trained on; a copy made outside of it can.
     return torch.cat(outputs).clone(), torch.cat(targets).clone()
+
+
+def fp32_outputs(
+    network: nn.Module, preprocessing: Preprocessing, batches: Iterable[Batch], device: torch.device
+) -> NDArray[np.float32]:
+    """What a network gives in full fp32, which is how a model folder is run unless told otherwise: N x F.
+
+    Args:
+        network: gives rows of F; it is moved to the device.
+        batches: as they are loaded; what they raise ends it.
+    """
+    normalized = on_device(nn.Sequential(Normalize(preprocessing), network), device)
+    with full_fp32():
+        outputs, _ = outputs_of(normalized, batches, device, "fp32")
+    return np.asarray(outputs.numpy())

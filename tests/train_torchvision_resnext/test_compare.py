@@ -1,12 +1,12 @@
 import csv
-import itertools
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 
 from tests.image_folders import TINY, write_digits
-from train_torchvision_resnext.compare import ComparisonError, Paired, compare, main, paired, sentence
+from train_torchvision_resnext.compare import ComparisonError, Paired, compare, compare_on, main, paired, sentence
+from train_torchvision_resnext.evaluated_model import evaluate
 from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.training import train
 
@@ -92,12 +92,62 @@ def test_two_runs_are_compared_on_validation_and_test_images(runs, capsys):
     assert capsys.readouterr().out.splitlines() == [sentence(each, part) for part, each in found.items()]
 
 
-def test_runs_on_other_images_are_refused(runs, capsys):
-    for first, second in itertools.permutations((runs[0], runs[2])):
-        with pytest.raises(ComparisonError, match="are of different images: 4 are in one of them only"):
-            compare(first, second)
-    assert main([str(runs[0]), str(runs[2])]) == 1
-    assert "train both on the same folder" in capsys.readouterr().err
+def test_runs_on_other_images_are_compared_on_those_of_both(runs, capsys):
+    one, _, others = runs
+    found = compare(one, others)
+    assert list(found) == ["validation"]
+    assert (found["validation"].images, compare(others, one)["validation"].images) == (32, 32)
+    (note,) = found["validation"].notes
+    assert note.startswith("left out: 4 images that only the first was judged on, such as val/0/")
+    assert main([str(one), str(others)]) == 0
+    assert capsys.readouterr().out.splitlines() == [sentence(found["validation"], "validation"), note]
+
+
+@pytest.fixture(scope="module")
+def two_classes(runs, tmp_path_factory):
+    """The run of an earlier week: of two of the four classes, with fewer photos."""
+    place = tmp_path_factory.mktemp("earlier")
+    digits = write_digits(place / "digits", {"train": 12, "val": 7}, labels=range(2))
+    return train(digits, read_host_map({**TINY, "output_folder": str(place), "epochs": "1"})).model_folder
+
+
+def test_a_model_of_two_classes_is_compared_with_one_of_four(runs, two_classes):
+    found = compare(two_classes, runs[1])["validation"]
+    assert found.images == 14
+    left_out, classes = found.notes
+    assert left_out.startswith("left out: 22 images that only the second was judged on")
+    assert classes == "classes that only the second was judged on: 2, 3"
+
+
+def test_two_models_are_compared_on_any_folder(runs, two_classes, tmp_path, capsys):
+    images = write_digits(tmp_path / "images", {"": 10}, labels=range(5))
+    found = compare_on(two_classes, runs[1], images, "cpu")
+    assert found.images == 20
+    first, second = (evaluate(model, images, "cpu").answers for model in (two_classes, runs[1]))
+    shared = second.targets < 2
+    right = first.predicted == first.targets, (second.predicted == second.targets)[shared]
+    assert found.only_first == (right[0] & ~right[1]).sum()
+    assert found.both == (right[0] & right[1]).sum()
+    assert "the first: left out 30 images of classes that the model does not know: 2, 3, 4" in found.notes
+    assert "the second: left out 10 images of classes that the model does not know: 4" in found.notes
+    assert "left out: 20 images that only the second was judged on, such as 2/" in "\n".join(found.notes)
+    assert main([str(two_classes), str(runs[1]), "--on", str(images), "--device", "cpu"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].startswith("On 20 images, ")
+    assert main([str(two_classes), str(runs[1]), "--on", str(tmp_path / "gone")]) == 1
+    assert "gone' is not a folder" in capsys.readouterr().err
+
+
+def test_a_file_with_other_content_is_another_image_where_tables_say_so(tmp_path):
+    for run, rows in (("a", ["1.png,cat,cat,aa", "2.png,cat,cat,bb"]), ("b", ["1.png,cat,cat,aa", "2.png,cat,dog,cc"])):
+        (tmp_path / run / "report").mkdir(parents=True)
+        table = "\n".join(["file,true,predicted,content", *rows])
+        (tmp_path / run / "report" / "validation.csv").write_text(table, encoding="utf-8")
+    found = compare(tmp_path / "a", tmp_path / "b")["validation"]
+    assert (found.images, found.both, len(found.notes)) == (1, 1, 2)
+    # A table of an earlier version has no contents: names decide.
+    (tmp_path / "a" / "report" / "validation.csv").write_text("file,true,predicted\n1.png,cat,cat\n2.png,cat,cat\n")
+    found = compare(tmp_path / "a", tmp_path / "b")["validation"]
+    assert (found.images, found.only_first, found.notes) == (2, 1, ())
 
 
 @pytest.mark.parametrize("content", [None, "", "file,true\na.png,cat\n", "file,true,predicted\n", "\x00"])

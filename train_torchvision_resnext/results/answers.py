@@ -96,6 +96,7 @@ class Answers:
                 columns[name + of] = np.take_along_axis(rows, classes[:, None], 1)[:, 0].tolist()
         if self.costs:
             columns["answer_of_least_cost"] = self._named(self.decided)
+        columns["content"] = [sample.content_hash for sample in self.samples]
         with file.open("w", encoding="utf-8", newline="") as stream:
             table = csv.writer(stream)
             table.writerow(columns)

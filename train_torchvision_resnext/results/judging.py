@@ -13,15 +13,13 @@ from typing_extensions import Self
 
 from ..data.loading import Batch
 from ..data.samples import ReadError, Sample, pick
-from ..forward import on_device, outputs_of
+from ..forward import fp32_outputs
 from ..plan import Plan
 from ..resnext.folder.golden import Golden
 from ..resnext.folder.model_folder import ModelConfig
-from ..resnext.machine.devices import full_fp32
 from ..resnext.machine.threads import fixed_threads
 from ..resnext.network.answering import answering
 from ..resnext.network.inference import Outputs
-from ..resnext.network.normalization import Normalize
 from ..resnext.trust.evidence import Evidence
 from .answers import Answers
 
@@ -172,13 +170,10 @@ def exact_outputs(
     Raises:
         ReadError: an image cannot be read any more.
     """
-    normalized = on_device(nn.Sequential(Normalize(plan.start.preprocessing), network), plan.device)
 
     def batches() -> Iterator[Batch]:
         for crops, targets in tqdm(plan.images(samples), desc=task, unit="batch"):
             look(crops)
             yield crops, targets
 
-    with full_fp32():
-        outputs, _ = outputs_of(normalized, batches(), plan.device, "fp32")
-    return np.asarray(outputs.numpy())
+    return fp32_outputs(network, plan.start.preprocessing, batches(), plan.device)

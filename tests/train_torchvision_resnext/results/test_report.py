@@ -267,7 +267,7 @@ def test_tables_hold_both_probabilities_and_say_which_is_calibrated(tmp_path, im
         first, second, *_ = csv.DictReader(stream)
     assert [*first] == [
         *("file", "true", "predicted", "probability", "probability_of_true"),
-        *("calibrated_probability", "calibrated_probability_of_true", "answer_of_least_cost"),
+        *("calibrated_probability", "calibrated_probability_of_true", "answer_of_least_cost", "content"),
     ]
     assert float(second["probability"]) == pytest.approx(1 / (1 + np.exp(-4)))
     assert float(second["calibrated_probability"]) == pytest.approx(1 / (1 + np.exp(-2)))
