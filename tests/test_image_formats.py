@@ -65,6 +65,8 @@ def test_a_file_means_the_same_in_training_in_the_table_and_in_the_task(name, ti
     )
     wf.run_on(path=str(tmp_path / name))
     np.testing.assert_array_equal(frames[0], meant)
+    is_corrected = name in ("alpha.tif", "inverted16.tif")
+    assert any("the corrected image is classified" in note for note in result(task)["notes"]) == is_corrected
 
 
 def test_pixels_that_a_task_has_changed_stay_as_they_are(tiny, tmp_path):
@@ -74,7 +76,9 @@ def test_pixels_that_a_task_has_changed_stay_as_they_are(tiny, tmp_path):
     path = tmp_path / "alpha.tif"
     FILES[path.name][0](path)
     changed = np.flip(COLORS, axis=0)
-    assert pixels_as_in_training(str(path), changed).pixels is changed
+    seen = pixels_as_in_training(str(path), changed)
+    assert seen.pixels is changed
+    assert "a task before this one changed it" in seen.note
 
 
 def test_pages_after_the_first_are_named(tiny, tmp_path):

@@ -45,17 +45,20 @@ def pixels_as_in_training(path: str, pixels: NDArray[Any] | None) -> HostPixels:
         return HostPixels(decode(content), "")
     if pixels is None or not is_tiff(content):
         return HostPixels(pixels, "")
-    return HostPixels(_tiff_pixels(content, pixels), pages_note(content))
+    meant, note = _tiff_pixels(content, pixels)
+    return HostPixels(meant, "; ".join(filter(None, (note, pages_note(content)))))
 
 
-def _tiff_pixels(content: bytes, pixels: NDArray[Any]) -> NDArray[Any]:
-    """Corrected, unless a task before this one has changed them."""
+def _tiff_pixels(content: bytes, pixels: NDArray[Any]) -> tuple[NDArray[Any], str]:
+    """Corrected, unless a task before this one has changed them; and what to say of it."""
     own = decode_by_opencv(content)
     meant = corrected(content, own)
     if meant is own:
-        return pixels
+        return pixels, ""
     colors = pixels[..., :3] if pixels.ndim == 3 else pixels
-    return meant if np.array_equal(colors, own) else pixels
+    if np.array_equal(colors, own):
+        return meant, "Ikomia shows this TIFF file otherwise than its tags mean it; the corrected image is classified"
+    return pixels, "Ikomia reads this TIFF file otherwise than its tags mean it, and a task before this one changed it"
 
 
 def _content(path: str) -> bytes:
