@@ -18,7 +18,7 @@ from ..resnext.network.inference import CHUNK
 from .answering import batch_of, rows_of
 from .decoding import Decoded, Decoding, decoded, decoded_all
 from .inputs import Images, InputError, read_input
-from .one_file import is_one_file, require_free, require_own, write_one_file
+from .one_file import is_one_file, remove_leftovers, require_free, require_own, write_one_file
 from .output_lock import locked
 from .parts import Table
 from .plan import Plan, agreed_plan, identity_of, part_rows_for, require_usable
@@ -153,6 +153,8 @@ def open_job(request: Request, classifier: Classifier, processes: Processes) -> 
 
     with ExitStack() as stack:
         make_folder(request.folder)
+        if is_one_file(request.output):
+            stack.callback(remove_leftovers, request.output)
         stack.enter_context(locked(request.folder, request.shard, request.say))
         _require_usable(request)  # another job may have ended meanwhile
         plan = agreed_plan(request.folder, identity, rows, make)

@@ -68,7 +68,14 @@ def write_one_file(output: Path, table: Table, parts: int, is_video: bool) -> No
         ) from error
     # Without a plan nothing goes on here, whatever is left of the rest.
     (table.folder / PLAN).unlink(missing_ok=True)
-    shutil.rmtree(table.folder, ignore_errors=True)
+    remove_leftovers(output)
+
+
+def remove_leftovers(output: Path) -> None:
+    """Remove the work folder of a file that is finished; while another job has a plan there, it stays."""
+    folder = work_folder(output)
+    if output.exists() and not (folder / PLAN).exists():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _cells(row: Row) -> Sequence[object]:

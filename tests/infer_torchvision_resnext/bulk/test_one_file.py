@@ -9,7 +9,9 @@ from infer_torchvision_resnext.bulk.one_file import work_folder, write_one_file
 from infer_torchvision_resnext.bulk.parts import Table
 from infer_torchvision_resnext.bulk.plan import PLAN, PlanError
 from infer_torchvision_resnext.bulk.request import Request
+from infer_torchvision_resnext.bulk.shards import Shard
 from infer_torchvision_resnext.bulk.table import Row, columns_for
+from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.resnext.host.schema import ParameterError
 from tests.bulk_jobs import SETTINGS
@@ -97,9 +99,21 @@ def test_the_command_goes_on_where_it_stood_and_leaves_one_file(tmp_path, cache_
         classify_all(digits, output, SETTINGS, **options)
 
 
-def test_what_one_file_cannot_be_is_refused(tmp_path):
-    from infer_torchvision_resnext.bulk.shards import Shard
+def test_of_two_commands_with_one_file_the_slower_one_leaves_nothing(tmp_path, cache_folder, digits, monkeypatch):
+    output = tmp_path / "answers.csv"
+    prepare = Classifier.prepare
 
+    def prepare_while_another_job_ends(self, parameters):
+        output.write_text("of the other job")
+        prepare(self, parameters)
+
+    monkeypatch.setattr(Classifier, "prepare", prepare_while_another_job_ends)
+    with pytest.raises(PlanError, match="is there already"):
+        classify_all(digits, output, SETTINGS, workers=1, cache_folder=cache_folder)
+    assert (output.read_text(), work_folder(output).exists()) == ("of the other job", False)
+
+
+def test_what_one_file_cannot_be_is_refused(tmp_path):
     output = tmp_path / "answers.csv"
     with pytest.raises(ParameterError) as refused:
         Request("x", output, Parameters(embeddings=True), form="parquet", shard=Shard(0, 2))

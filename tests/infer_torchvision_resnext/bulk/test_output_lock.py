@@ -70,7 +70,7 @@ def test_a_killed_process_leaves_no_lock_and_a_living_one_is_named(tmp_path, hol
     process.join()
     with locked(tmp_path, EVERYTHING, print):
         holders = [json.loads(file.read_text()) for file in tmp_path.glob("_lock-*.json")]
-    assert [each["pid"] for each in holders] == [os.getpid()]
+    assert [entry["pid"] for entry in holders] == [os.getpid()]
 
 
 def test_without_locks_the_work_goes_on_and_says_so(tmp_path, monkeypatch):

@@ -17,8 +17,8 @@ ROWS, PART_ROWS = 10, 4
 def row(number, error=None, **values):
     blank = dict.fromkeys(Row._fields)
     labels = [] if error else ["=a", 'b"\n']
-    known = {"path": f"{number}.png", "labels": labels, "probabilities": [0.1 + 0.2] * len(labels)}
-    return Row(**{**blank, **known, "decode_ms": 1.5, "model": "m", "error": error, **values})
+    filled = {"path": f"{number}.png", "labels": labels, "probabilities": [0.1 + 0.2] * len(labels)}
+    return Row(**{**blank, **filled, "decode_ms": 1.5, "model": "m", "error": error, **values})
 
 
 @pytest.fixture(params=["parquet", "csv"])
