@@ -45,7 +45,9 @@ class Layout:
         texts = np.array(sizes, float)
         self._areas = texts.prod(axis=2).sum(axis=0)
         self._candidates = _candidates(_corners(boxes), texts, picture)
-        self._covered = _covered(self._candidates, _corners(boxes))
+        # In quarters of the caption, so that a pixel less does not outweigh the usual place.
+        covered = _covered(self._candidates, _corners(boxes)) / texts.prod(axis=2)[..., None]
+        self._covered = np.floor(4 * covered)
 
     def place(self, taken: Sequence[Box] = ()) -> list[Place | None]:
         """A place for each caption; None where there is no room.
@@ -97,8 +99,11 @@ def _candidates(boxes: Rectangles, texts: NDArray[np.float64], picture: tuple[in
     above, below = top - height, bottom + 0 * height
     beside = [(right + 0 * width, top + 0 * height), (left - width, top + 0 * height)]
     beside += [(right + 0 * width, bottom - height), (left - width, bottom - height)]
+    center = (top + bottom - height) / 2
+    beside += [(right + 0 * width, center), (left - width, center), (middle, center)]
     inside = [(column, row) for row in (top + 0 * height, bottom - height) for column in columns[:3]]
-    corners = [(column, above) for column in columns] + [(column, below) for column in columns] + beside + inside
+    diagonal = [(column, row) for row in (above, below) for column in (left - width, right + 0 * width)]
+    corners = [(column, row) for row in (above, below) for column in columns] + beside + inside + diagonal
     x = np.stack([each for each, _ in corners], axis=-1)
     y = np.stack([each for _, each in corners], axis=-1)
     x = np.floor(np.maximum(0, np.minimum(x, picture[0] - width[..., None])))
@@ -107,7 +112,7 @@ def _candidates(boxes: Rectangles, texts: NDArray[np.float64], picture: tuple[in
 
 
 def _covered(candidates: Rectangles, boxes: Rectangles) -> NDArray[np.float64]:
-    """N x T x K: pixels of boxes that lie under each candidate."""
+    """N x T x K: pixels of boxes that lie under each candidate; those of boxes that overlap count for each."""
     covered = np.zeros(candidates.shape[:-1])
     if len(boxes) > MANY_BOXES:
         return covered

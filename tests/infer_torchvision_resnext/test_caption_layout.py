@@ -83,6 +83,7 @@ def place(*boxes, sizes=((40, 10), (20, 10)), picture=(200, 100), taken=()):
     [
         ((50, 50, 60, 30), Place(0, 50, 40)),  # above
         ((50, 0, 60, 30), Place(0, 50, 30)),  # at the upper border: below
+        ((50, 8, 60, 30), Place(0, 50, 0)),  # a little below it: above all the same
         ((50, 0, 60, 100), Place(0, 110, 0)),  # from border to border: beside
         ((0, 0, 200, 100), Place(0, 0, 0)),  # all of the picture: inside
         ((190, 50, 10, 30), Place(0, 160, 40)),  # at the right border: shifted

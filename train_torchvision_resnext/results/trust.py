@@ -22,6 +22,9 @@ from .page import percent
 STANDING_FOR_ALL = 2000
 """Training images whose features are looked at: their mean is then known to a fortieth of their spread."""
 
+FEWEST_BY_FEATURE = 0.5
+"""Training images for each feature, below which unknown images of most kinds passed where that was measured."""
+
 PRECISIONS, COVERAGES = (0.9, 0.95, 0.99), (0.9, 0.95)
 """Of which report and metrics tell what they would cost."""
 
@@ -33,11 +36,13 @@ class Trust:
     Attributes:
         answers: to the validation images, calibrated, in fp32 where it could be waited for.
         evidence: None where the features of the validation images are not known.
+        training_images: that the evidence describes.
     """
 
     answers: Answers
     calibration: Calibration
     evidence: Evidence | None
+    training_images: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """For `metrics.json`."""
@@ -93,6 +98,7 @@ class Trust:
             *map(_promised, figures["promises"]),
             *map(_covered, figures["sets"]),
             *([_rejected(figures["unknown"])] if self.evidence else []),
+            *([unknown_reliability(self.training_images, self.evidence.feature_mean.size)] if self.evidence else []),
         ]
 
 
@@ -111,7 +117,7 @@ def learn(plan: Plan, judged: Judged) -> Trust:
     samples = pick(plan.dataset.train, STANDING_FOR_ALL, plan.parameters.seed)
     rows = exact_outputs(network, plan, samples, "Calibrating: training images")
     typical = Outputs.of(rows, len(plan.dataset.labels))
-    return Trust(answers, calibration, _evidence(answers, outputs, typical))
+    return Trust(answers, calibration, _evidence(answers, outputs, typical), len(samples))
 
 
 def _evidence(answers: Answers, outputs: Outputs, typical: Outputs) -> Evidence:
@@ -164,4 +170,24 @@ def _rejected(figures: dict[str, Any]) -> str:
     return (
         f"unknown_sensitivity = {figures['sensitivity']:g} is expected to answer {percent(figures['expected'])} of "
         f"known images unknown, by {figures['validation_images']} validation images."
+    )
+
+
+def unknown_reliability(training_images: int, features: int) -> str:
+    """How far `unlike` can be relied on, in a sentence: with few images a subspace says little about their features.
+
+    Args:
+        training_images: whose features were looked at.
+        features: of each image.
+    """
+    basis = f"{training_images:,} training images with {features:,} features each"
+    if training_images < FEWEST_BY_FEATURE * features:
+        return (
+            f"Unknown images are found unreliably: {basis} are too few, and many images of other things may be "
+            "answered with a class. Add training images, or a class of other things, and try the model on what it "
+            "should reject."
+        )
+    return (
+        f"Unknown images of another kind are usually found, by {basis}; things that resemble a class can still be "
+        "answered with it. Unknown images had no part in this: try the model on what it should reject."
     )

@@ -14,6 +14,7 @@ from train_torchvision_resnext.progress import Listener
 from train_torchvision_resnext.resnext.folder.golden import read_golden, write_golden
 from train_torchvision_resnext.resnext.folder.model_folder import read_config
 from train_torchvision_resnext.resnext.trust.evidence import read_evidence, write_evidence
+from train_torchvision_resnext.results.trust import unknown_reliability
 from train_torchvision_resnext.training import train
 
 pytestmark = pytest.mark.usefixtures("no_report")
@@ -69,6 +70,14 @@ def test_the_report_shows_whether_probabilities_hold(trained):
     assert "What can be promised" in page
     assert "the expected calibration error goes from" in page
     assert "target_precision = 0.95 answers" in page
+    assert "Unknown images are found unreliably: 200 training images with 512 features each are too few" in page
+
+
+def test_the_report_says_how_reliable_unknown_is():
+    assert "too few" in unknown_reliability(255, 512)
+    assert unknown_reliability(1256, 512).startswith(
+        "Unknown images of another kind are usually found, by 1,256 training"
+    )
 
 
 def test_the_golden_set_knows_what_the_configuration_says(trained):
