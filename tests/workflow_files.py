@@ -74,6 +74,9 @@ def _training(name: str, *problems: str, heavy: bool = True, **values: str) -> S
     return SavedFile(f"train_{name}", TRAIN, {**TUNING, **values}, problems, heavy)
 
 
+STEADY = {"batch_size": "4", "input_size": "64", "learning_rate": "0.00001"}
+"""Batch normalization over two values diverges when all of a network is trained."""
+
 RESNET18 = "model_name = 'resnet18': 'resnet18' is not a member of the family"
 
 FILES = (
@@ -89,8 +92,15 @@ FILES = (
     _inference("custom_no_path", CUSTOM, "model_path = '': dataset=Custom", "weights = ''", model_path=""),
     _training("as_installed", heavy=False),
     _training("own_folder", output_folder="{output}"),
-    _training("fine_tuned", feature_extract="False", output_folder="{output}"),
-    _training("scratch", use_pretrained="False", feature_extract="False", export_pth="True", output_folder="{output}"),
+    _training("fine_tuned", feature_extract="False", output_folder="{output}", **STEADY),
+    _training(
+        "scratch",
+        use_pretrained="False",
+        feature_extract="False",
+        export_pth="True",
+        output_folder="{output}",
+        **STEADY,
+    ),
     _training("101", model_name="resnext101"),
     _training("onnx", export_onnx="True", momentum="0", weight_decay="0", learning_rate="0.1"),
     _training("resnet18", RESNET18, model_name="resnet18"),
