@@ -19,10 +19,12 @@ from typing import Any
 from tqdm import tqdm
 
 from comparison.experiment import Experiment
+from train_torchvision_resnext.finishing import Result
 from train_torchvision_resnext.progress import Listener, Row
 from train_torchvision_resnext.resnext.network.architecture import Architecture
-from train_torchvision_resnext.run_folder import FREE_TO_CHANGE, RunFolder, RunFolderError
-from train_torchvision_resnext.training import Result, train
+from train_torchvision_resnext.resuming import FREE_TO_CHANGE
+from train_torchvision_resnext.run_folder import RunFolder, RunFolderError
+from train_torchvision_resnext.training import train
 
 FORMAT_VERSION = 1
 

@@ -102,7 +102,8 @@ class Classifier:
         if self._judge is None or parameters != self._parameters:
             (map_class,) = distinct_labels([parameters.map_class])
             self._mapper = Mapper(model.labels, *model.classifier, map_class) if parameters.maps else None
-            self._judge = Judge(model.labels, parameters, model.calibration, model.evidence, model.costs)
+            evidence = model.evidence or model.no_evidence
+            self._judge = Judge(model.labels, parameters, model.calibration, evidence, model.costs)
         self._parameters = parameters
         preprocessing = model.preprocessing.scaled_to(parameters.input_size)
         given = ValueRange.parse(parameters.value_range)

@@ -40,7 +40,7 @@ class Judge:
     Args:
         labels: in index order.
         calibration: None = the model brings no temperature.
-        evidence: None = the model brings nothing to promise anything by.
+        evidence: a sentence = why the model has none, and what gives it some.
         costs: None = the model does not say what wrong answers cost.
 
     Raises:
@@ -52,7 +52,7 @@ class Judge:
         labels: Sequence[str],
         parameters: Parameters,
         calibration: Calibration | None,
-        evidence: Evidence | None,
+        evidence: Evidence | str,
         costs: Costs | None = None,
     ) -> None:
         if problems := [*_not_promised(parameters, evidence), *_not_decided(parameters, costs)]:
@@ -68,7 +68,7 @@ class Judge:
         self._sets: PredictionSets | None = None
         self.drift: Drift | None = None
         """Frames of late beside validation; None where nobody asked."""
-        if evidence is not None:
+        if not isinstance(evidence, str):
             self._take(evidence)
 
     def _take(self, evidence: Evidence) -> None:
@@ -230,14 +230,13 @@ def unlike_objects_note(predictions: Sequence[Prediction]) -> str:
     return f"{unlike} of {len(readable)} {UNLIKE_OBJECTS}"
 
 
-def _not_promised(parameters: Parameters, evidence: Evidence | None) -> list[str]:
+def _not_promised(parameters: Parameters, evidence: Evidence | str) -> list[str]:
     """What cannot be promised without evidence, a sentence each."""
     asked = {name: getattr(parameters, name) for name in ("target_precision", "coverage", "drift_window")}
     return [
-        f"{name} = {value:g}: the model brings no {EVIDENCE}, on which that rests; train it with "
-        "train_torchvision_resnext 2.1 or later, or set it to 0"
+        f"{name} = {value:g}: requires {EVIDENCE}, which the model does not have: {evidence}; or set {name} to 0"
         for name, value in asked.items()
-        if value and evidence is None
+        if value and isinstance(evidence, str)
     ]
 
 

@@ -76,6 +76,7 @@ class Model:
         weights: a `.safetensors` file that fits the architecture and the labels.
         files: by name, those of the model folder that decide what answers: the golden set, the int8 network.
         golden, evidence, calibration, costs: what a model folder brings; None where it brings none.
+        no_evidence: why it has none, and what gives it some.
         notes: what the user should know of it, a sentence each.
         activations: whether its network is to give them, too.
         many: whether images come in such numbers that all of them count, and not how soon a single one is answered.
@@ -92,6 +93,7 @@ class Model:
     calibration: Calibration | None = None
     costs: Costs | None = None
     notes: tuple[str, ...] = ()
+    no_evidence: str = "weights without a model folder have none; use a model folder of train_torchvision_resnext"
     activations: bool = False
     many: bool = False
 

@@ -19,7 +19,13 @@ from .model import KnownFile, Model, WeightsError
 from .parameters import Parameters
 from .resnext.folder.entries import has_file
 from .resnext.folder.golden import REMEDY, GoldenError, read_golden
-from .resnext.folder.model_folder import MAX_CONFIG_BYTES, ModelFolderError, model_folder_of, read_config
+from .resnext.folder.model_folder import (
+    MAX_CONFIG_BYTES,
+    ModelConfig,
+    ModelFolderError,
+    model_folder_of,
+    read_config,
+)
 from .resnext.folder.names import CLASSES, CONFIG, EVIDENCE, GOLDEN, INT8_FILES, WEIGHTS
 from .resnext.folder.weight_files import (
     SUFFIXES,
@@ -182,7 +188,21 @@ def _load_folder(given: Path, cache: Cache) -> Model:
         config.resnext.calibration,
         config.costs,
         notes,
+        no_evidence="" if evidence else _why_no_evidence(config),
     )
+
+
+def _why_no_evidence(config: ModelConfig) -> str:
+    """The cause, and what helps. Folders written before 2.2 do not say it themselves."""
+    ours = config.resnext
+    if ours.no_evidence:
+        return (
+            f"{ours.no_evidence}; complete the folder with python -m train_torchvision_resnext finish RUN, or train "
+            "again"
+        )
+    if ours.calibration:
+        return "its training was stopped, or could not write it; train it to the end"
+    return "it was not trained by train_torchvision_resnext 2.1 or later; train it with that"
 
 
 def _load_file(path: Path, parameters: Parameters, cache: Cache) -> Model:

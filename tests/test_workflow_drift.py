@@ -71,5 +71,8 @@ def test_an_alarm_when_images_are_other_ones_and_none_before(workflow, known_fol
 def test_a_model_without_evidence_says_so(tiny, photos):
     wf, task = tiny
     task.set_parameters({"drift_window": 25})
-    with pytest.raises(RuntimeError, match=r"drift_window = 25: the model brings no trust\.safetensors"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"drift_window = 25: requires trust\.safetensors, .* it was not trained by",
+    ):
         wf.run_on(array=photos[0])

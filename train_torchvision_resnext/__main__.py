@@ -20,6 +20,7 @@ PROGRAM = "python -m train_torchvision_resnext"
 COMMANDS = {
     "compare": "tell which of two models is better on the same images",
     "evaluate": "judge a model by a folder of labeled images",
+    "finish": "write the complete model folder of a training that was killed",
 }
 """Modules beside this one, each with a `main` that takes arguments and returns an exit status → purpose of each.
 

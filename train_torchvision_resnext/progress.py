@@ -3,6 +3,7 @@
 import itertools
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ AUDITED, FEATURES_READ, TRAINED = 0.05, 0.5, 0.95
 are over."""
 
 HEARD = (signal.SIGINT, signal.SIGTERM)
-ALREADY_ENDING = "asked a second time: ending at once"
+ALREADY_ENDING = "second interrupt: exiting immediately"
 
 Row = dict[str, float]
 """What is known of an epoch."""
@@ -40,7 +41,8 @@ class Listener:
     Attributes:
         begins: is told the run's folder, new or resumed, and the network's name before the first epoch.
         progress: is told the share of the whole work that is done, in [0, 1], never falling.
-        stop_requested: is asked after every batch.
+        stop_requested: is asked after every batch: end, and evaluate the best epoch.
+        end_requested: is asked while the model is evaluated, and true from the second request on: end at once.
         epoch: is told the metrics of each epoch.
         say: is told, in a sentence each, what the user should know, a line on each epoch included.
     """
@@ -48,6 +50,7 @@ class Listener:
     begins: Callable[[Path, str], None] = lambda run, network: None
     progress: Callable[[float], None] = lambda done: None
     stop_requested: Callable[[], bool] = lambda: False
+    end_requested: Callable[[], bool] = lambda: False
     epoch: Callable[[Row], None] = lambda row: None
     say: Callable[[str], None] = lambda sentence: None
 
@@ -71,6 +74,22 @@ class Listener:
             (check or self.check)()
 
         return on_part
+
+
+@dataclass(frozen=True)
+class TimeLimit:
+    """How long a training may take; 0 minutes = without a limit. `began` is a time of `time.monotonic`."""
+
+    minutes: float
+    began: float
+
+    @classmethod
+    def from_now(cls, minutes: float) -> Self:
+        return cls(minutes, time.monotonic())
+
+    @property
+    def is_over(self) -> bool:
+        return self.minutes > 0 and time.monotonic() - self.began >= 60 * self.minutes
 
 
 class Signals:

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,31 +29,8 @@ FORMAT_VERSION = 2
 
 RUN = "run.json"
 MODEL = "model"
-AUTO = "auto"
-
 ABANDONED_S = 3600
 """A draft this old beside the runs was left by a process that was killed."""
-
-IMAGES_CHANGED = "the images have changed"
-COSTS_CHANGED = "cost_matrix holds other costs"
-
-FREE_TO_CHANGE = {
-    "output_folder",
-    "resume",
-    # What it holds is compared.
-    "cost_matrix",
-    "num_workers",
-    "device",
-    "devices",
-    "threads",
-    "export_pth",
-    "export_onnx",
-    "quantize",
-    "quantize_max_drop",
-    "max_broken",
-    "use_pretrained",
-}
-"""Parameters that do not change what is learned; the rest must be the same when a run goes on."""
 
 
 class RunFolderError(ValueError):
@@ -67,12 +44,14 @@ class Job:
     Attributes:
         fingerprint, labels: of the dataset.
         costs: the digest of what wrong answers cost; empty where nobody said.
+        dataset: its folder.
     """
 
     parameters: Parameters
     fingerprint: str
     labels: Sequence[str]
     costs: str = ""
+    dataset: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,7 +80,7 @@ class RunFolder:
 
     def abandoned(self) -> "list[RunFolder]":
         """Other runs beside this one that are not finished, and that no process is at."""
-        others = (run for run in _runs_in(self.path.parent) if run != self)
+        others = (run for run in runs_in(self.path.parent) if run != self)
         return [run for run in others if run.checkpoints.is_dir() and not run.is_in_use]
 
     def note_epoch(self, number: int, figures: Mapping[str, Any]) -> None:
@@ -127,11 +106,19 @@ class RunFolder:
         content = {
             "format_version": FORMAT_VERSION,
             "finished": finished,
+            "dataset": job.dataset,
             "dataset_fingerprint": job.fingerprint,
             "labels": list(job.labels),
             "costs": job.costs,
             "parameters": job.parameters.to_strings(),
         }
+        self._write(content)
+
+    def update(self, job: Job) -> None:
+        """Write into `run.json` what may have changed since the run began: its parameters, and where its images lie."""
+        self._write({**self.read(), "dataset": job.dataset, "parameters": job.parameters.to_strings()})
+
+    def _write(self, content: Mapping[str, Any]) -> None:
         with whole_file(self.path / RUN) as draft:
             draft.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
@@ -151,24 +138,10 @@ class RunFolder:
             )
         return dict(content)
 
-    def mismatch(self, job: Job) -> list[str]:
-        """Why this run is of another job; empty if it is of this one and can go on."""
-        content = self.read()
-        theirs = content["parameters"]
-        differences = [
-            f"{key} was {theirs.get(key)!r}, now it is {ours!r}"
-            for key, ours in job.parameters.to_strings().items()
-            if key not in FREE_TO_CHANGE and theirs.get(key) != ours
-        ]
-        if content["dataset_fingerprint"] != job.fingerprint:
-            differences.append(IMAGES_CHANGED)
-        if content.get("costs", "") != job.costs:
-            differences.append(COSTS_CHANGED)
-        if content.get("finished"):
-            differences.append("it is finished")
-        if not self.last.is_file():
-            differences.append("it ended before its first epoch did")
-        return differences
+    @property
+    def epochs_done(self) -> int:
+        """Of those whose figures are kept, the last, counted from 1; 0 without any."""
+        return max((int(path.stem) for path in self.epochs.glob("[0-9]*.json")), default=0)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -213,47 +186,6 @@ class RunFolder:
             shutil.rmtree(self.path, ignore_errors=True)
 
 
-def open_run(output_folder: Path, job: Job) -> tuple[RunFolder, tuple[str, ...]]:
-    """The run to resume, or a new one; and what was resumed, or why nothing was, in a sentence each.
-
-    `auto` takes a run of these very images only. A run that is named also goes on with other images of the same
-    classes: a file that was lost since must not cost the run.
-
-    Args:
-        output_folder: exists.
-
-    Raises:
-        RunFolderError: the run named by `resume` is another one, or finished.
-        OSError: the folder cannot be written.
-    """
-    notes: tuple[str, ...] = ()
-    resume = job.parameters.resume
-    if resume == AUTO:
-        passed_over: list[str] = []
-        for run in reversed(_runs_in(output_folder)):
-            with suppress(RunFolderError):
-                if run.is_in_use:
-                    continue
-                if not (differences := run.mismatch(job)):
-                    return run, (f"resumed the interrupted run {run.path.name}",)
-                if run.last.is_file():
-                    passed_over.append(f"; {run.path.name} was passed over: {', '.join(differences)}")
-        none = f"resume=auto: no interrupted run of these parameters and images in {output_folder}; started a new run"
-        notes = ("".join([none, *passed_over[:1]]),)
-    elif resume:
-        run = RunFolder(Path(resume).expanduser())
-        differences = run.mismatch(job)
-        if differences == [IMAGES_CHANGED] and run.read().get("labels") == list(job.labels):
-            notes = (f"{IMAGES_CHANGED} since this run began: the epochs from here on are of the present ones",)
-        elif differences:
-            raise RunFolderError(f"resume: {run.path} cannot go on: {'; '.join(differences)}")
-        return run, (*notes, f"resumed the interrupted run {run.path.name}")
-    run = RunFolder(_new_place(output_folder))
-    make_folder(run.checkpoints)
-    run.describe(job, finished=False)
-    return run, notes
-
-
 def writable(output_folder: Path, dataset: Path) -> None:
     """Make the folder, which must not be within the dataset's, and try to write into it. Raises: RunFolderError."""
     if output_folder.resolve().is_relative_to(dataset.resolve()):
@@ -284,12 +216,12 @@ def room_for(network: "torch.nn.Module", output_folder: Path) -> None:
         )
 
 
-def _runs_in(output_folder: Path) -> list[RunFolder]:
+def runs_in(output_folder: Path) -> list[RunFolder]:
     """Oldest first."""
     return [RunFolder(path.parent) for path in sorted(output_folder.glob(f"*/{RUN}"))]
 
 
-def _new_place(output_folder: Path) -> Path:
+def new_place(output_folder: Path) -> Path:
     name = time.strftime("%Y-%m-%d_%H-%M-%S")
     place, number = output_folder / name, 2
     while place.exists():

@@ -1,6 +1,5 @@
 """Task, parameters and factories: dataset folder → training → model folder."""
 
-import threading
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -63,7 +62,7 @@ class TrainResNeXt(ChecksParameters, dataprocess.CDnnTrainTask):
         self.add_input(dataprocess.CPathIO(core.IODataType.FOLDER_PATH))
         self.add_output(ModelFolder())
         self.add_output(Results())
-        self._stop = threading.Event()
+        self._stops = 0
         self._steps_done = 0
 
     def get_progress_steps(self):
@@ -71,16 +70,17 @@ class TrainResNeXt(ChecksParameters, dataprocess.CDnnTrainTask):
 
     def stop(self):
         super().stop()
-        self._stop.set()
+        self._stops += 1
 
     def run(self):
         # Before the imports, which take seconds: from here on a Stop counts.
-        self._stop.clear()
+        self._stops = 0
         self._steps_done = 0
         self.get_output(MODEL_FOLDER).set_path("")
         self.get_output(RESULTS).clear_data()
         with Signals() as signals:
-            self._train(lambda: self._stop.is_set() or signals.received is not None)
+            # A second signal ends the process by itself.
+            self._train(lambda: self._stops + (signals.received is not None))
         if signals.received:
             model = self.get_output(RESULTS).data["model_folder"]
             kept = (
@@ -88,14 +88,15 @@ class TrainResNeXt(ChecksParameters, dataprocess.CDnnTrainTask):
             )
             signals.act(f"training was stopped by {signals.name}; {kept}")
 
-    def _train(self, stop_requested):
+    def _train(self, requests):
+        """Train and hand on. `requests` tells how often the user has wanted to stop."""
         from train_torchvision_resnext.run_folder import RunFolder
         from train_torchvision_resnext.tracking.trackers import Tracking
         from train_torchvision_resnext.training import stopped_at_once, train
 
         parameters = self.get_param_object().parameters
         self.begin_task_run()
-        if stop_requested():
+        if requests():
             # Nothing is worth waiting for any more, such as the start of a server.
             self._hand_on(stopped_at_once(), [])
             self.end_task_run()
@@ -114,7 +115,8 @@ class TrainResNeXt(ChecksParameters, dataprocess.CDnnTrainTask):
             listener = Listener(
                 begins=begins,
                 progress=self._progress,
-                stop_requested=stop_requested,
+                stop_requested=lambda: requests() > 0,
+                end_requested=lambda: requests() > 1,
                 epoch=lambda row: tracking.log_metrics(row, int(row["epoch"])),
                 say=_say,
             )

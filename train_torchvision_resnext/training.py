@@ -2,11 +2,12 @@
 
 import errno
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from .fitting.checkpoint import load_best
-from .fitting.loop import Fitted, fit
+from .finishing import Finishing, Result
+from .fitting.checkpoint import read_state
+from .fitting.loop import Fitted, fit, is_over
 from .fitting.process_settings import cpu_settings, process_settings
 from .fitting.rank_process import fit_as_rank
 from .fitting.ranks import ALONE, Ranks
@@ -14,35 +15,12 @@ from .launching import fit_in_processes
 from .parameters.task import Parameters
 from .plan import Plan
 from .planning import make_plan
-from .progress import Listener, Row, StopRequestedError, TrainingError
-from .results.best_epoch import measured
-from .results.evaluation import Evaluation
-from .results.judging import judge
-from .results.outcome import REPORT, write_outcome
-from .run_folder import Job, RunFolder, RunFolderError, open_run
+from .progress import Listener, Row, StopRequestedError, TimeLimit, TrainingError
+from .resnext.host.schema import ParameterError
+from .results.outcome import REPORT
+from .resuming import open_run, refuse_mismatch
+from .run_folder import RUN, Job, RunFolder, RunFolderError
 from .tracking.epoch_line import epoch_line
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of a training.
-
-    Attributes:
-        model_folder: None if it was stopped before its first epoch was over.
-        evaluation: of the model in that folder, on the validation images; None without one.
-        test: the same on the images of `test/`, which had no part in choosing it; None without them.
-        history: a row an epoch.
-        best_epoch: counted from 1: the epoch that the model is of; 0 without one.
-        notes: what the user should know.
-    """
-
-    model_folder: Path | None
-    evaluation: Evaluation | None
-    history: tuple[Row, ...]
-    best_epoch: int
-    notes: tuple[str, ...]
-    stopped: bool
-    test: Evaluation | None = None
 
 
 def train(folder: Path, parameters: Parameters, listener: Listener | None = None, ranks: Ranks = ALONE) -> Result:
@@ -58,27 +36,74 @@ def train(folder: Path, parameters: Parameters, listener: Listener | None = None
             the best epoch until then is kept, and the message says where.
     """
     listener = _saying_epochs(listener or Listener(), parameters)
+    limit = TimeLimit.from_now(parameters.max_minutes)
+    limited = replace(listener, stop_requested=lambda: limit.is_over or listener.stop_requested())
     try:
-        plan = make_plan(folder, parameters, listener, ranks.count)
-        run, opened = open_run(plan.output_folder, _job(plan))
+        plan = make_plan(folder, parameters, limited, ranks.count)
+        run, opened = open_run(plan.output_folder, job_of(plan))
         plan = plan.noted(*opened)
         try:
             with run.locked(), cpu_settings(plan.device, parameters.threads):
                 run.remove_drafts()
+                run.update(job_of(plan))
                 listener.begins(run.path, plan.start.architecture.name)
-                _tell(plan.notes, listener)
-                result = _train_in(run, plan, listener, ranks)
+                say_all(plan.notes, listener)
+                fitted = _fit_in(run, plan, limited, ranks)
+                result = _finish(run, plan, fitted, listener)
             if not result.stopped:
                 run.clear()
-            _tell(result.notes[len(plan.notes) :], listener)
-            if result.model_folder:
-                listener.say(f"the model is in {result.model_folder}, its report in {result.model_folder / REPORT}")
+            say_all(result.notes[len(plan.notes) :], listener)
+            say_where(result, listener)
             return result
         finally:
             run.discard_if_empty()
     except StopRequestedError:
-        return stopped_at_once()
+        return _nothing(_time_is_up(parameters, "training began")) if limit.is_over else stopped_at_once()
     except RunFolderError as error:
+        raise TrainingError([str(error)]) from error
+    except OSError as error:
+        raise TrainingError([_disk_problem(error)]) from error
+
+
+def finish(folder: Path, listener: Listener, dataset: Path | None = None) -> Result:
+    """Write the complete model folder of a run that was killed, as Stop would have left it.
+
+    Args:
+        folder: of the run.
+        listener: as in `train`.
+        dataset: where the images are; None = where they were.
+
+    Raises:
+        TrainingError: it is no run, is finished, has no complete epoch, or is of other images; or what broke it off.
+    """
+    run = RunFolder(folder.resolve())
+    try:
+        content = run.read()
+        parameters = Parameters.from_strings({**content["parameters"], "output_folder": str(run.path.parent)})
+        if not (place := dataset or content.get("dataset")):
+            raise RunFolderError(f"{run.path / RUN} does not say where the images are: add --dataset FOLDER")
+        plan = make_plan(Path(place), parameters, listener)
+        changed = refuse_mismatch(run, job_of(plan))
+        with run.locked(), cpu_settings(plan.device, parameters.threads):
+            history = read_state(run.last)["history"]
+            fitted = Fitted.of(history, parameters, not is_over(history, parameters), "")
+            done = f"finished after epoch {len(history)} of {parameters.epochs}, without further training"
+            plan = plan.noted(*changed, done)
+            run.remove_drafts()
+            say_all(plan.notes, listener)
+            result = Finishing(run, plan, fitted, listener, interrupted=False).write()
+            if fitted.failure:
+                raise TrainingError([_kept_after(fitted, run)])
+            if not result.stopped:
+                run.describe(job_of(plan), finished=True)
+        if not result.stopped:
+            run.clear()
+        say_all(result.notes[len(plan.notes) :], listener)
+        say_where(result, listener)
+        return result
+    except StopRequestedError:
+        return stopped_at_once()
+    except (RunFolderError, ParameterError) as error:
         raise TrainingError([str(error)]) from error
     except OSError as error:
         raise TrainingError([_disk_problem(error)]) from error
@@ -100,40 +125,66 @@ def follow(ranks: Ranks) -> None:
         raise TrainingError([fitted.failure])
 
 
-def _train_in(run: RunFolder, plan: Plan, listener: Listener, ranks: Ranks) -> Result:
-    parameters = plan.parameters
+def _fit_in(run: RunFolder, plan: Plan, listener: Listener, ranks: Ranks) -> Fitted:
     if ranks.count > 1:
         ranks.from_first((plan, run))
-        fitted = fit_as_rank(plan, run, listener, ranks)
-    elif plan.processes > 1:
-        fitted = fit_in_processes(plan, run, listener)
-    else:
-        with process_settings(plan.device, plan.precision, parameters.deterministic):
-            fitted = fit(plan, run, listener)
-    failure, epochs, best = fitted.failure, len(fitted.history), fitted.best_epoch
+        return fit_as_rank(plan, run, listener, ranks)
+    if plan.processes > 1:
+        return fit_in_processes(plan, run, listener)
+    with process_settings(plan.device, plan.precision, plan.parameters.deterministic):
+        return fit(plan, run, listener)
+
+
+def _finish(run: RunFolder, plan: Plan, fitted: Fitted, listener: Listener) -> Result:
+    """Write the best epoch's model folder, and say what ended the training.
+
+    Args:
+        listener: wants to stop where the user does, not where the time is up.
+    """
+    parameters, failure, epochs, best = plan.parameters, fitted.failure, len(fitted.history), fitted.best_epoch
+    by_time = fitted.stopped and not listener.stop_requested()
     if best == 0:
         if failure:
             raise TrainingError([f"{failure}. No epoch was completed, so that there is no model to keep"])
-        return _nothing(*plan.notes, "stopped before the first epoch was over: there is no model to keep")
+        why = _time_is_up(parameters, "the first epoch was") if by_time else "stopped before the first epoch was over"
+        return _nothing(*plan.notes, f"{why}: there is no model to keep")
     if fitted.stopped:
-        plan = plan.noted(f"stopped by the user in epoch {epochs + 1} of {parameters.epochs}; resume = auto goes on")
-    result = _write_best(run, plan, fitted, listener, hurried=fitted.stopped or bool(failure))
+        why = f"max_minutes = {parameters.max_minutes:g} was over" if by_time else "stopped by the user"
+        plan = plan.noted(f"{why} in epoch {epochs + 1} of {parameters.epochs}; resume = auto goes on")
+    result = Finishing(run, plan, fitted, listener, interrupted=fitted.stopped or bool(failure)).write()
     if failure:
-        raise TrainingError([f"{failure}. The model of epoch {best} is kept in {run.model}"])
-    if not fitted.stopped:
-        run.describe(_job(plan), finished=True)
+        raise TrainingError([_kept_after(fitted, run)])
+    if not result.stopped:
+        run.describe(job_of(plan), finished=True)
     listener.progress(1.0)
     return result
 
 
-def _job(plan: Plan) -> Job:
-    costs = plan.costs.digest if plan.costs else ""
-    return Job(plan.parameters, plan.dataset.fingerprint, plan.dataset.labels, costs)
+def _kept_after(fitted: Fitted, run: RunFolder) -> str:
+    return f"{fitted.failure}. The model of epoch {fitted.best_epoch} is kept in {run.model}"
 
 
-def _tell(notes: Sequence[str], listener: Listener) -> None:
+def job_of(plan: Plan) -> Job:
+    """What is trained on what."""
+    dataset, costs = plan.dataset, plan.costs.digest if plan.costs else ""
+    return Job(plan.parameters, dataset.fingerprint, dataset.labels, costs, str(dataset.root.resolve()))
+
+
+def say_all(notes: Sequence[str], listener: Listener) -> None:
+    """Each in a line."""
     for note in notes:
         listener.say(note)
+
+
+def say_where(result: Result, listener: Listener) -> None:
+    """Where the model is, and its report, if they are."""
+    if folder := result.model_folder:
+        report = f", its report in {folder / REPORT}" if (folder / REPORT).is_dir() else ""
+        listener.say(f"the model is in {folder}{report}")
+
+
+def _time_is_up(parameters: Parameters, before: str) -> str:
+    return f"max_minutes = {parameters.max_minutes:g} was over before {before}; raise it, or set it to 0"
 
 
 def stopped_at_once() -> Result:
@@ -143,34 +194,6 @@ def stopped_at_once() -> Result:
 
 def _nothing(*notes: str) -> Result:
     return Result(None, None, (), 0, notes, stopped=True)
-
-
-def _write_best(run: RunFolder, plan: Plan, fitted: Fitted, listener: Listener, hurried: bool) -> Result:
-    """Evaluate the best network as inference will run it, and write the model folder.
-
-    Args:
-        hurried: take the answers of its own epoch, though they may come from a lower precision, judge no test images
-            and quantize nothing.
-    """
-    state, logits = load_best(run.best)
-    if plan.parameters.caches_features:
-        # The classifier alone was trained; the rest is what training started from.
-        state = {**plan.start.network.state_dict(), **{f"fc.{key}": tensor for key, tensor in state.items()}}
-    network = plan.start.architecture.load({key: tensor.cpu() for key, tensor in state.items()})
-    judged = judge(plan, network, logits, fitted.history, hurried)
-    by = measured(fitted.history[fitted.best_epoch - 1], plan.parameters.best_epoch_by)
-    best = f"the model is that of epoch {fitted.best_epoch} of {len(fitted.history)}, the best by {by}"
-    plan = plan.noted(*judged.notes, best)
-    told = write_outcome(run.model, plan, judged, listener)
-    return Result(
-        run.model,
-        judged.validation.evaluation,
-        fitted.history,
-        fitted.best_epoch,
-        (*plan.notes, *told, *judged.validation.evaluation.notes),
-        fitted.stopped,
-        judged.test.evaluation if judged.test else None,
-    )
 
 
 def _disk_problem(error: OSError) -> str:

@@ -45,7 +45,7 @@ def outputs(*logits, stray=0.0):
 
 
 def judge(brought=None, calibration=None, costs=None, **asked):
-    return Judge(LABELS, Parameters(**asked), calibration, brought, costs)
+    return Judge(LABELS, Parameters(**asked), calibration, brought or "trained before 2.1", costs)
 
 
 def test_a_model_of_before_answers_as_before():
@@ -328,7 +328,10 @@ def test_without_a_window_nothing_is_watched():
 
 @pytest.mark.parametrize(("name", "value"), [("target_precision", 0.9), ("coverage", 0.9), ("drift_window", 100)])
 def test_nothing_is_promised_without_evidence(name, value):
-    with pytest.raises(ParameterError, match=rf"{name} = {value}: the model brings no trust.safetensors"):
+    with pytest.raises(
+        ParameterError,
+        match=rf"{name} = {value}: requires trust.safetensors, .*: trained before 2.1; or set {name} to 0",
+    ):
         judge(**{name: value})
 
 

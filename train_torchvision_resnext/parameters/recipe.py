@@ -16,6 +16,10 @@ class RecipeParameters(ParameterSchema):
 
     epochs: Annotated[int, Field(ge=1, le=100_000), InForm(first=True)] = 15
     """Passes over the training images."""
+    max_minutes: Annotated[float, Field(title="Time limit", ge=0, le=1_000_000), InForm(group="Optimization")] = 0.0
+    """Minutes until training ends as by Stop: the best epoch is evaluated, which comes on top, and its model folder is
+    complete. 0 = no limit.
+    """
     batch_size: Annotated[int, Field(ge=1, le=65_536), InForm(first=True)] = 32
     """Images per step."""
     gradient_accumulation: Annotated[int, Field(ge=1, le=1024), InForm(group="Optimization", minimum_means="off")] = 1

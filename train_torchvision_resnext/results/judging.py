@@ -26,6 +26,9 @@ from .answers import Answers
 GOLDEN_IMAGES = 32
 """Validation images in the golden set, at 224 pixels 5 MB."""
 
+ENDED_EARLY = "the process was ended before the model was evaluated"
+"""Why a model folder is not complete."""
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -38,8 +41,8 @@ class Judged:
             `no_features` says why.
         test: None where there are no test images, where they were not waited for, or where one cannot be read any more.
         crops: what the network saw of up to 32 validation images, N x S x S x 3 uint8; None where it saw none.
-        hurried: training did not come to its end, and what takes long is not waited for.
         notes: what the user should know of the answers.
+        interrupted: training did not come to its end, and what takes long is left out.
     """
 
     network: ResNet
@@ -49,8 +52,8 @@ class Judged:
     no_features: str
     test: Answers | None
     crops: NDArray[np.uint8] | None
-    hurried: bool
     notes: tuple[str, ...]
+    interrupted: bool = False
 
     def at(self, temperature: float) -> Self:
         """The same, calibrated."""
@@ -59,7 +62,11 @@ class Judged:
 
 
 def judge(
-    plan: Plan, network: ResNet, trained: NDArray[np.float32], history: Sequence[Mapping[str, float]], hurried: bool
+    plan: Plan,
+    network: ResNet,
+    trained: NDArray[np.float32],
+    history: Sequence[Mapping[str, float]],
+    on_batch: Callable[[], None] = lambda: None,
 ) -> Judged:
     """Let the network answer; the images of `test/`, which had no part in choosing it, for the first time.
 
@@ -67,33 +74,34 @@ def judge(
 
     Args:
         network: in evaluation mode, on the CPU; not changed.
-        trained: its logits on the validation images in its own epoch, N x C. They are taken in a hurry, and where an
-            image cannot be read any more.
+        trained: its logits on the validation images in its own epoch, N x C. They are taken where an image cannot be
+            read any more.
+        on_batch: called before each batch; what it raises ends it.
     """
     dataset, classes = plan.dataset, len(plan.dataset.labels)
     notes: list[str] = []
     outputs, crops, no_features = _without_features(trained), None, ""
     test: NDArray[np.float32] | None = None
-    figures = f"the figures are those of {plan.precision}, in which it was trained"
-    if hurried:
-        no_features = "training did not come to its end"
-        notes += [figures] if plan.precision != "fp32" else []
-        notes += [f"the images of test/ were not judged: {no_features}"] if dataset.test else []
-    else:
-        # A copy, for moving it to a device changes how its weights lie in memory.
-        exact = answering(plan.start.architecture.load(network.state_dict()))
-        try:
-            golden = _Kept(dataset.val, pick(dataset.val, GOLDEN_IMAGES, plan.parameters.seed))
-            rows = exact_outputs(exact, plan, dataset.val, "Evaluating: validation images", golden.look)
-            outputs, crops = Outputs.of(rows, classes), golden.crops
-        except ReadError as error:
-            no_features = str(error)
-            notes.append(f"{figures}: {error}")
-        try:
-            if dataset.test:
-                test = exact_outputs(exact, plan, dataset.test, "Evaluating: test images")[:, :classes]
-        except ReadError as error:
-            notes.append(f"the images of test/ were not judged: {error}")
+    # A copy, for moving it to a device changes how its weights lie in memory.
+    exact = answering(plan.start.architecture.load(network.state_dict()))
+    try:
+        golden = _Kept(dataset.val, pick(dataset.val, GOLDEN_IMAGES, plan.parameters.seed))
+
+        def look(crops: torch.Tensor) -> None:
+            golden.look(crops)
+            on_batch()
+
+        rows = exact_outputs(exact, plan, dataset.val, "Evaluating: validation images", look)
+        outputs, crops = Outputs.of(rows, classes), golden.crops
+    except ReadError as error:
+        no_features = str(error)
+        notes.append(f"{_figures_of(plan)}: {error}")
+    try:
+        if dataset.test:
+            rows = exact_outputs(exact, plan, dataset.test, "Evaluating: test images", lambda _: on_batch())
+            test = rows[:, :classes]
+    except ReadError as error:
+        notes.append(f"the images of test/ were not judged: {error}")
     return Judged(
         network,
         history,
@@ -102,9 +110,24 @@ def judge(
         no_features,
         None if test is None else Answers.judge(dataset.test, test, dataset.labels, plan.costs),
         crops,
-        hurried,
         tuple(notes),
     )
+
+
+def judge_by_epoch(
+    plan: Plan, network: ResNet, trained: NDArray[np.float32], history: Sequence[Mapping[str, float]]
+) -> Judged:
+    """As `judge`, but by the answers of the network's own epoch, without a look at any image."""
+    notes = [_figures_of(plan)] if plan.precision != "fp32" else []
+    if plan.dataset.test:
+        notes.append(f"the images of test/ were not judged: {ENDED_EARLY}")
+    answers = Answers.judge(plan.dataset.val, trained, plan.dataset.labels, plan.costs)
+    outputs = _without_features(trained)
+    return Judged(network, history, answers, outputs, ENDED_EARLY, None, None, tuple(notes), True)
+
+
+def _figures_of(plan: Plan) -> str:
+    return f"the figures are those of {plan.precision}, in which it was trained"
 
 
 def _without_features(logits: NDArray[np.float32]) -> Outputs:
@@ -158,14 +181,14 @@ def exact_outputs(
     plan: Plan,
     samples: Sequence[Sample],
     task: str,
-    look: Callable[[torch.Tensor], None] = lambda crops: None,
+    on_batch: Callable[[torch.Tensor], None],
 ) -> NDArray[np.float32]:
     """What a network gives in full fp32, which is how a model folder is run unless told otherwise: N x F.
 
     Args:
         network: gives rows of F; it is moved to the plan's device.
         task: what the progress bar says.
-        look: called with each batch of crops before it goes through the network.
+        on_batch: called with each batch of crops before it goes through the network; what it raises ends it.
 
     Raises:
         ReadError: an image cannot be read any more.
@@ -173,7 +196,7 @@ def exact_outputs(
 
     def batches() -> Iterator[Batch]:
         for crops, targets in tqdm(plan.images(samples), desc=task, unit="batch"):
-            look(crops)
+            on_batch(crops)
             yield crops, targets
 
     return fp32_outputs(network, plan.start.preprocessing, batches(), plan.device)

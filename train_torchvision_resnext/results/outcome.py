@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from ..data.samples import pick
 from ..plan import Plan
-from ..progress import Listener
+from ..progress import Listener, StopRequestedError
 from ..resnext.folder.golden import write_golden
 from ..resnext.folder.model_folder import ModelConfig, write_model_folder
 from ..resnext.folder.names import EVIDENCE, GOLDEN
+from ..resnext.network.quantization import Quantized
 from ..resnext.trust.evidence import read_evidence, write_evidence
 from .best_epoch import best_epoch
 from .export import export_onnx, export_pth
@@ -39,7 +40,13 @@ Step = tuple[str, Callable[[Path], object]]
 """The name of a file or folder within the model folder, and what writes it there."""
 
 
-def write_outcome(folder: Path, plan: Plan, judged: Judged, listener: Listener) -> tuple[str, ...]:
+def write_outcome(
+    folder: Path,
+    plan: Plan,
+    judged: Judged,
+    listener: Listener,
+    check: Callable[[], None] = lambda: None,
+) -> tuple[str, ...]:
     """Write the model folder, whole or not at all.
 
     Nothing but weights, configuration and figures can cost the model. Golden set, exports and report are left out where
@@ -47,6 +54,7 @@ def write_outcome(folder: Path, plan: Plan, judged: Judged, listener: Listener) 
 
     Args:
         listener: is told how quantizing goes, and may stop it.
+        check: called before each batch and before each file; what it raises ends it, and leaves what stood there.
 
     Returns:
         What the user should know, such as what is left out and why.
@@ -54,37 +62,71 @@ def write_outcome(folder: Path, plan: Plan, judged: Judged, listener: Listener) 
     Raises:
         OSError: the folder cannot be written.
     """
-    trust, notes = _learn(plan, judged)
+    trust, notes = _learn(plan, judged, check)
     calibration = trust.calibration if trust else None
     if calibration:
         judged = judged.at(calibration.temperature)
     start = plan.start
     config = ModelConfig.of(start.architecture, plan.dataset.labels, start.preprocessing, calibration, plan.costs)
+    if not (trust and trust.evidence):
+        config = config.without_evidence(judged.no_features or "; ".join(notes))
 
     def complete(draft: Path) -> None:
         for name, write in _steps(plan, judged, config, trust):
+            check()
             notes.extend(_attempt(draft / name, write))
         exact = None if judged.no_features else judged.outputs
-        int8, told = quantize_trained(draft, plan, exact, listener, judged.hurried)
+        int8, told = quantize_trained(draft, plan, exact, listener, judged.interrupted)
         notes.extend(told)
+        check()
         known, costs = plan.noted(*notes), [compared(int8)] if int8 else []
         notes.extend(_attempt(draft / REPORT, lambda report: _write_report(report, known, judged, trust, costs)))
-        figures = {
-            **_figures(plan.noted(*notes), judged),
-            "int8": int8.to_dict() if int8 else None,
-            "trust": trust.to_dict() if trust else None,
-        }
-        text = json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False)
-        (draft / METRICS).write_text(text, encoding="utf-8")
+        check()
+        _write_metrics(draft, plan.noted(*notes), judged, int8, trust)
 
     write_model_folder(folder, config, judged.network.state_dict(), complete)
     return tuple(notes)
 
 
-def _learn(plan: Plan, judged: Judged) -> tuple[Trust | None, list[str]]:
+def write_brief_outcome(folder: Path, plan: Plan, judged: Judged) -> tuple[str, ...]:
+    """Write weights, configuration and figures, which takes a moment, in place of the folder.
+
+    Args:
+        judged: by the network's own epoch.
+
+    Returns, raises:
+        As `write_outcome`.
+    """
+    trust, notes = _learn(plan, judged, lambda: None)
+    calibration = trust.calibration if trust else None
+    start, labels = plan.start, plan.dataset.labels
+    config = ModelConfig.of(start.architecture, labels, start.preprocessing, calibration, plan.costs)
+    config = config.without_evidence(judged.no_features)
+    notes.append(f"{REPORT}, {GOLDEN} and exports are left out: {judged.no_features}")
+
+    def complete(draft: Path) -> None:
+        _write_metrics(draft, plan.noted(*notes), judged, None, trust)
+
+    write_model_folder(folder, config, judged.network.state_dict(), complete)
+    return tuple(notes)
+
+
+def _write_metrics(folder: Path, plan: Plan, judged: Judged, int8: Quantized | None, trust: Trust | None) -> None:
+    figures = {
+        **_figures(plan, judged),
+        "int8": int8.to_dict() if int8 else None,
+        "trust": trust.to_dict() if trust else None,
+    }
+    text = json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / METRICS).write_text(text, encoding="utf-8")
+
+
+def _learn(plan: Plan, judged: Judged, check: Callable[[], None]) -> tuple[Trust | None, list[str]]:
     """What to promise; notes if that fails, or if not all of it is known."""
     try:
-        trust = learn(plan, judged)
+        trust = learn(plan, judged, check)
+    except StopRequestedError:
+        raise
     except Exception as error:
         # As everything beside the weights: an image that is lost, or a full memory.
         logger.exception("learning what to promise failed")

@@ -24,21 +24,21 @@ LATER = "python -m infer_torchvision_resnext.quantize, in Ikomia's folder Plugin
 
 
 def quantize_trained(
-    draft: Path, plan: Plan, exact: Outputs | None, listener: Listener, hurried: bool
+    draft: Path, plan: Plan, exact: Outputs | None, listener: Listener, interrupted: bool
 ) -> tuple[Quantized | None, list[str]]:
     """Quantize the draft of the model folder where that was asked for. Nothing that goes wrong here costs the model.
 
     Args:
         exact: the network's answers in fp32 to the validation images; None = not known, and computed here.
         listener: may stop it at every image of the calibration and every batch of the validation.
-        hurried: there is no time for it.
+        interrupted: training did not come to its end, and quantizing is not waited for.
 
     Returns:
         What it cost, None where there is no int8 network; and a note of it.
     """
     if not plan.parameters.quantize:
         return None, []
-    if hurried:
+    if interrupted:
         return None, [f"stopped, and therefore not quantized; {LATER}"]
     dataset, parameters = plan.dataset, plan.parameters
     calibration = _Crops(pick(dataset.train, CALIBRATION, parameters.seed), 1, plan, listener, (TRAINED, CALIBRATED))

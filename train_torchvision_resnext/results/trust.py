@@ -1,5 +1,6 @@
 """What the finished model may promise, by its answers to the validation images."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,8 +103,11 @@ class Trust:
         ]
 
 
-def learn(plan: Plan, judged: Judged) -> Trust:
+def learn(plan: Plan, judged: Judged, on_batch: Callable[[], None] = lambda: None) -> Trust:
     """Learn what to promise. Without features of the validation images there is no evidence.
+
+    Args:
+        on_batch: called before each batch of training images; what it raises ends it.
 
     Raises:
         ReadError: a training image cannot be read any more.
@@ -115,7 +119,7 @@ def learn(plan: Plan, judged: Judged) -> Trust:
         return Trust(answers, calibration, None)
     network = answering(plan.start.architecture.load(judged.network.state_dict()))
     samples = pick(plan.dataset.train, STANDING_FOR_ALL, plan.parameters.seed)
-    rows = exact_outputs(network, plan, samples, "Calibrating: training images")
+    rows = exact_outputs(network, plan, samples, "Calibrating: training images", lambda _: on_batch())
     typical = Outputs.of(rows, len(plan.dataset.labels))
     return Trust(answers, calibration, _evidence(answers, outputs, typical), len(samples))
 

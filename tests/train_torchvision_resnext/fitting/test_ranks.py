@@ -21,7 +21,8 @@ from train_torchvision_resnext.resnext.folder.model_folder import ModelConfig, w
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from train_torchvision_resnext.resnext.machine.threads import fixed_threads
 from train_torchvision_resnext.resnext.network.architecture import Architecture
-from train_torchvision_resnext.run_folder import Job, open_run
+from train_torchvision_resnext.resuming import open_run
+from train_torchvision_resnext.run_folder import Job
 
 NETWORK = Architecture((1, 1), 4, 4)
 

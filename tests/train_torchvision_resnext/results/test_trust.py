@@ -10,7 +10,6 @@ from infer_torchvision_resnext.model import WeightsError
 from infer_torchvision_resnext.parameters import Parameters as InferenceParameters
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.progress import Listener
 from train_torchvision_resnext.resnext.folder.golden import read_golden, write_golden
 from train_torchvision_resnext.resnext.folder.model_folder import read_config
 from train_torchvision_resnext.resnext.trust.evidence import read_evidence, write_evidence
@@ -145,17 +144,6 @@ def test_few_validation_images_are_said_and_nothing_is_fitted_on_them(tmp_path):
     assert len(read_evidence(result.model_folder).target) == 15
 
 
-def test_stopped_there_is_no_time_for_evidence_and_a_note_says_so(tmp_path):
-    epochs = []
-    listener = Listener(epoch=epochs.append, stop_requested=lambda: bool(epochs))
-    result = train(write_digits(tmp_path / "digits", {"train": 10, "val": 5}), settings(tmp_path / "runs"), listener)
-    assert result.stopped
-    assert "trust.safetensors is left out: training did not come to its end" in result.notes
-    assert read_evidence(result.model_folder) is None
-    assert read_golden(result.model_folder).facts["trust.safetensors"] is None
-    assert read_config(result.model_folder).resnext.calibration.images == 15
-
-
 def test_an_error_costs_the_promises_and_not_the_model(tmp_path, monkeypatch):
     from train_torchvision_resnext.results import trust
 
@@ -165,5 +153,7 @@ def test_an_error_costs_the_promises_and_not_the_model(tmp_path, monkeypatch):
     monkeypatch.setattr(trust.KnownFeatures, "of", full)
     result = train(write_digits(tmp_path / "digits", {"train": 10, "val": 5}), settings(tmp_path / "runs", epochs="1"))
     assert "nothing can be promised: no room for the covariance" in result.notes
-    assert read_config(result.model_folder).resnext.calibration is None
+    config = read_config(result.model_folder).resnext
+    assert config.calibration is None
+    assert config.no_evidence == "nothing can be promised: no room for the covariance"
     assert read_evidence(result.model_folder) is None

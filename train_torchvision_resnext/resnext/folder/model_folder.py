@@ -81,6 +81,8 @@ class _ResNeXtConfig(BaseModel):
     calibration: Calibration | None = None
     # Of wrong answers, rows of true classes, columns of answers, in index order: see `trust/costs.py`.
     costs: tuple[tuple[float, ...], ...] | None = None
+    # Why the folder has no evidence; empty where it has, and in older folders.
+    no_evidence: str = ""
 
 
 class ModelConfig(BaseModel):
@@ -141,6 +143,10 @@ class ModelConfig(BaseModel):
                 costs=tuple(map(tuple, costs.table.tolist())) if costs else None,
             ),
         )
+
+    def without_evidence(self, reason: str) -> Self:
+        """The same for a folder that has no evidence, and why; empty = it has."""
+        return self.model_copy(update={"resnext": self.resnext.model_copy(update={"no_evidence": reason})})
 
     def facts(self, evidence: Evidence | None) -> dict[str, Any]:
         """What changes answers and stands in no weights, JSON-ready; `evidence` is the folder's."""
