@@ -18,7 +18,15 @@ CHANGES_PIXELS = {
 
 CHANGES_NO_PIXELS = {
     *("model_name", "weights", "class_file", "decide_by", "top_k", "confidence_threshold", "calibrated", "coverage"),
-    *("unknown_sensitivity", "target_precision", "embeddings", "maps", "map_class", "drift_window"),
+    *(
+        "unknown_sensitivity",
+        "target_precision",
+        "target_precision_per_class",
+        "embeddings",
+        "maps",
+        "map_class",
+        "drift_window",
+    ),
     *("device", "precision", "runtime", "guard_tolerance", "batch_size", "threads"),
     # of objects, which a table has not
     *("region", "object_margin", "track"),
