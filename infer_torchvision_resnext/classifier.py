@@ -22,9 +22,10 @@ from .resnext.images.preprocessing import Preprocessing
 from .resnext.images.rgb import AUTO, RGBImage, ValueRange
 from .resnext.machine.devices import OutOfMemoryError
 from .resnext.network.inference import Outputs
+from .resnext.trust.input_score import measure_crops
 from .resnext.trust.unknown import distinct_labels
 from .runtimes.guard import Choice
-from .runtimes.runtime import Crops, CropsItself, Runtime, run_in_parts
+from .runtimes.runtime import Crops, CropsItself, Runtime, as_array, run_in_parts
 from .runtimes.selection import choose
 from .tracks import Moment, Tracks
 from .weights import fingerprint, load_model
@@ -206,7 +207,7 @@ class Classifier:
 
     def classify_crops(self, crops: NDArray[np.uint8]) -> list[Prediction]:
         """Answer for each of a batch of crops, N x S x S x 3, made by `preprocessing`. Raises: as `classify`."""
-        return self._judged(self._run(self._ready().runtime, crops))
+        return self._judged(self._measured(self._run(self._ready().runtime, crops), crops))
 
     def describe(self) -> dict[str, Any]:
         """What answered: model, preprocessing and runtime, JSON-ready."""
@@ -230,7 +231,11 @@ class Classifier:
         start = time.perf_counter()
         outputs = self._run(runtime, crops)
         self.timings_ms["forward"] += _since(start)
-        return outputs
+        return self._measured(outputs, crops)
+
+    def _measured(self, outputs: Outputs, crops: Crops) -> Outputs:
+        """The same with statistics of the crops, where they are compared with those of the training images."""
+        return replace(outputs, pixels=measure_crops(as_array(crops))) if self._judging().measures_pixels else outputs
 
     def _judged(self, outputs: Outputs) -> list[Prediction]:
         """With maps, where they are asked for: of the class that stands first, also where the answer is `unknown`."""

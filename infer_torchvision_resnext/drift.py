@@ -3,7 +3,8 @@
 A sliding window of frames is compared with validation: in how much they are like what was learned, and in how many of
 them are `unknown`. What differs is what has 99 % intervals that do not meet. Frames of a film are much alike, and count
 as fewer independent ones; Bayley and Hammersley, "The 'Effective' Number of Independent Observations in an
-Autocorrelated Time Series", JRSS Supplement 1946, for a process of first order.
+Autocorrelated Time Series", JRSS Supplement 1946, for a process of first order. Pixels are compared, too
+(`pixel_drift.py`), where the model has statistics of those of the validation images.
 """
 
 import math
@@ -16,10 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .pixel_drift import PixelDrift
+from .resnext.trust.input_score import Statistics
 from .resnext.trust.intervals import Interval, wilson
 
 CONFIDENCE = 0.99
 """Of the intervals; higher than elsewhere, for the window is looked at again in each frame."""
+
+MOST_DIFFERENCES = 3
+"""Of the pixels that a note names."""
 
 
 @dataclass(frozen=True)
@@ -53,20 +59,31 @@ class Drift:
         window: how many frames are compared; as long as there are fewer, nothing is said of them.
         known_scores: of the validation images, N, at least one.
         unknown: which of them were answered `unknown`, N.
+        pixels: mean and standard deviation of 13 statistics of the validation images, 2 x 13; None where the model has
+            none.
     """
 
-    def __init__(self, window: int, known_scores: NDArray[np.float32], unknown: NDArray[np.bool_]) -> None:
+    def __init__(
+        self,
+        window: int,
+        known_scores: NDArray[np.float32],
+        unknown: NDArray[np.bool_],
+        pixels: Statistics | None = None,
+    ) -> None:
         self._window = window
+        self._pixels = None if pixels is None else PixelDrift(window, pixels, len(known_scores))
         self._frames: deque[tuple[float, float]] = deque(maxlen=window)
         self._mean, self._deviation = float(known_scores.mean()), float(known_scores.std())
         self._expected_score = self._interval(self._mean, len(known_scores))
         self._expected_unknown = wilson(int(unknown.sum()), len(unknown), CONFIDENCE)
 
-    def see(self, objects: Sequence[tuple[float, bool]]) -> None:
+    def see(self, objects: Sequence[tuple[float, bool]], pixels: Sequence[Statistics] = ()) -> None:
         """Take in a frame by the means over its objects, their known scores and whether they are `unknown`.
 
-        One without objects says nothing.
+        One without objects says nothing. `pixels` are 13 statistics of each, where they are measured.
         """
+        if self._pixels:
+            self._pixels.see(pixels)
         if objects:
             score, unknown = np.mean(objects, axis=0)
             self._frames.append((float(score), float(unknown)))
@@ -80,6 +97,8 @@ class Drift:
             [f"images are {'more' if score > 0 else 'less'} like what was learned than validation's"] if score else []
         )
         found += [f"{'more' if unknown > 0 else 'fewer'} are unknown than of validation's"] if unknown else []
+        if differences := self._differences():
+            found.append(f"images are {', '.join(differences[:MOST_DIFFERENCES])} than the validation images")
         return [f"drift: {note}; trust.drift in output 4 tells by how much" for note in found]
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,8 +110,12 @@ class Drift:
             "independent_images": self._independent(),
             "known_score": self._known_score().to_dict() if full else None,
             "unknown": self._unknown().to_dict() if full else None,
+            **({"pixels": self._differences()} if self._pixels else {}),
             "alarm": bool(self.notes()),
         }
+
+    def _differences(self) -> list[str]:
+        return self._pixels.differences() if self._pixels else []
 
     def _known_score(self) -> Figure:
         mean = float(np.mean([score for score, _ in self._frames]))

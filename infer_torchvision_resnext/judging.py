@@ -16,10 +16,11 @@ from .resnext.network.inference import Outputs, softmax
 from .resnext.trust.calibration import Calibration, calibrated
 from .resnext.trust.costs import Costs
 from .resnext.trust.evidence import Evidence
-from .resnext.trust.open_set import KnownFeatures, expected_rejection, threshold
+from .resnext.trust.open_set import KnownFeatures
 from .resnext.trust.prediction_sets import PredictionSets, fit_prediction_sets
 from .resnext.trust.promises import Promises, fit_class_thresholds, fit_precision_thresholds
 from .tracks import Pooled
+from .unlike import NOTHING_UNLIKE, UnlikeTest
 
 FEWEST_OBJECTS, MANY_UNLIKE = 4, 0.25
 """A frame of at least so many objects, of which more than this share is `unlike`, gets a note."""
@@ -62,12 +63,13 @@ class Judge:
         self._calibration = calibration
         self._costs = None if parameters.decide_by == "probability" else costs
         self._known: KnownFeatures | None = None
-        self._least_known = -np.inf
-        self._expected_unknown: float | None = None
+        self._unlike: UnlikeTest | None = None
         self._promises: Promises | None = None
         self._sets: PredictionSets | None = None
         self.drift: Drift | None = None
         """Frames of late beside validation; None where nobody asked."""
+        self.measures_pixels = False
+        """Whether outputs have to come with statistics of the crops."""
         if not isinstance(evidence, str):
             self._take(evidence)
 
@@ -76,8 +78,7 @@ class Judge:
         target = evidence.target.astype(np.int64)
         self._known = evidence.known_features
         if asked.unknown_sensitivity:
-            self._least_known = threshold(evidence.known_score, 1 - asked.unknown_sensitivity)
-            self._expected_unknown = expected_rejection(len(evidence.known_score), asked.unknown_sensitivity)
+            self._unlike = UnlikeTest(evidence, asked.unknown_sensitivity)
         if asked.target_precision:
             predicted = evidence.predicted.astype(np.int64)
             fit = fit_class_thresholds if asked.target_precision_per_class else fit_precision_thresholds
@@ -85,16 +86,18 @@ class Judge:
         if asked.coverage:
             self._sets = fit_prediction_sets(evidence.true_probability, target, classes, asked.coverage)
         if asked.drift_window:
-            validation = zip(evidence.predicted, evidence.probability, evidence.known_score, strict=True)
-            doubts = [self._doubt(int(best), float(p), float(score), float(p)) for best, p, score in validation]
+            validation = zip(evidence.predicted, evidence.probability, strict=True)
+            doubts = [self._uncertainty(int(best), float(p), float(p)) for best, p in validation]
             unknown = np.array([self._counts(doubt) for doubt in doubts])
-            self.drift = Drift(asked.drift_window, evidence.known_score, unknown)
+            unlike = self._unlike.validation if self._unlike else np.zeros(len(unknown), bool)
+            self.drift = Drift(asked.drift_window, evidence.known_score, unknown | unlike, evidence.input_moments)
+        self.measures_pixels = evidence.input_reference is not None and bool(self._unlike or self.drift)
 
     @property
     def notes(self) -> list[str]:
         """What the evidence is too little for, a sentence each."""
         advice = [part.advice() for part in (self._promises, self._sets) if part]
-        sensitivity, expected = self._parameters.unknown_sensitivity, self._expected_unknown
+        sensitivity, expected = self._parameters.unknown_sensitivity, self._unlike.expected if self._unlike else None
         if expected is not None and expected > MOST_LOST * sensitivity:
             advice.append(
                 f"unknown_sensitivity = {sensitivity:g}: about {expected:.1%} of known images are answered unknown, "
@@ -115,6 +118,7 @@ class Judge:
                 honest[place],
                 None if scores is None else float(scores[place]),
                 tuple(outputs.features[place].tolist()) if asked.embeddings else None,
+                None if outputs.pixels is None else outputs.pixels[place],
             )
             for place in range(len(best))
         ]
@@ -138,7 +142,7 @@ class Judge:
             shown = honest if self._parameters.calibrated else calibrated(logits, 1 / self._temperature)
             (best,) = top_k(shown, self._labels, 0, self._expected_costs(honest))
             held = best.held_at(pooled.answer, self._parameters.top_k)
-            judged = self._judged(held, honest[0], pooled.known_score, this_frame.embedding)
+            judged = self._judged(held, honest[0], pooled.known_score, this_frame.embedding, this_frame.pixels)
         track = Track(pooled.frames, this_frame)
         return replace(judged, track=track, activation_map=this_frame.activation_map)
 
@@ -147,7 +151,8 @@ class Judge:
         if self.drift is None:
             return []
         self.drift.see(
-            [(each.known_score, self._counts(each.doubt)) for each in predictions if each.known_score is not None]
+            [(each.known_score, self._counts(each.doubt)) for each in predictions if each.known_score is not None],
+            [prediction.pixels for prediction in predictions if prediction.pixels is not None],
         )
         return self.drift.notes()
 
@@ -157,27 +162,30 @@ class Judge:
         honest: NDArray[np.float64],
         score: float | None,
         embedding: tuple[float, ...] | None,
+        pixels: NDArray[np.float32] | None,
     ) -> Prediction:
         """One image's; `honest` are its calibrated probabilities."""
         best = prediction.indices[0]
         possible = None if self._sets is None else dict.fromkeys((best, *self._sets.of(honest)))
         judged = prediction.judged(
-            self._doubt(best, float(honest[best]), score, prediction.probability),
+            self._unlike_doubt(float(honest[best]), score, pixels)
+            or self._uncertainty(best, float(honest[best]), prediction.probability),
             score,
             None if possible is None else tuple(self._labels[index] for index in possible),
             embedding,
         )
-        return replace(judged, distribution=honest if self._parameters.track else None)
+        return replace(judged, distribution=honest if self._parameters.track else None, pixels=pixels)
 
-    def _doubt(self, best: int, honest: float, score: float | None, shown: float) -> Doubt | None:
+    def _unlike_doubt(self, honest: float, score: float | None, pixels: NDArray[np.float32] | None) -> Doubt | None:
+        """Whether the image is unlike the training images; `honest` as in `_uncertainty`."""
+        if self._unlike is None or score is None:
+            return None
+        reason = self._unlike.reason(score, honest, pixels)
+        return Doubt("unlike", reason) if reason else None
+
+    def _uncertainty(self, best: int, honest: float, shown: float) -> Doubt | None:
         """Why there is no answer; `honest` is the calibrated probability of the class that stands first, `best`."""
         asked = self._parameters
-        if score is not None and score < self._least_known:
-            return Doubt(
-                "unlike",
-                f"unlike what was learned: its score is {score:.3g}, and {1 - asked.unknown_sensitivity:.4g} of the "
-                f"validation images have {self._least_known:.3g} or more",
-            )
         if self._promises and not self._promises.keeps(best, honest):
             least = self._promises.thresholds[best]
             given = "never given" if least is None else f"given from a calibrated probability of {least:.4g} on"
@@ -213,8 +221,7 @@ class Judge:
             "temperature": self._temperature,
             "decided_by": "cost" if self._costs else "probability",
             "costs": self._costs.digest if self._costs else None,
-            "unknown_below": self._least_known if np.isfinite(self._least_known) else None,
-            "unknown_expected": self._expected_unknown,
+            **(self._unlike.to_dict() if self._unlike else NOTHING_UNLIKE),
             "promises": self._promises.to_dict(self._labels) if self._promises else None,
             "sets": self._sets.to_dict(self._labels) if self._sets else None,
             **({"drift": self.drift.to_dict()} if self.drift else {}),

@@ -44,6 +44,7 @@ class Prediction:
         distribution: calibrated probabilities of all classes, in index order; None where nobody asked for them.
         held: the answer is that of earlier frames and stands first, though another class is ahead, by too little.
         track: whose answer it is, if it is that of an object over its frames.
+        pixels: 13 statistics of the crop, see `input_score`; None where nobody asked for them.
         costs: what each of the classes is expected to cost as the answer, ascending; None where the most probable
             class is the best.
     """
@@ -61,6 +62,7 @@ class Prediction:
     held: bool = False
     track: "Track | None" = None
     costs: tuple[float, ...] | None = None
+    pixels: NDArray[np.float32] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not len(self.indices) == len(self.labels) == len(self.probabilities):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -349,3 +350,34 @@ def test_a_note_says_when_more_than_a_quarter_of_a_frames_objects_are_unlike(unl
     strange, known = (judged.predictions(outputs([9, 0], stray=stray))[0] for stray in (12, 1))
     frame = [strange] * unlike + [known] * like + [Prediction.unreadable("too small")] * too_small
     assert unlike_objects_note(frame) == (f"{unlike} of {unlike + like} {UNLIKE_OBJECTS}" if noted else "")
+
+
+def evidence_of_pixels():
+    """Statistics of training images about 0, and scores of validation images from -3 to -1."""
+    random = np.random.default_rng(0)
+    return evidence(
+        input_reference=random.normal(0, 1, (100, 13)).astype(np.float32),
+        input_score=np.linspace(-3, -1, 200).astype(np.float32),
+        input_moments=np.array([np.zeros(13), np.ones(13)], np.float32),
+    )
+
+
+def test_images_that_look_different_are_unknown_and_it_is_said_how():
+    asked, dark = judge(evidence_of_pixels()), np.array([-9.0, -9, -9, *[0] * 10], np.float32)
+    assert asked.measures_pixels
+    like, unlike = asked.predictions(replace(outputs([9, 0], [9, 0]), pixels=np.array([0 * dark, dark])))
+    assert like.answer == "ant"
+    assert (unlike.answer, unlike.doubt.kind) == ("unknown", "unlike")
+    assert unlike.reason == "unlike the training images: darker than 100% of the training images"
+    assert asked.describe()["unknown_by"] == ["known_score", "probability", "input_score"]
+    assert judge(evidence()).describe()["unknown_by"] == ["known_score"]
+    assert not judge(evidence_of_pixels(), unknown_sensitivity=0).measures_pixels
+
+
+def test_pixels_of_recent_images_are_watched():
+    asked, dark = judge(evidence_of_pixels(), drift_window=30), np.full(13, 0, np.float32)
+    dark[:3] = -5
+    rows = np.random.default_rng(0).normal(0, 1, (30, 13)).astype(np.float32) + dark
+    for row in rows:
+        notes = asked.watch(asked.predictions(replace(outputs([1, 0]), pixels=row[None])))
+    assert any("images are darker than the validation images" in note for note in notes)

@@ -21,6 +21,7 @@ from ..resnext.machine.threads import fixed_threads
 from ..resnext.network.answering import answering
 from ..resnext.network.inference import Outputs
 from ..resnext.trust.evidence import Evidence
+from ..resnext.trust.input_score import Statistics, measure_crops
 from .answers import Answers
 
 GOLDEN_IMAGES = 32
@@ -40,6 +41,7 @@ class Judged:
         outputs: logits and features of the validation images, in their order; the features have no columns where
             `no_features` says why.
         test: None where there are no test images, where they were not waited for, or where one cannot be read any more.
+        pixels: statistics of the crops of the validation images, N x 13; None where the network saw none.
         crops: what the network saw of up to 32 validation images, N x S x S x 3 uint8; None where it saw none.
         notes: what the user should know of the answers.
         interrupted: training did not come to its end, and what takes long is left out.
@@ -51,6 +53,7 @@ class Judged:
     outputs: Outputs
     no_features: str
     test: Answers | None
+    pixels: Statistics | None
     crops: NDArray[np.uint8] | None
     notes: tuple[str, ...]
     interrupted: bool = False
@@ -81,18 +84,22 @@ def judge(
     dataset, classes = plan.dataset, len(plan.dataset.labels)
     notes: list[str] = []
     outputs, crops, no_features = _without_features(trained), None, ""
+    pixels: Statistics | None = None
     test: NDArray[np.float32] | None = None
     # A copy, for moving it to a device changes how its weights lie in memory.
     exact = answering(plan.start.architecture.load(network.state_dict()))
     try:
         golden = _Kept(dataset.val, pick(dataset.val, GOLDEN_IMAGES, plan.parameters.seed))
 
+        measured = PixelStatistics()
+
         def look(crops: torch.Tensor) -> None:
             golden.look(crops)
+            measured.look(crops)
             on_batch()
 
         rows = exact_outputs(exact, plan, dataset.val, "Evaluating: validation images", look)
-        outputs, crops = Outputs.of(rows, classes), golden.crops
+        outputs, crops, pixels = Outputs.of(rows, classes), golden.crops, measured.statistics
     except ReadError as error:
         no_features = str(error)
         notes.append(f"{_figures_of(plan)}: {error}")
@@ -109,6 +116,7 @@ def judge(
         outputs,
         no_features,
         None if test is None else Answers.judge(dataset.test, test, dataset.labels, plan.costs),
+        pixels,
         crops,
         tuple(notes),
     )
@@ -123,7 +131,7 @@ def judge_by_epoch(
         notes.append(f"the images of test/ were not judged: {ENDED_EARLY}")
     answers = Answers.judge(plan.dataset.val, trained, plan.dataset.labels, plan.costs)
     outputs = _without_features(trained)
-    return Judged(network, history, answers, outputs, ENDED_EARLY, None, None, tuple(notes), True)
+    return Judged(network, history, answers, outputs, ENDED_EARLY, None, None, None, tuple(notes), True)
 
 
 def _figures_of(plan: Plan) -> str:
@@ -153,6 +161,22 @@ class _Kept:
     def crops(self) -> NDArray[np.uint8]:
         """N x S x S x 3, in the samples' order."""
         return np.stack(self._crops)
+
+
+class PixelStatistics:
+    """Statistics of all crops, taken as their batches pass."""
+
+    def __init__(self) -> None:
+        self._rows: list[Statistics] = []
+
+    def look(self, crops: torch.Tensor) -> None:
+        """At the next batch, N x S x S x 3 uint8."""
+        self._rows.append(measure_crops(crops.numpy()))
+
+    @property
+    def statistics(self) -> Statistics:
+        """N x 13."""
+        return np.concatenate(self._rows)
 
 
 def golden_set(network: ResNet, crops: NDArray[np.uint8], config: ModelConfig, evidence: Evidence | None) -> Golden:

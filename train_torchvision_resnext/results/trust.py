@@ -1,10 +1,11 @@
 """What the finished model may promise, by its answers to the validation images."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..data.folders import listed
 from ..data.samples import pick
@@ -13,11 +14,12 @@ from ..resnext.network.answering import answering
 from ..resnext.network.inference import Outputs
 from ..resnext.trust.calibration import Calibration, calibrate
 from ..resnext.trust.evidence import Evidence
+from ..resnext.trust.input_score import MOST_REFERENCES, InputReference
 from ..resnext.trust.open_set import SENSITIVITY, KnownFeatures, expected_rejection
 from ..resnext.trust.prediction_sets import fit_prediction_sets
 from ..resnext.trust.promises import fit_precision_thresholds
 from .answers import Answers
-from .judging import Judged, exact_outputs
+from .judging import Judged, PixelStatistics, exact_outputs
 from .page import percent
 
 STANDING_FOR_ALL = 2000
@@ -119,12 +121,23 @@ def learn(plan: Plan, judged: Judged, on_batch: Callable[[], None] = lambda: Non
         return Trust(answers, calibration, None)
     network = answering(plan.start.architecture.load(judged.network.state_dict()))
     samples = pick(plan.dataset.train, STANDING_FOR_ALL, plan.parameters.seed)
-    rows = exact_outputs(network, plan, samples, "Calibrating: training images", lambda _: on_batch())
-    typical = Outputs.of(rows, len(plan.dataset.labels))
-    return Trust(answers, calibration, _evidence(answers, outputs, typical), len(samples))
+    measured = PixelStatistics()
+
+    def look(crops: torch.Tensor) -> None:
+        measured.look(crops)
+        on_batch()
+
+    rows = exact_outputs(network, plan, samples, "Calibrating: training images", look)
+    typical = replace(Outputs.of(rows, len(plan.dataset.labels)), pixels=measured.statistics)
+    evidence = _evidence(answers, replace(outputs, pixels=judged.pixels), typical)
+    return Trust(answers, calibration, evidence, len(samples))
 
 
 def _evidence(answers: Answers, outputs: Outputs, typical: Outputs) -> Evidence:
+    assert outputs.pixels is not None, "pixels are measured where features are"
+    assert typical.pixels is not None, "pixels are measured where features are"
+    # Every so many, for they stand class by class.
+    reference = InputReference(typical.pixels[:: -(-len(typical.pixels) // MOST_REFERENCES)])
     known = KnownFeatures.of(typical.logits, typical.features)
     return Evidence(
         probability=answers.probability_of(answers.decided).astype(np.float32),
@@ -135,6 +148,9 @@ def _evidence(answers: Answers, outputs: Outputs, typical: Outputs) -> Evidence:
         feature_mean=known.mean,
         feature_axes=known.axes,
         feature_scale=np.array([known.scale], np.float32),
+        input_reference=reference.statistics,
+        input_score=reference.scores(outputs.pixels),
+        input_moments=np.stack([outputs.pixels.mean(axis=0), outputs.pixels.std(axis=0)]),
     )
 
 

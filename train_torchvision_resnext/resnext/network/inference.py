@@ -22,11 +22,13 @@ class Outputs:
         logits: float32, N x C.
         features: float32, N x F; the pooled ones that the logits were computed from.
         activations: float32, N x F x h x h, whose means the features are; None where they were not asked for.
+        pixels: float32, N x 13, statistics of the crops; None where they were not measured.
     """
 
     logits: NDArray[np.float32]
     features: NDArray[np.float32]
     activations: NDArray[np.float32] | None = None
+    pixels: NDArray[np.float32] | None = None
 
     @classmethod
     def of(cls, rows: NDArray[np.float32], classes: int, features: int | None = None) -> Self:

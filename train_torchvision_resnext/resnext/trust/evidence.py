@@ -9,6 +9,9 @@ for each image and no image, nor can one be made from it:
 - `predicted`, `target`: int32 N, class indices.
 - `known_score`, float32 N: how much the image is like what was learned, by `open_set.KnownFeatures`.
 - `feature_mean`, float32 F; `feature_axes`, float32 K x F; `feature_scale`, float32 1: those of training images.
+- `input_reference`, float32 M x 13: statistics of the pixels of training images; `input_score`, float32 N: how much the
+  image's are like these, by `input_score.InputReference`; `input_moments`, float32 2 x 13: mean and standard deviation
+  of the statistics of the validation images. All three or none; models of 2.1 have none.
 """
 
 import hashlib
@@ -22,6 +25,7 @@ from numpy.typing import NDArray
 from ..folder.entries import has_file
 from ..folder.names import EVIDENCE
 from ..folder.whole import errors_of_the_disk
+from .input_score import STATISTICS, InputReference
 from .open_set import KnownFeatures
 
 MAX_BYTES = 2**28
@@ -46,9 +50,13 @@ class Evidence:
     feature_mean: Floats
     feature_axes: Floats
     feature_scale: Floats
+    input_reference: Floats | None = None
+    input_score: Floats | None = None
+    input_moments: Floats | None = None
 
     def __post_init__(self) -> None:
         problems = [
+            self._input_problem(),
             *(self._problem(name, np.float32) for name in ("probability", "true_probability", "known_score")),
             *(self._problem(name, np.int32) for name in ("predicted", "target")),
         ]
@@ -75,15 +83,37 @@ class Evidence:
             return f"{name} holds NaN or infinity"
         return ""
 
+    def _input_problem(self) -> str:
+        reference, score, moments = self.input_reference, self.input_score, self.input_moments
+        if reference is None and score is None and moments is None:
+            return ""
+        if reference is None or score is None or moments is None:
+            return "input_reference, input_score, input_moments: expected all three or none of them"
+        shapes, width = (reference.shape, moments.shape), len(STATISTICS)
+        if shapes != ((len(reference), width), (2, width)) or not len(reference):
+            return f"input_reference, input_moments: shapes {shapes}, expected (M, {width}), (2, {width})"
+        if not all(each.dtype == np.float32 and np.isfinite(each).all() for each in (reference, moments)):
+            return "input_reference, input_moments: expected finite float32"
+        return self._problem("input_score", np.float32)
+
+    @property
+    def input_reference_images(self) -> InputReference | None:
+        return None if self.input_reference is None else InputReference(self.input_reference)
+
     @property
     def known_features(self) -> KnownFeatures:
         return KnownFeatures(self.feature_mean, self.feature_axes, float(self.feature_scale[0]))
 
     @property
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """By name, without those that are missing."""
+        return {name: values for name, values in vars(self).items() if values is not None}
+
+    @property
     def digest(self) -> str:
         """Tells evidence apart, by all its numbers."""
         found = hashlib.sha256()
-        for name, values in vars(self).items():
+        for name, values in self.tensors.items():
             found.update(f"{name} {values.shape}".encode() + np.ascontiguousarray(values).tobytes())
         return found.hexdigest()[:16]
 
@@ -105,7 +135,7 @@ def write_evidence(folder: Path, evidence: Evidence) -> None:
     from safetensors.numpy import save_file
 
     with errors_of_the_disk(folder / EVIDENCE):
-        save_file({name: np.ascontiguousarray(values) for name, values in vars(evidence).items()}, folder / EVIDENCE)
+        save_file({name: np.ascontiguousarray(values) for name, values in evidence.tensors.items()}, folder / EVIDENCE)
 
 
 def read_evidence(folder: Path) -> Evidence | None:
@@ -120,7 +150,13 @@ def read_evidence(folder: Path) -> Evidence | None:
         raise EvidenceError(f"{path} has {path.stat().st_size:,} bytes, at most {MAX_BYTES:,} may be; {remedy}")
     try:
         tensors: dict[str, NDArray[Any]] = load_file(path)
-        return Evidence(**{name: tensors[name] for name in Evidence.__dataclass_fields__})
+        return Evidence(
+            **{
+                name: tensors[name]
+                for name, field in Evidence.__dataclass_fields__.items()
+                if name in tensors or field.default is not None
+            }
+        )
     except EvidenceError as error:
         raise EvidenceError(f"{path}: {error}; {remedy}") from error
     except Exception as error:
