@@ -51,8 +51,9 @@ a-gpu:
 	python3 -m tools.need_gpu
 
 # Without ARGS: ResNet and ResNeXt at constant cost on the digits. Ctrl-C stops it, the same command goes on.
+# ARGS="--architectures resnet50 resnext50_32x4d --rounds 5": two forward passes, no training.
 compare: $(VENV)/installed
-	$(PYTHON) -m comparison $(ARGS)
+	$(PYTHON) -m examples.cardinality $(ARGS)
 
 # Both plugins carry the shared sub-package; the inference plugin's is the original.
 sync:

@@ -6,7 +6,7 @@ Boxes say how many channels come out; the numbers of weights are counted by `cos
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from comparison.cost import convolutions
+from examples.cardinality.cost import convolutions
 from train_torchvision_resnext.resnext.network.architecture import Architecture
 from train_torchvision_resnext.results.charts import INK, MUTED, WRONG, new_figure, save
 

@@ -18,7 +18,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.interleaved import Timing
-from comparison.experiment import Experiment
+from examples.cardinality.experiment import Experiment
 from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.runtimes.runtime import Runtime

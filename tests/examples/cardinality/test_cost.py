@@ -4,7 +4,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import get_model_weights
 
-from comparison.cost import CARDINALITIES, at_constant_cost, cost
+from examples.cardinality.cost import CARDINALITIES, at_constant_cost, cost
 from train_torchvision_resnext.resnext.network.architecture import Architecture
 
 FAMILY = [

@@ -4,12 +4,12 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from benchmarks.table import markdown
-from comparison.accuracy import train_cells
-from comparison.experiment import Experiment
-from comparison.page import PAGE, sentences, write_page
-from comparison.plots import accuracy_against_cardinality, accuracy_against_cost
-from comparison.speed import machine, measure
-from comparison.summary import rows_of, table, write_csv
+from examples.cardinality.accuracy import train_cells
+from examples.cardinality.experiment import Experiment
+from examples.cardinality.page import PAGE, sentences, write_page
+from examples.cardinality.plots import accuracy_against_cardinality, accuracy_against_cost
+from examples.cardinality.speed import ROUNDS, machine, measure
+from examples.cardinality.summary import rows_of, table, write_csv
 
 PARTS = ("accuracy", "speed")
 
@@ -19,6 +19,7 @@ def compare(
     folder: str | Path,
     stop: Callable[[], bool] = lambda: False,
     parts: Collection[str] = PARTS,
+    rounds: int = ROUNDS,
 ) -> Path:
     """Compare architectures; what an earlier call with the same experiment and folder has finished is not repeated.
 
@@ -26,19 +27,24 @@ def compare(
         folder: for the results; made if need be.
         stop: asked after every batch and round; what is finished by then is kept and reported.
         parts: what may be measured now: `accuracy` trains, `speed` times forward passes.
+        rounds: timed forward passes of each architecture, runtime and batch, at least 1. Earlier rounds of the same
+            experiment count; the result has all of them.
 
     Returns:
         The page, `comparison.html`; beside it `comparison.csv`, `trainings.csv`, `comparison.md` and the plots.
 
     Raises:
         TrainingError: the dataset or the settings cannot be trained with.
+        ValueError: `rounds` is below 1.
     """
+    if rounds < 1:
+        raise ValueError(f"rounds = {rounds}: must be an integer from 1")
     folder = Path(folder).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     if "accuracy" in parts:
         train_cells(experiment, folder, stop)
     if "speed" in parts and not stop():
-        measure(experiment, folder, stop)
+        measure(experiment, folder, stop, rounds)
     return write_results(experiment, folder)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from comparison.experiment import Experiment
+from examples.cardinality.experiment import Experiment
 from train_torchvision_resnext.finishing import Result
 from train_torchvision_resnext.progress import Listener, Row
 from train_torchvision_resnext.resnext.network.architecture import Architecture

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from comparison.speed import BATCHES
-from comparison.summary import Row, equally_costly, families, standard_error
+from examples.cardinality.speed import BATCHES
+from examples.cardinality.summary import Row, equally_costly, families, standard_error
 from train_torchvision_resnext.resnext.network.architecture import Architecture
 from train_torchvision_resnext.results.charts import GRID, INK, MUTED, WRONG, new_figure, save, set_heading, style_axes
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from comparison.experiment import Experiment
-from comparison.plots import CARDINALITY_PLOT, COST_PLOT
-from comparison.summary import Row, standard_error, table
+from examples.cardinality.experiment import Experiment
+from examples.cardinality.plots import CARDINALITY_PLOT, COST_PLOT
+from examples.cardinality.summary import Row, standard_error, table
 from train_torchvision_resnext.results import page
 from train_torchvision_resnext.results.page import Picture, percent
 
@@ -44,6 +44,11 @@ def sentences(experiment: Experiment, rows: Sequence[Row]) -> list[str]:
         "they, more than multiply-adds, are what memory has to carry. Training keeps the stated bytes for each image "
         "of a batch, in fp32."
     ]
+    if rounds := [len(timing.values) for row in rows for timing in row.timings.values()]:
+        said.append(
+            f"Times of forward passes are medians and quartiles. Timed rounds: {min(rounds)}; in each round every "
+            "architecture runs once in each runtime."
+        )
     cells = [cell for row in rows for cell in row.cells]
     if cells:
         images, error = standard_error(rows)

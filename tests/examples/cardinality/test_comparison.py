@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import json
 import os
 import re
 import signal
@@ -15,22 +16,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import comparison
 from benchmarks.interleaved import Timing
-from comparison import Experiment, compare
-from comparison.accuracy import Cell, cell_file, read_cells, train_cells
-from comparison.cost import at_constant_cost, cost
-from comparison.page import PAGE, sentences
-from comparison.plots import CARDINALITY_PLOT, COST_PLOT
-from comparison.presets import PRESETS
-from comparison.speed import BATCHES, RUNTIMES, measure, read_timings
-from comparison.summary import Row, families, rows_of, table
+from examples.cardinality import Experiment, compare
+from examples.cardinality.accuracy import Cell, cell_file, read_cells, train_cells
+from examples.cardinality.cost import at_constant_cost, cost
+from examples.cardinality.page import PAGE, sentences
+from examples.cardinality.plots import CARDINALITY_PLOT, COST_PLOT
+from examples.cardinality.presets import PRESETS
+from examples.cardinality.speed import BATCHES, RUNTIMES, measure, read_timings
+from examples.cardinality.summary import Row, families, rows_of, table
 from tests.image_folders import write_digits
 from train_torchvision_resnext.progress import TrainingError
 from train_torchvision_resnext.resnext.network.architecture import Architecture
 from train_torchvision_resnext.results import outcome
 from train_torchvision_resnext.run_folder import RunFolder
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 SMALL = (Architecture((1, 1), 1, 4, "cifar"), Architecture((1, 1), 2, 3, "cifar"))
 SETTINGS = {"input_size": 16, "epochs": 2, "batch_size": 8, "precision": "fp32", "device": "cpu", "num_workers": 0}
 
@@ -155,7 +157,16 @@ def test_a_cell_that_another_process_is_at_is_left_to_it(digits, tmp_path):
 
 def start(dataset, folder, **settings):
     """The command line, on one network."""
-    command = [sys.executable, "-m", "comparison", str(dataset), "--architectures", "resnet11_1x2d", "--seeds", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "examples.cardinality",
+        str(dataset),
+        "--architectures",
+        "resnet11_1x2d",
+        "--seeds",
+        "1",
+    ]
     command += ["--without", "speed", "--output", str(folder), "--set"]
     command += [f"{key}={value}" for key, value in {**SETTINGS, **settings}.items()]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -210,6 +221,20 @@ def test_rounds_are_kept_and_gone_on_with(tmp_path):
     assert file.read_text().startswith(stopped.partition("]")[0])
 
 
+def test_the_number_of_rounds_is_chosen_and_reported(tmp_path):
+    command = [sys.executable, "-m", "examples.cardinality", "--architectures", "resnet11_1x2d", "--rounds"]
+    options = ["--output", str(tmp_path), "--set", "input_size=16"]
+    pipes = {"cwd": REPOSITORY, "capture_output": True, "text": True}
+    refused = subprocess.run([*command, "0", *options], check=False, **pipes)
+    assert refused.returncode != 0
+    assert "rounds = 0: must be an integer from 1" in refused.stderr
+    finished = subprocess.run([*command, "2", *options], check=False, **pipes)
+    assert finished.returncode == 0, finished.stderr
+    assert "Timed rounds: 2;" in finished.stdout
+    (file,) = tmp_path.glob("speed_*.json")
+    assert {len(times) for times in json.loads(file.read_text()).values()} == {2}
+
+
 def test_costs_alone_need_no_dataset(tmp_path):
     page = compare(Experiment.of(["resnet50", "resnext50_32x4d"], None), tmp_path, parts=())
     assert page.is_file()
@@ -232,6 +257,11 @@ def test_costs_alone_need_no_dataset(tmp_path):
 def test_what_cannot_be_compared_is_refused_before_anything_is_trained(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_the_former_package_name_still_works():
+    assert comparison.compare is compare
+    assert comparison.Experiment is Experiment
 
 
 def test_one_named_twice_is_compared_once():

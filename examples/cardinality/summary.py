@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.interleaved import Timing
-from comparison.accuracy import Cell, read_cells
-from comparison.cost import Cost, cost
-from comparison.experiment import Experiment
-from comparison.speed import BATCHES, RUNTIMES, Way, read_timings
+from examples.cardinality.accuracy import Cell, read_cells
+from examples.cardinality.cost import Cost, cost
+from examples.cardinality.experiment import Experiment
+from examples.cardinality.speed import BATCHES, RUNTIMES, Way, read_timings
 from train_torchvision_resnext.resnext.network.architecture import Architecture
 from train_torchvision_resnext.results.page import percent
 
