@@ -20,9 +20,10 @@ from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.model import Model
 from infer_torchvision_resnext.parameters import Parameters
 from infer_torchvision_resnext.predictions import Prediction
+from infer_torchvision_resnext.resnext.machine.threads import core_count
 from infer_torchvision_resnext.resnext.network.conversion import crops_to_onnx
 from infer_torchvision_resnext.runtimes.folding import fold_batch_norms
-from infer_torchvision_resnext.runtimes.runtime import Crops, Runtime, core_count
+from infer_torchvision_resnext.runtimes.runtime import Crops, Runtime
 from infer_torchvision_resnext.weights import load_model
 
 ROUNDS = 15

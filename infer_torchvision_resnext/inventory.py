@@ -17,8 +17,8 @@ from .resnext.machine.devices import (
     why_no_gpu,
 )
 from .resnext.machine.telemetry import without_telemetry
+from .resnext.machine.threads import core_count
 from .runtimes import packages
-from .runtimes.runtime import core_count
 
 LIMITS = ("OV_CPU_MAX_ISA", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
 """Variables of the environment that take something away from a machine."""

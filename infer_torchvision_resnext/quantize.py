@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .resnext.folder.model_folder import model_folder_of, read_config
+from .resnext.folder.model_folder import ModelFolderError, model_folder_of, read_config
 from .resnext.host.fields import MAX_DROP
 from .resnext.host.streams import escape_unencodable_output
 from .resnext.images.files import read_image
@@ -42,7 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--max-drop", type=float, default=MAX_DROP, help="how much worse int8 may be, as a fraction")
     given = parser.parse_args(arguments)
     folder = model_folder_of(given.model_folder)
-    config = read_config(folder)
+    try:
+        config = read_config(folder)
+    except ModelFolderError as error:
+        parser.error(str(error))
+    if not given.images.is_dir():
+        parser.error(f"{given.images} is not a folder of images")
     skipped = Skipped()
     files = [given.images / name for name in list_images(given.images, skipped, links_out=True)]
     for sentence in skipped.sentences():

@@ -141,6 +141,9 @@ def compare(first: Path, second: Path) -> dict[str, Paired]:
     Raises:
         ComparisonError: a table is missing or damaged, or they have no image in common.
     """
+    for run in (first, second):
+        if not run.is_dir():
+            raise ComparisonError(f"{run} is not a folder: expected the folder of a run, or its model folder")
     reports = [model_folder_of(run) / REPORT for run in (first, second)]
     found = {}
     for part, name in TABLES.items():

@@ -128,7 +128,7 @@ class Finishing:
 def _best_network(run: RunFolder, plan: Plan) -> tuple[ResNet, NDArray[np.float32]]:
     """In evaluation mode, on the CPU; and its logits on the validation images in its own epoch, N x C."""
     state, logits = load_best(run.best)
-    if plan.parameters.caches_features:
+    if plan.caches_features:
         # The classifier alone was trained; the rest is what training started from.
         state = {**plan.start.network.state_dict(), **{f"fc.{key}": tensor for key, tensor in state.items()}}
     return plan.start.architecture.load({key: tensor.cpu() for key, tensor in state.items()}), logits

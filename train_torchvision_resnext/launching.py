@@ -24,6 +24,7 @@ from .fitting.loop import Fitted
 from .fitting.torchrun import PLAN
 from .plan import Plan
 from .progress import Listener, TrainingError
+from .resnext.machine.threads import core_count
 from .run_folder import RunFolder
 
 LOOPBACK = {"linux": "lo", "darwin": "lo0"}
@@ -68,7 +69,7 @@ def _torchrun(plan: Plan, run: RunFolder, folder: Path) -> Iterator["subprocess.
         "PYTHONPATH": os.pathsep.join([str(package.parent), *filter(None, [os.environ.get("PYTHONPATH")])]),
         # Otherwise torchrun starts a store that listens on every interface.
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
-        "OMP_NUM_THREADS": str(max(1, (plan.parameters.threads or os.cpu_count() or 1) // plan.processes)),
+        "OMP_NUM_THREADS": str(max(1, core_count(plan.parameters.threads) // plan.processes)),
         **({"GLOO_SOCKET_IFNAME": interface, "NCCL_SOCKET_IFNAME": interface} if interface else {}),
     }
     meeting = ["--rdzv-backend", "c10d", "--rdzv-conf", "store_type=file", "--rdzv-endpoint", str(folder / "meeting")]

@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 from torchvision.models import ResNet
 
+from .data.augmentation import Augmentation, Blend
 from .data.copies import Copies
 from .data.dataset import Dataset
 from .data.loading import WHOLE, Batch, Images, Loading, Part
@@ -64,6 +65,23 @@ class Plan:
         """As it was asked for, or that of the architecture of one's own."""
         asked, found = self.parameters.model_name, self.start.architecture
         return asked if found == Architecture.from_name(asked) else found.name
+
+    @property
+    def augmentation(self) -> Augmentation:
+        parameters = self.parameters
+        kind, flip, erasing = parameters.augmentation, parameters.horizontal_flip, parameters.random_erasing
+        return Augmentation(kind, self.start.preprocessing, flip, erasing, parameters.seed)
+
+    @property
+    def blend(self) -> Blend:
+        """Mixup and CutMix."""
+        parameters = self.parameters
+        return Blend(parameters.mixup, parameters.cutmix, len(self.dataset.labels), parameters.seed)
+
+    @property
+    def caches_features(self) -> bool:
+        """Whether every epoch shows the backbone the same pixels, so that its features need computing only once."""
+        return self.parameters.feature_extract and not (self.augmentation.changes_pixels or self.blend)
 
     @cached_property
     def reader(self) -> Reader:

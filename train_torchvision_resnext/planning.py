@@ -1,6 +1,5 @@
 """Everything that could stand in the way is looked at before the first step of training, and told at once."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from .parameters.task import Parameters
 from .plan import Plan
 from .progress import AUDITED, Listener, TrainingError
 from .resnext.machine.devices import DeviceError, quick_formats, resolve_device, resolve_precision
+from .resnext.machine.threads import core_count
 from .resnext.network.conversion import ConversionError, require_onnx
 from .resnext.network.quantization import QuantizationError, require_packages
 from .resnext.trust.costs import CostError, read_costs
@@ -65,7 +65,7 @@ def make_plan(folder: Path, parameters: Parameters, listener: Listener, started:
             room_for(start.network, output_folder)
     if problems or dataset is None or start is None:
         raise TrainingError(problems)
-    workers = worker_count(parameters.num_workers, device, os.cpu_count() or 1)
+    workers = worker_count(parameters.num_workers, device, core_count())
     notes = (*moved, *dataset.notes, *start.notes)
     plan = Plan(parameters, dataset, start, device, precision, workers, output_folder, notes, processes, costs)
     return plan.noted(*_on_the_device(plan))

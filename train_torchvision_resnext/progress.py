@@ -11,6 +11,8 @@ from types import FrameType
 
 from typing_extensions import Self
 
+from .resnext.host.shown_text import shown
+
 AUDITED, FEATURES_READ, TRAINED = 0.05, 0.5, 0.95
 """Shares of the progress bar at which the images are checked, features are computed, where they are, and the epochs
 are over."""
@@ -30,8 +32,9 @@ class TrainingError(RuntimeError):
     """Training cannot begin, or broke off. `problems` holds a sentence for each cause."""
 
     def __init__(self, problems: list[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(problems))
+        # Paths and classes are named in them, and a terminal would obey what these hold.
+        self.problems = tuple("\n".join(map(shown, problem.splitlines())) for problem in problems)
+        super().__init__("\n".join(self.problems))
 
 
 @dataclass

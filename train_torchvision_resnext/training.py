@@ -17,6 +17,7 @@ from .plan import Plan
 from .planning import make_plan
 from .progress import Listener, Row, StopRequestedError, TimeLimit, TrainingError
 from .resnext.host.schema import ParameterError
+from .resnext.host.shown_text import shown
 from .results.outcome import REPORT
 from .resuming import open_run, refuse_mismatch
 from .run_folder import RUN, Job, RunFolder, RunFolderError
@@ -35,7 +36,7 @@ def train(folder: Path, parameters: Parameters, listener: Listener | None = None
         TrainingError: with all problems that can be told before training begins; or what broke it off. A model of
             the best epoch until then is kept, and the message says where.
     """
-    listener = _saying_epochs(listener or Listener(), parameters)
+    listener = _saying_epochs(_printable(listener or Listener()), parameters)
     limit = TimeLimit.from_now(parameters.max_minutes)
     limited = replace(listener, stop_requested=lambda: limit.is_over or listener.stop_requested())
     try:
@@ -76,7 +77,7 @@ def finish(folder: Path, listener: Listener, dataset: Path | None = None) -> Res
     Raises:
         TrainingError: it is no run, is finished, has no complete epoch, or is of other images; or what broke it off.
     """
-    run = RunFolder(folder.resolve())
+    run, listener = RunFolder(folder.resolve()), _printable(listener)
     try:
         content = run.read()
         parameters = Parameters.from_strings({**content["parameters"], "output_folder": str(run.path.parent)})
@@ -115,6 +116,11 @@ def _saying_epochs(listener: Listener, parameters: Parameters) -> Listener:
         listener.say(epoch_line(row, parameters))
 
     return replace(listener, epoch=epoch)
+
+
+def _printable(listener: Listener) -> Listener:
+    """The same, told nothing that a terminal would obey, such as escape sequences in the name of a class."""
+    return replace(listener, say=lambda sentence: listener.say(shown(sentence)))
 
 
 def follow(ranks: Ranks) -> None:

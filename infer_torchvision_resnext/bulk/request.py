@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..parameters import Parameters
 from ..resnext.host.schema import ParameterError
-from ..runtimes.runtime import core_count
+from ..resnext.machine.threads import core_count
 from .inputs import VIDEOS
 from .one_file import is_one_file, work_folder
 from .parts import Form, require_format

@@ -21,9 +21,10 @@ from .. import __version__
 from ..cache import Cache, key_of
 from ..model import Model
 from ..resnext.machine.devices import DeviceError, OutOfMemoryError, gpu_index, memory_watched
+from ..resnext.machine.threads import core_count
 from ..resnext.network.inference import CHUNK, OUTPUTS, chunks
 from . import packages
-from .runtime import Runtime, core_count
+from .runtime import Runtime
 
 GRAPH = "model.onnx"
 

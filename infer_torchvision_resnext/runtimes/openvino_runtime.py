@@ -18,8 +18,9 @@ from ..cache import Cache, key_of
 from ..model import Model
 from ..resnext.folder.names import INT8_GRAPH, INT8_REPORT
 from ..resnext.machine.devices import DeviceError, memory_watched
+from ..resnext.machine.threads import core_count
 from ..resnext.network.openvino_network import HINTS, OpenVINONetwork, Setup, save
-from .runtime import Runtime, core_count
+from .runtime import Runtime
 
 REMEDY = (
     "in Ikomia's folder Plugins/Python with python -m infer_torchvision_resnext.quantize MODEL_FOLDER IMAGES, or set "

@@ -1,6 +1,5 @@
 """What every runtime is."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -90,10 +89,3 @@ def run_in_parts(
     half = (len(crops) + 1) // 2
     halved(len(crops), half)
     return np.concatenate([run_in_parts(runtime, part, halved) for part in (crops[:half], crops[half:])])
-
-
-def core_count(threads: int) -> int:
-    """Threads to use: as many as asked for; 0 = the cores that this process may use."""
-    if threads:
-        return threads
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

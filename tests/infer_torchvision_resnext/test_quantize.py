@@ -30,6 +30,16 @@ def test_the_command_takes_folders_named_as_the_classes(folder, tmp_path, capsys
         main([str(folder), str(folder)])
 
 
+def test_a_wrong_path_is_a_sentence(folder, tmp_path, capsys):
+    for model, images, said in (
+        (tmp_path / "none", tmp_path, "is not a model folder"),
+        (folder, tmp_path / "none", "is not a folder of images"),
+    ):
+        with pytest.raises(SystemExit):
+            main([str(model), str(images)])
+        assert said in capsys.readouterr().err
+
+
 def test_the_command_starts_as_it_is_documented():
     """After the documented installation, in Ikomia's folder of plugins."""
     place = Path(os.environ["HOME"]) / "Ikomia" / "Plugins" / "Python"

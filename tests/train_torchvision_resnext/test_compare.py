@@ -172,3 +172,8 @@ def test_an_image_of_another_class_is_another_image(tmp_path):
         ComparisonError, match=r"2 are in one of them only, or of another class there, such as 1\.png \(cat\)"
     ):
         compare(*tables)
+
+
+def test_a_missing_folder_is_named_as_such(tmp_path, capsys):
+    assert main([str(tmp_path / "none"), str(tmp_path)]) == 1
+    assert f"{tmp_path / 'none'} is not a folder: expected the folder of a run" in capsys.readouterr().err

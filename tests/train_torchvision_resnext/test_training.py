@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext import planning
 from train_torchvision_resnext.parameters import read_host_map
+from train_torchvision_resnext.plan import Plan
 from train_torchvision_resnext.progress import Listener, TrainingError
 from train_torchvision_resnext.resnext.folder.golden import read_golden
 from train_torchvision_resnext.resnext.folder.model_folder import (
@@ -416,8 +417,7 @@ def test_a_frozen_backbone_keeps_its_weights_and_its_statistics(digits, start, t
 
 def test_cached_features_are_the_same_training(digits, start, tmp_path, monkeypatch):
     cached = train(digits, frozen(tmp_path / "cached", start, augmentation="none"))
-    recipe = type(frozen(tmp_path, start))
-    monkeypatch.setattr(recipe, "caches_features", False)
+    monkeypatch.setattr(Plan, "caches_features", False)
     computed = train(digits, frozen(tmp_path / "computed", start, augmentation="none"))
     for key in ("fc.weight", "fc.bias"):
         torch.testing.assert_close(

@@ -4,7 +4,6 @@ What is found is kept by content, so that a second run over the same images only
 """
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from ..resnext.images.files import content_of, decode
 from ..resnext.images.rgb import AUTO, ImageError, MissingPackageError, ValueRange, dim_note, to_rgb
 from ..resnext.images.tiff import pages_note
 from ..resnext.images.truncation import cut_short
+from ..resnext.machine.threads import core_count
 from .samples import hash_of
 
 logger = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def audit(paths: Sequence[Path], cache: Cache, on_file: Callable[[], None] = lam
         on_file: called after each file, in the calling thread; what it raises ends the audit.
     """
     findings = {}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(core_count()) as pool:
         results = _in_chunks(pool, paths, cache)
         for path, finding in tqdm(results, total=len(paths), desc="Checking images", unit="img", disable=not paths):
             findings[path] = finding

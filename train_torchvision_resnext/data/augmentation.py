@@ -54,6 +54,11 @@ class Augmentation:
     erasing: float
     seed: int
 
+    @property
+    def changes_pixels(self) -> bool:
+        """Whether epochs show an image differently."""
+        return self.kind != "none" or bool(self._steps)
+
     def crop(self, image: RGBImage, epoch: int, index: int, shrunk: int = 1) -> NDArray[np.uint8]:
         """The crop that the image with this index gets in this epoch: RGB, uint8, crop_size x crop_size x 3.
 
@@ -64,7 +69,9 @@ class Augmentation:
             framed = (
                 self._framed(image, shrunk) if self.kind != "none" else Image.fromarray(self.preprocessing.crop(image))
             )
-            return np.asarray(self._changed(framed))
+            for step in self._steps:
+                framed = step(framed)
+            return np.asarray(framed)
 
     def _framed(self, image: RGBImage, shrunk: int) -> Image.Image:
         """A random part of the image, resized to the crop: "inception" cropping, Szegedy et al. 2015."""
@@ -81,18 +88,20 @@ class Augmentation:
         return part.resize((side, side), Image.Resampling.BILINEAR, box)
 
     @cached_property
-    def _changed(self) -> v2.Compose:
+    def _steps(self) -> tuple[v2.Transform, ...]:
         """What is done to the crop, a picture of PIL's. Erasing is that of Zhong et al. 2017.
 
         What is moved away or erased leaves the mean color, which is 0 to the network.
         """
         fill = [round(255 * value) for value in self.preprocessing.mean]
-        steps: list[v2.Transform] = [v2.RandomErasing(self.erasing, value=fill)]  # type: ignore[arg-type]
+        steps: list[v2.Transform] = []
+        if self.erasing:
+            steps.append(v2.RandomErasing(self.erasing, value=fill))  # type: ignore[arg-type]
         if self.kind in ("trivial", "rand"):
             steps.insert(0, (v2.TrivialAugmentWide if self.kind == "trivial" else v2.RandAugment)(fill=fill))
         if self.kind != "none" and self.flip:
             steps.insert(0, v2.RandomHorizontalFlip())
-        return v2.Compose(steps)
+        return tuple(steps)
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,11 @@ def assemble(
     val = None if val is None else _aligned(val, train, "validation", notes)
     test = _aligned(test, train, TEST, notes)
     labels = tuple(sorted(label for label, paths in train.items() if paths))
+    if unreadable := [label for label in labels if any("\ud800" <= each <= "\udfff" for each in label)]:
+        # At once, for nothing can be written about them.
+        raise DatasetError(
+            [f"the class {shown(label)} has a name that is not UTF-8: rename the folder" for label in unreadable]
+        )
     problems += _class_problems(labels, folders)
     notes += _case_notes(labels)
     if empty := [label for label in sorted(train) if label not in labels]:

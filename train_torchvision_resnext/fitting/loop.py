@@ -155,14 +155,13 @@ class Loop:
         )
         weights = class_weights(counts, parameters.class_balance)
         criterion = nn.CrossEntropyLoss(weights, label_smoothing=parameters.label_smoothing).to(plan.device)
-        blend = Blend(parameters.mixup, parameters.cutmix, len(counts), parameters.seed)
         steps = math.ceil(len(subject.training) / parameters.gradient_accumulation)
         schedule = Schedule(steps * parameters.epochs, parameters)
         together = ranks.together(network)
         if parameters.torch_compile:
             # In place, so that it stays the class that it is; the network of a running average is a copy of before.
             together.compile()
-        return Loop(plan, subject, learner, together, criterion, weights, blend, schedule, steps, listener, ranks)
+        return Loop(plan, subject, learner, together, criterion, weights, plan.blend, schedule, steps, listener, ranks)
 
     def learning_rate(self, step: int) -> float:
         """Of the step counted from 0, over all epochs."""

@@ -9,7 +9,6 @@ from torch.utils.data import DataLoader
 from torchvision.models import ResNet
 from tqdm import tqdm
 
-from ..data.augmentation import Augmentation
 from ..data.loading import Batch, Features, Loading, ShuffledDraws, TrainingImages, places_of
 from ..data.samples import Reader, Sample
 from ..forward import on_device, outputs_of
@@ -49,7 +48,7 @@ def make_subject(plan: Plan, listener: Listener, ranks: Ranks = ALONE) -> Subjec
     parameters = plan.parameters
     targets = [sample.target for sample in plan.dataset.train]
     draws = ShuffledDraws(targets, parameters.batch_size, parameters.class_balance == "sampler", parameters.seed)
-    if parameters.caches_features:
+    if plan.caches_features:
         return _features_subject(plan, draws, listener, ranks)
     network: nn.Module = plan.start.network
     if parameters.feature_extract:
@@ -58,7 +57,7 @@ def make_subject(plan: Plan, listener: Listener, ranks: Ranks = ALONE) -> Subjec
     if ranks.count > 1 and plan.device.type == "cuda":
         # torch has it for GPUs only.
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
-    blended = bool(parameters.mixup or parameters.cutmix)
+    blended = bool(plan.blend)
     return Subject(
         on_device(network, plan.device),
         Normalize(plan.start.preprocessing).to(plan.device),
@@ -70,11 +69,9 @@ def make_subject(plan: Plan, listener: Listener, ranks: Ranks = ALONE) -> Subjec
 
 
 def _training_images(plan: Plan) -> TrainingImages:
-    parameters, preprocessing = plan.parameters, plan.start.preprocessing
-    kind, flip, erasing = parameters.augmentation, parameters.horizontal_flip, parameters.random_erasing
     # Without augmentation training sees what inference sees.
-    reader = Reader(preprocessing) if kind == "none" else plan.reader
-    return TrainingImages(plan.dataset.train, reader, Augmentation(kind, preprocessing, flip, erasing, parameters.seed))
+    reader = Reader(plan.start.preprocessing) if plan.parameters.augmentation == "none" else plan.reader
+    return TrainingImages(plan.dataset.train, reader, plan.augmentation)
 
 
 def _features_subject(plan: Plan, draws: ShuffledDraws, listener: Listener, ranks: Ranks) -> Subject:

@@ -103,12 +103,6 @@ class Parameters(RecipeParameters, NetworkParameters):
         """`value_range`, read."""
         return ValueRange.parse(self.value_range)
 
-    @property
-    def caches_features(self) -> bool:
-        """Whether every epoch shows the backbone the same pixels, so that its features need computing only once."""
-        changes = self.augmentation != "none" or self.random_erasing or self.mixup or self.cutmix
-        return self.feature_extract and not changes
-
     def contradictions(self) -> list[str]:
         """A sentence for each pair of values that cannot both be meant."""
         problems = super().contradictions()

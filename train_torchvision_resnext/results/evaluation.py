@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..resnext.host.shown_text import shown
 from ..resnext.network.inference import softmax
 from ..resnext.trust.costs import Costs
 from ..resnext.trust.intervals import macro_f1_interval, wilson
@@ -239,7 +240,7 @@ def _notes(metrics: Sequence[ClassMetrics]) -> list[str]:
 
 
 def _classes(labels: Sequence[str]) -> str:
-    names = ", ".join(labels[:NAMES_IN_A_NOTE])
+    names = ", ".join(map(shown, labels[:NAMES_IN_A_NOTE]))
     if len(labels) > NAMES_IN_A_NOTE:
         names += f" and {len(labels) - NAMES_IN_A_NOTE} more"
     return f"1 class ({names}) was" if len(labels) == 1 else f"{len(labels)} classes ({names}) were"

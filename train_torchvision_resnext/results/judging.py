@@ -112,7 +112,7 @@ def judge(
     return Judged(
         network,
         history,
-        Answers.judge(dataset.val, outputs.logits, dataset.labels, plan.costs),
+        _validated(plan, outputs.logits, len(history)),
         outputs,
         no_features,
         None if test is None else Answers.judge(dataset.test, test, dataset.labels, plan.costs),
@@ -129,9 +129,22 @@ def judge_by_epoch(
     notes = [_figures_of(plan)] if plan.precision != "fp32" else []
     if plan.dataset.test:
         notes.append(f"the images of test/ were not judged: {ENDED_EARLY}")
-    answers = Answers.judge(plan.dataset.val, trained, plan.dataset.labels, plan.costs)
+    answers = _validated(plan, trained, len(history))
     outputs = _without_features(trained)
     return Judged(network, history, answers, outputs, ENDED_EARLY, None, None, None, tuple(notes), True)
+
+
+def _validated(plan: Plan, logits: NDArray[np.float32], epochs: int) -> Answers:
+    """The answers to the validation images, with a note where no others say how good the best of several epochs is."""
+    answers = Answers.judge(plan.dataset.val, logits, plan.dataset.labels, plan.costs)
+    if plan.dataset.test or epochs < 2:
+        return answers
+    chosen = (
+        f"These figures are of the best of {epochs} epochs, on the validation images that chose it, and therefore "
+        "optimistic. Images in test/ would show how good the model is on others."
+    )
+    evaluation = answers.evaluation
+    return replace(answers, evaluation=replace(evaluation, notes=(chosen, *evaluation.notes)))
 
 
 def _figures_of(plan: Plan) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..parameters.recipe import Measure
 from ..resnext.network.quantization import Quantized
+from ..resnext.trust.calibration import cross_entropy
 from .answers import Answers
 from .charts import class_bars, confusion_matrix, learning_curves, save
 from .evaluation import Evaluation
@@ -71,6 +72,7 @@ def write_report(
         figures[RELIABILITY] = reliability_diagram(answers)
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [Picture(save(figure, folder / name), CAPTIONS[name]) for name, figure in figures.items()]
+    calibrated = answers.temperature not in (None, 1)
     columns = list(dict.fromkeys(key for row in history for key in row))
     page = write_page(
         folder / PAGE,
@@ -79,7 +81,8 @@ def write_report(
         guessing=math.log(len(answers.labels)),
         support={metrics.label: metrics.support for metrics in evaluation.per_class},
         pictures=pictures,
-        calibrated=answers.temperature not in (None, 1),
+        calibrated=calibrated,
+        calibrated_loss=cross_entropy(answers.probabilities, answers.targets) if calibrated else None,
         mistakes=[answer for answer in worst if not answer.right],
         columns=[column.replace("_", " ") for column in columns],
         epochs=[[f"{row[column]:.5g}" if column in row else "" for column in columns] for row in history],

@@ -35,3 +35,10 @@ def _openmp() -> ctypes.CDLL | None:
         return ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD | os.RTLD_NOW)
     except OSError:
         return None
+
+
+def core_count(threads: int = 0) -> int:
+    """Threads to use: as many as asked for; 0 = the cores that this process may use."""
+    if threads:
+        return threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from train_torchvision_resnext.data.augmentation import Blend
 from train_torchvision_resnext.data.loading import Features, Loading, ShuffledDraws
 from train_torchvision_resnext.fitting.failures import NotFiniteError
 from train_torchvision_resnext.fitting.loop import LOOK_EVERY, Loop, is_over
@@ -33,6 +34,7 @@ def loop_over(features, precision="fp32"):
         device=CPU,
         precision="fp32",
         dataset=SimpleNamespace(counts=lambda: (150, 150)),
+        blend=Blend(0, 0, 2, 0),
     )
     loop = Loop.of(plan, subject, Listener())
     plan.precision = precision

@@ -124,21 +124,6 @@ def test_weights_are_published_for_some_and_the_form_knows_which(name, published
     assert Parameters(model_name=name).contradictions() == [] or not published
 
 
-@pytest.mark.parametrize(
-    ("values", "cached"),
-    [
-        ({"augmentation": "none"}, True),
-        ({"augmentation": "light"}, False),
-        ({"augmentation": "none", "mixup": 0.2}, False),
-        ({"augmentation": "none", "cutmix": 1}, False),
-        ({"augmentation": "none", "random_erasing": 0.1}, False),
-        ({"augmentation": "none", "feature_extract": False}, False),
-    ],
-)
-def test_features_are_cached_only_where_pixels_never_change(values, cached):
-    assert Parameters(**{"feature_extract": True, **values}).caches_features is cached
-
-
 def test_the_int8_network_may_lose_as_much_as_one_that_is_made_later():
     assert Parameters().quantize_max_drop == MAX_DROP
 

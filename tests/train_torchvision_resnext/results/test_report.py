@@ -256,6 +256,7 @@ def test_the_mistakes_are_told_with_the_probabilities_that_inference_gives(tmp_p
     ):
         folder = tmp_path / str(temperature)
         page = write_report(folder, answers(images).at(temperature), HISTORY, ())[-1].read_text(encoding="utf-8")
+        assert (" after calibration; guessing evenly gives " in page) is (temperature == 2)
         assert {header, probability} <= set(_Page(page).texts)
 
 
