@@ -1,82 +1,85 @@
 """Run benchmarks; write `bench/results.json`, `bench/results.md` and plots.
 
-Without a section named, all of them run but `compiled`, which takes minutes.
+Without a section named, all of them run. On a GPU: `python -m benchmarks.gpu`. Beside an earlier version:
+`python -m benchmarks.against COMMIT`.
 """
 
 import argparse
 import json
 import logging
 import platform
+import subprocess
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from benchmarks import (
-    bad_inputs,
-    bulk,
-    choices,
-    cold_start,
-    damaged_folders,
-    growth,
-    limit,
-    memory,
-    parity,
-    parts,
-    processes,
-    resizing,
-    speed,
-    training,
-    trust,
-    trusted_run,
-)
+from benchmarks import bulk, cold_start, damaged_folders, memory, parity, speed, training, trust
+from benchmarks.durability import kills, synchronizing
 from benchmarks.table import markdown
 from examples.ikomia_home import REPOSITORY
 
 FOLDER = REPOSITORY / "bench"
 
-SECTIONS = {
-    # First, so that the curve is of a fresh process.
-    "memory": ("Memory over a video", lambda _: memory.main(FOLDER)),
-    "cold": ("Cold process to first answer", lambda _: cold_start.main()),
-    "limit": ("The machine's own limit", lambda _: limit.main()),
-    "speed": ("Latency at batch 1", lambda _: speed.main("latency", FOLDER)),
-    "parts": ("Where the time of a run goes", lambda _: parts.main()),
-    "batches": ("Batches of 32", lambda _: speed.main("batches")),
-    "objects": ("Objects", lambda _: speed.main("objects")),
-    "bulk": ("Many images", lambda _: bulk.main()),
-    "compiled": ("torch.compile", lambda _: speed.main("compiled")),
-    "resizing": ("Preprocessing", lambda _: resizing.main()),
-    "choices": ("Decisions", lambda _: choices.main()),
-    "growth": ("Growth", lambda _: growth.main(FOLDER)),
-    "parity": ("Parity with torchvision", parity.main),
-    "inputs": ("Bad inputs", lambda _: bad_inputs.main()),
-    "damaged": ("Damaged model folders", lambda _: damaged_folders.main()),
-    "training": ("Training", training.main),
-    "processes": ("Training in processes", lambda _: processes.main()),
-    "trust": ("What promises are worth", trust.main),
-    "trusted_run": ("What it costs to rely on an answer", lambda _: trusted_run.main()),
-}
+Rows = list[dict[str, Any]]
 
-DEFAULT = [name for name in SECTIONS if name != "compiled"]
+
+def cut_power() -> Rows:
+    """Power cuts, or the reason why there are none here."""
+    try:
+        # Only Linux has all that this needs.
+        from benchmarks.durability import power_cut
+
+        return power_cut.main()
+    except (ImportError, OSError, subprocess.CalledProcessError) as error:
+        return [{"not measured": f"needs root on Linux ({error})"}]
+
+
+SECTIONS: Mapping[str, Mapping[str, Callable[[Path | None], Rows]]] = {
+    # First, so that the curve is of a fresh process.
+    "memory": {
+        "Memory over a video": lambda _: memory.main(FOLDER),
+        "Memory over runs": lambda _: memory.repeat_runs(),
+    },
+    "cold": {"Cold process to first answer": lambda _: cold_start.main()},
+    "speed": {
+        "Latency at batch 1": lambda _: speed.main("latency", FOLDER),
+        "Batches of 32": lambda _: speed.main("batches"),
+        "Objects": lambda _: speed.main("objects"),
+    },
+    "bulk": {"Many images": lambda _: bulk.main()},
+    "parity": {"Parity with torchvision": parity.main},
+    "damaged": {"Damaged model folders": lambda _: damaged_folders.main()},
+    "training": {"Training": training.main},
+    "trust": {"What promises are worth": trust.main},
+    "durability": {
+        "Killed processes": lambda _: kills.main(),
+        "Waiting for the disk": lambda _: synchronizing.main(),
+        "Power cuts": lambda _: cut_power(),
+    },
+}
+"""Name → titles of its tables → what measures them, with a folder of photos or without one."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="section", help=", ".join(SECTIONS))
-    parser.add_argument("--photos", type=Path, help="a folder of photos for the parity figures")
+    parser.add_argument("--photos", type=Path, help="a folder of photos for the sections parity, training and trust")
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.sections if name not in SECTIONS]:
         parser.error(f"{unknown[0]!r} is not a section: choose from {', '.join(SECTIONS)}")
     logging.getLogger("ikomia").setLevel(logging.WARNING)
     FOLDER.mkdir(exist_ok=True)
-    results = {}
-    for name, (title, measure) in SECTIONS.items():
-        if name in (arguments.sections or DEFAULT):
-            results[title] = measure(arguments.photos)
-            write(results)
+    results: dict[str, Rows] = {}
+    for name in SECTIONS:
+        if name in (arguments.sections or SECTIONS):
+            for title, measure in SECTIONS[name].items():
+                results[title] = measure(arguments.photos)
+                write(results)
     print((FOLDER / "results.md").read_text(encoding="utf-8"))
 
 
-def write(results: dict[str, list[dict[str, str]]]) -> None:
+def write(results: Mapping[str, Rows]) -> None:
     """Write what was measured so far."""
     machine = f"{platform.machine()}, Python {platform.python_version()}, torch {version('torch')}"
     (FOLDER / "results.json").write_text(json.dumps({"machine": machine, **results}, indent=2), encoding="utf-8")

@@ -1,9 +1,7 @@
-"""Many images: the host's folder mode, the bulk command, Ray, a plain DataLoader loop, the bare network, bare decoding.
+"""Many images: the host's folder mode, the bulk command, a plain DataLoader loop, the bare network, bare decoding.
 
 `python -m benchmarks bulk` times them in turns on photos of 0.3, 1 and 12 megapixels (20 minutes), `python -m
-benchmarks.bulk small` on a few of them. `python -m benchmarks.bulk ray` has the command and Ray, where it is installed,
-do a small job and a larger one. `python -m benchmarks.bulk overlap` has a core for the network and one for decoding, by
-themselves and in the command. All make their images in a temporary folder.
+benchmarks.bulk small` on a few of them. The images are made in a temporary folder.
 """
 
 import contextlib
@@ -15,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -36,10 +33,6 @@ DISTINCT = 200
 """Photos that are made; more are further names of the same files."""
 
 ROUNDS = 1
-RAY = {1000: (1, 2), 6000: (2,)}
-"""Photos of 1 megapixel → how many workers do them."""
-
-OVERLAPPED = {"1": 1000, "12": 500}
 AT_ONCE = 32
 """Images that the bare network gets at once."""
 
@@ -73,7 +66,7 @@ def photos(folder: Path, megapixels: str, count: int) -> list[Path]:
 
 def ways(folder: Path, files: list[Path], scratch: Path, pool: ProcessPoolExecutor) -> dict[str, Callable[[], object]]:
     """What is timed: name → a pass over all files. The command starts anew; the bare ones are there already."""
-    classifier = loaded(SETTINGS)
+    classifier = load_classifier()
     return {
         "run_on(folder)": lambda: host(folder),
         "bulk": lambda: bulk(folder, scratch),
@@ -84,13 +77,13 @@ def ways(folder: Path, files: list[Path], scratch: Path, pool: ProcessPoolExecut
     }
 
 
-def loaded(settings: dict[str, str]) -> Any:
+def load_classifier() -> Any:
     """A classifier of many images."""
     from infer_torchvision_resnext.classifier import Classifier
     from infer_torchvision_resnext.parameters import Parameters
 
     classifier = Classifier(CACHE, many=True)
-    classifier.prepare(Parameters.from_strings(settings))
+    classifier.prepare(Parameters.from_strings(SETTINGS))
     return classifier
 
 
@@ -105,11 +98,11 @@ def host(folder: Path) -> None:
     shutil.rmtree(DEMO / "home" / "Ikomia" / "Workflows" / "folder")
 
 
-def bulk(folder: Path, scratch: Path, *options: str, settings: dict[str, str] = SETTINGS) -> None:
+def bulk(folder: Path, scratch: Path, *options: str) -> None:
     """The command as it is typed, with all that its start costs."""
     shutil.rmtree(scratch, ignore_errors=True)
     subprocess.run(
-        command(folder, scratch, *options, settings=settings), cwd=REPOSITORY, check=True, capture_output=True
+        command(folder, scratch, *options, settings=SETTINGS), cwd=REPOSITORY, check=True, capture_output=True
     )
 
 
@@ -152,10 +145,10 @@ def network_only(classifier: Any, count: int) -> None:
 
 
 @contextlib.contextmanager
-def decoding_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Started already."""
-    with ProcessPoolExecutor(processes, get_context("spawn"), _import_opencv) as pool:
-        for future in [pool.submit(time.sleep, 1) for _ in range(processes)]:
+def decoding_pool() -> Iterator[ProcessPoolExecutor]:
+    """Two processes that have started already."""
+    with ProcessPoolExecutor(2, get_context("spawn"), _import_opencv) as pool:
+        for future in [pool.submit(time.sleep, 1) for _ in range(2)]:
             future.result()
         yield pool
 
@@ -180,30 +173,25 @@ def main(counts: dict[str, int] = PHOTOS, rounds: int = ROUNDS) -> list[dict[str
     use_own_home()
     model_folder("resnext50_32x4d")
     rows = []
-    with tempfile.TemporaryDirectory() as place, decoding_pool(2) as pool:
+    with tempfile.TemporaryDirectory() as place, decoding_pool() as pool:
         for megapixels, count in counts.items():
             folder = Path(place) / megapixels
             files = photos(folder, megapixels, count)
-            speeds = measured(count, ways(folder, files, Path(place) / "table", pool), rounds)
+            timings = time_in_turns(ways(folder, files, Path(place) / "table", pool), rounds, warm=0, just_before=False)
+            speeds = {name: 1000 * count / timing.median for name, timing in timings.items()}
             bare = [speeds["bare network"], speeds["bare decoding"]]
             # Each of them has all cores to itself: one after the other is the most that there can be on these.
             both = 1 / sum(1 / speed for speed in bare)
             beside = {"run_on(folder)": speeds["run_on(folder)"], "the slower bare one": min(bare)}
-            rows += compared({"megapixels": megapixels}, speeds, {**beside, "both, one after the other": both})
+            rows += compare(megapixels, speeds, {**beside, "both, one after the other": both})
     return rows
 
 
-def measured(count: int, found: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Images a second of each way, by the median of its passes over so many images."""
-    timings = time_in_turns(found, rounds, warm=0, just_before=False)
-    return {name: 1000 * count / timing.median for name, timing in timings.items()}
-
-
-def compared(where: dict[str, Any], speeds: dict[str, float], beside: dict[str, float]) -> list[dict[str, Any]]:
-    """A row for each way. Args: beside: name → the speed that it is compared with."""
+def compare(megapixels: str, speeds: dict[str, float], beside: dict[str, float]) -> list[dict[str, Any]]:
+    """A row for each way. Args: speeds, beside: images a second; each way is compared with all of `beside`."""
     return [
         {
-            **where,
+            "megapixels": megapixels,
             "way": name,
             "images/s": f"{speed:.1f}",
             **{f"of {other}": f"{speed / reached:.2f}" for other, reached in beside.items()},
@@ -212,53 +200,5 @@ def compared(where: dict[str, Any], speeds: dict[str, float], beside: dict[str, 
     ]
 
 
-def on_ray(jobs: dict[int, tuple[int, ...]] = RAY) -> list[dict[str, Any]]:
-    """The command by itself and on a cluster of this machine, on jobs of different size."""
-    use_own_home()
-    model_folder("resnext50_32x4d")
-    rows = []
-    with tempfile.TemporaryDirectory() as place:
-        table = Path(place) / "table"
-        for count, workers in jobs.items():
-            folder = Path(place) / str(count)
-            photos(folder, "1", count)
-            found: dict[str, Callable[[], object]] = {"the command": partial(bulk, folder, table)}
-            for each in workers:
-                options = ("--on", "ray", "--ray-workers", str(each))
-                found[f"Ray, {each} workers"] = partial(bulk, folder, table, *options)
-            speeds = measured(count, found, ROUNDS)
-            rows += compared({"photos": count}, speeds, {"the command": speeds["the command"]})
-    return rows
-
-
-def overlap(counts: dict[str, int] = OVERLAPPED, rounds: int = 3) -> list[dict[str, Any]]:
-    """How much of the slower of decoding and network is left where each of them has a core of its own."""
-    use_own_home()
-    model_folder("resnext50_32x4d")
-    alone = {**SETTINGS, "threads": "1"}
-    classifier = loaded(alone)
-    rows = []
-    with tempfile.TemporaryDirectory() as place, decoding_pool(1) as pool:
-        for megapixels, count in counts.items():
-            folder, table = Path(place) / megapixels, Path(place) / "table"
-            files = photos(folder, megapixels, count)
-            found: dict[str, Callable[[], object]] = {
-                "the command": partial(bulk, folder, table, "--workers", "1", settings=alone),
-                "bare network": partial(network_only, classifier, count),
-                "bare decoding": partial(decode_only, files, pool),
-            }
-            speeds = measured(count, found, rounds)
-            slower = min(speeds["bare network"], speeds["bare decoding"])
-            rows += compared({"megapixels": megapixels}, speeds, {"the slower bare one": slower})
-    return rows
-
-
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["small"]:
-        print(markdown(main({"12": 16})))
-    elif sys.argv[1:2] == ["ray"]:
-        print(markdown(on_ray()))
-    elif sys.argv[1:2] == ["overlap"]:
-        print(markdown(overlap()))
-    else:
-        print(markdown(main()))
+    print(markdown(main({"12": 16} if sys.argv[1:] == ["small"] else PHOTOS)))

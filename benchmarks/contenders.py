@@ -24,16 +24,6 @@ def torch_channels_last_bf16(name: str, folder: Path, batch: int) -> Forward:
     return _ready(network, _pixels(batch).to(torch.bfloat16, memory_format=torch.channels_last))
 
 
-def torch_compiled(name: str, folder: Path, batch: int, dtype: torch.dtype = torch.float32) -> Forward:
-    """torch.compile with constant folding, the setting that pays on a CPU."""
-    import torch._inductor.config
-
-    torch._inductor.config.freezing = True
-    network = _network(name, folder).to(dtype, memory_format=torch.channels_last)
-    pixels = _pixels(batch).to(dtype, memory_format=torch.channels_last)
-    return _ready(torch.compile(network), pixels)
-
-
 def timm_eager(name: str, folder: Path, batch: int) -> Forward:
     import timm
 

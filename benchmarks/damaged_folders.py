@@ -1,4 +1,4 @@
-"""Ways to damage a model folder, and what the user is told. Run alone with `python -m benchmarks.damaged_folders`.
+"""Ways to damage a model folder, and what the user is told. Run alone with `python -m benchmarks damaged`.
 
 Each of them leaves a folder that can be read and would answer, with other answers than in training.
 """
@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmarks.bad_inputs import MODEL_FOLDER, message_of
-from benchmarks.table import markdown
-from examples.ikomia_home import use_own_home
+from examples.ikomia_home import REPOSITORY, use_own_home
+
+MODEL_FOLDER = REPOSITORY / "examples" / "models" / "digits"
 
 Damage = Callable[[Path], None]
 
@@ -96,5 +96,11 @@ def main() -> list[dict[str, str]]:
     return rows
 
 
-if __name__ == "__main__":
-    print(markdown(main()))
+def message_of(call: Callable[[], None], folder: Path) -> str:
+    """The error's message, without Ikomia's type and traceback around it, and without this machine's paths."""
+    try:
+        call()
+    except Exception as error:
+        message = str(error).split("'>: ", 1)[-1].split(":   File", 1)[0]
+        return message.replace(str(folder), "...")
+    return "NO ERROR"

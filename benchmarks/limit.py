@@ -1,23 +1,19 @@
-"""The machine's own limit: its best matrix products, and the time below which no forward pass can be.
-
-Run alone with `python -m benchmarks limit`.
-"""
+"""The machine's own limit: its best matrix products, and how many operations a forward pass takes."""
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from infer_torchvision_resnext.resnext.machine.threads import fixed_threads
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
 
 SIDES = (1024, 1536, 2048)
 ROUNDS = 12
-MODELS = ("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d")
 PRECISIONS = ("fp32", "bf16", "int8")
 
 
@@ -86,32 +82,9 @@ def _in_openvino(matrix: np.ndarray, precision: str) -> Callable[[], object]:
 
 @cache
 def gflop(name: str) -> float:
-    """Multiply-adds of one 224 x 224 image, times two, counted in the real network."""
-    network = Architecture.from_name(name).build(1000).eval()
-    total = 0
-
-    def count(layer: Any, _: Any, output: torch.Tensor) -> None:
-        nonlocal total
-        weight = layer.weight
-        total += 2 * output.numel() * weight[0].numel()
-
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
-            layer.register_forward_hook(count)
-    with torch.inference_mode():
-        network(torch.zeros(1, 3, 224, 224))
-    return total / 1e9
-
-
-def main() -> list[dict[str, Any]]:
-    best = best_products()
-    rows = [
-        {
-            "what": "best matrix product, GFLOP/s",
-            **{key: f"{best[key][1]:.0f} ({best[key][0].library})" for key in PRECISIONS},
-        }
-    ]
-    for name in MODELS:
-        floors = {key: f"{1000 * gflop(name) / best[key][1]:.1f}" for key in PRECISIONS}
-        rows.append({"what": f"floor of {name}, {gflop(name):.1f} GFLOP, ms", **floors})
-    return rows
+    """Operations of one 224 x 224 image, two to a multiply-add, in thousands of millions."""
+    with torch.device("meta"):
+        network, image = Architecture.from_name(name).build(1000).eval(), torch.zeros(1, 3, 224, 224)
+    with FlopCounterMode(display=False) as counter:
+        network(image)
+    return float(counter.get_total_flops() / 1e9)

@@ -3,7 +3,6 @@
 Run alone with `python -m benchmarks speed`. Everything in a table is timed in turns, in one process.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -213,21 +212,6 @@ def batches(name: str, rounds: int, complete: bool) -> list[dict[str, Any]]:
     return table(name, ways, rounds, {"/ torch eager": EAGER}, warm=1)
 
 
-def compiled(name: str, rounds: int) -> list[dict[str, Any]]:
-    """torch.compile, which takes minutes to start, beside eager PyTorch and this plugin's runtime; one image."""
-    import torch
-
-    from benchmarks import contenders
-
-    folder = model_folder(name)
-    ways = {
-        EAGER: Way("fp32", contenders.torch_eager(name, folder, 1)),
-        "torch.compile fp32, forward": Way("fp32", contenders.torch_compiled(name, folder, 1)),
-        "torch.compile bf16, forward": Way("bf16", contenders.torch_compiled(name, folder, 1, torch.bfloat16)),
-    }
-    return table(name, ways | bare_forwards(folder, 1), rounds, {"/ torch eager": EAGER})
-
-
 def objects(name: str, rounds: int) -> list[dict[str, Any]]:
     """16 objects of an HD frame, and 100 of twelve megapixels."""
     folder, rows = model_folder(name, int8=True), []
@@ -267,8 +251,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def main(section: str = "latency", plots: Path | None = None) -> list[dict[str, Any]]:
-    # Torch's compiler leaves its files in a shared folder otherwise.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(model_folder(MAIN).parent / "inductor"))
+    """Args: section: `latency`, `batches` or `objects`."""
     use_own_home()
     import_module("ikomia")  # its OpenCV must come before any other
 
@@ -277,8 +260,6 @@ def main(section: str = "latency", plots: Path | None = None) -> list[dict[str, 
         if plots:
             plot(rows, plots / "speed.png")
         return rows
-    if section == "compiled":
-        return compiled(MAIN, 15)
     if section == "batches":
         return [*batches(MAIN, 3, complete=True), *(line for name in SHORT for line in batches(name, 2, False))]
     return objects(MAIN, 6)

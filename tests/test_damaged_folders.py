@@ -5,8 +5,7 @@ import shutil
 
 import pytest
 
-from benchmarks.bad_inputs import MODEL_FOLDER
-from benchmarks.damaged_folders import DAMAGES
+from benchmarks.damaged_folders import DAMAGES, MODEL_FOLDER
 from examples.digits import training_and_held_out
 
 BUT_WAS = r" in the folder's config\.json, but was {} when golden\.safetensors was made; put it back as it was, or tr"

@@ -1,6 +1,6 @@
 """`kill -9` of the command, of Ray's driver, of a worker of Ray's, and of a process of a training: what is left of it.
 
-`python -m benchmarks.kills`; without Ray the two in the middle are left out (`requirements-scale.txt`).
+`python -m benchmarks durability`. Without Ray (`requirements-scale.txt`) the two in the middle are left out.
 """
 
 import importlib.util
@@ -15,9 +15,8 @@ from typing import Any
 
 import psutil
 
+from benchmarks.durability.small_images import read_paths, start_command, write_small
 from benchmarks.interruptions import ENDLESS
-from benchmarks.many_rows import paths_in, started, write_small
-from benchmarks.table import markdown
 from benchmarks.training import write_digits
 from examples.ikomia_home import REPOSITORY, use_own_home
 
@@ -28,7 +27,8 @@ Process = Any
 """Of psutil's."""
 
 
-def main() -> None:
+def main() -> list[dict[str, Any]]:
+    """A row for each process that was killed."""
     use_own_home()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "digits"
@@ -39,9 +39,8 @@ def main() -> None:
         if importlib.util.find_spec("ray"):
             rows.append(killed("Ray's driver", folder, Path(place) / "driver", *ON_RAY))
             rows.append(killed("a worker of Ray's", folder, Path(place) / "worker", *ON_RAY, of=worker_of))
-        print(markdown(rows))
-        print("\nA process of a training, of two:\n")
-        print(killed_rank(write_digits(Path(place) / "training"), Path(place) / "runs"))
+        rows.append(killed_rank(write_digits(Path(place) / "training"), Path(place) / "runs"))
+    return rows
 
 
 def itself(process: "subprocess.Popen[str]") -> Process:
@@ -58,16 +57,16 @@ def killed(
     what: str, folder: Path, table: Path, *options: str, of: Callable[["subprocess.Popen[str]"], Process] = itself
 ) -> dict[str, Any]:
     """Kill it when a quarter of the parts is written, and let the same command go on if that has ended it."""
-    process = started(folder, table, *options)
+    process = start_command(folder, table, *options)
     while process.poll() is None and len(list(table.glob("part-*"))) * 32 < ROWS // 4:
         time.sleep(0.005)
     of(process).kill()
     said = process.communicate()[1]
-    then = len(paths_in(table))
+    then = len(read_paths(table))
     again = process.returncode != 0
     if again:
-        said = started(folder, table, *options).communicate()[1]
-    paths = Counter(paths_in(table))
+        said = start_command(folder, table, *options).communicate()[1]
+    paths = Counter(read_paths(table))
     return {
         "killed": what,
         "rows that were left": then if again else "the job went on",
@@ -87,8 +86,8 @@ def errors_in(table: Path) -> int:
     return len(errors) - int(errors.null_count)
 
 
-def killed_rank(dataset: Path, runs: Path) -> str:
-    """The last epoch before, and what the training says of it."""
+def killed_rank(dataset: Path, runs: Path) -> dict[str, Any]:
+    """Kill one of two processes of a training in its second epoch. Returns: a row with the training's last message."""
     settings = [
         f"{key}={value}"
         for key, value in {**ENDLESS, "devices": "2", "batch_size": "64", "output_folder": str(runs)}.items()
@@ -98,13 +97,9 @@ def killed_rank(dataset: Path, runs: Path) -> str:
         command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
     )
     said = iter(process.stdout or ())
-    reached = next(line for line in said if "epoch 2 of" in line)
+    next(line for line in said if "epoch 2 of" in line)
     family = psutil.Process(process.pid).children(recursive=True)
     # Its own children, which have its environment, are younger.
     min((each for each in family if each.environ().get("RANK") == "1"), key=psutil.Process.create_time).kill()
     last = [line for line in said if line.strip()][-1]
-    return f"{reached.strip()}\n{last.strip()}\nexit status {process.wait()}"
-
-
-if __name__ == "__main__":
-    main()
+    return {"killed": "one of two processes of a training", "message": f"{last.strip()} (exit {process.wait()})"}

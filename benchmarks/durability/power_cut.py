@@ -1,8 +1,8 @@
 """What a power cut leaves of files, of a bulk job and of a training, on a real file system.
 
-`python -m benchmarks.power_cut [COMMIT ...]`, as root on Linux; each COMMIT is an earlier version to compare with. The
-command works on ext4 in a file. The file system is then shut down without writing its journal, as when the power fails,
-and mounted again: what had not reached the disk is lost. Then the same command runs once more.
+`python -m benchmarks.durability.power_cut [COMMIT ...]`, as root on Linux; each COMMIT is an earlier version to compare
+with. The command works on ext4 in a file. The file system is then shut down without writing its journal, as when the
+power fails, and mounted again: what had not reached the disk is lost. Then the same command runs once more.
 """
 
 import fcntl
@@ -14,13 +14,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.against import checked_out
-from benchmarks.many_rows import DIGITS, write_small
+from benchmarks.durability.small_images import DIGITS, write_small
 from benchmarks.table import markdown
 from examples.digits import Digits, training_and_held_out, write_class_folders
 from examples.ikomia_home import REPOSITORY, use_own_home
@@ -122,7 +122,8 @@ class Work:
     left: Callable[[Path], str]
 
 
-def main(commits: list[str]) -> list[dict[str, Any]]:
+def main(commits: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """A row for each version, work and moment. Raises: OSError, CalledProcessError: no file system can be mounted."""
     use_own_home()
     rows = []
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,4 +1,4 @@
-"""What waiting for the disk costs a bulk job and a training: `python -m benchmarks.synchronizing`.
+"""What waiting for the disk costs a bulk job and a training: `python -m benchmarks durability`.
 
 The same files are written by turns with and without it, in the temporary folder, which should lie on a real disk.
 """
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.interleaved import time_in_turns
-from benchmarks.table import markdown
 from infer_torchvision_resnext.resnext.folder.whole import whole_file
 
 ROUNDS = 15
@@ -42,7 +41,3 @@ def write(folder: Path, files: Mapping[str, int], durable: bool) -> None:
     for name, size in files.items():
         with whole_file(folder / name, durable) as draft:
             draft.write_bytes(bytes(size))
-
-
-if __name__ == "__main__":
-    print(markdown(main()))
