@@ -9,19 +9,24 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from examples.digits import training_and_held_out
 from examples.ikomia_home import link
 from infer_torchvision_resnext.classifier import Classifier
 from infer_torchvision_resnext.parameters import Parameters
 from tools.package import package
 from tools.publish import version
-from tools.update_readme import INFER_README, example_output, with_tables
+from tools.update_readme import EXAMPLE_IMAGE, GENERATED, INFER_REFERENCE, example_output, with_generated_parts
+from train_torchvision_resnext.parameters.task import Parameters as TrainParameters
 
 REPOSITORY = Path(__file__).parents[1]
 PLUGINS = sorted(path.name for path in REPOSITORY.glob("*_torchvision_resnext"))
 DOCUMENTS = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("*_torchvision_resnext/*.md")]
+TROUBLESHOOTING = REPOSITORY / "docs" / "troubleshooting.md"
+WORDS_OF_A_README = 900
 
 
 def run_python(code, home, **environment):
@@ -41,13 +46,55 @@ def home(tmp_path):
     return tmp_path
 
 
-def test_the_readme_has_the_schemas_table():
-    text = INFER_README.read_text(encoding="utf-8")
-    assert with_tables(text) == text, "run make docs"
+@pytest.mark.parametrize("document", GENERATED)
+def test_a_document_has_what_is_generated_from_the_code(document):
+    text = (REPOSITORY / document).read_text(encoding="utf-8")
+    assert with_generated_parts(document, text) == text, "run make docs"
 
 
-def test_the_readme_shows_a_real_output():
-    text = INFER_README.read_text(encoding="utf-8")
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_the_reference_names_every_parameter_with_its_default_and_meaning(plugin):
+    schema = {"infer_torchvision_resnext": Parameters, "train_torchvision_resnext": TrainParameters}[plugin]
+    (document,) = (name for name, parts in GENERATED.items() if f"parameters of {plugin}" in parts)
+    entries = re.findall(
+        r"^- \*\*`(\w+)`\*\* \((.+)$", (REPOSITORY / document).read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert {key for key, _ in entries} == set(schema.model_fields)
+    assert len(entries) == len(schema.model_fields)
+    for key, entry in entries:
+        default = schema().to_strings()[key]
+        assert entry.startswith(f"`{default}`" if default else "empty")
+        assert entry.endswith(f"): {schema.meaning(key)}")
+        assert schema.allowed(key).split(" from ")[-1] in entry or default in ("True", "False")
+
+
+def test_the_model_table_has_the_figures_of_torchvision():
+    from torchvision.models import ResNeXt50_32X4D_Weights as Weights
+
+    row = re.search(r"^\| `resnext50` \|.*$", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.MULTILINE)[0]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    top1 = [weights.meta["_metrics"]["ImageNet-1K"]["acc@1"] for weights in Weights]
+    assert cells == ["`resnext50`", "50", "25.0", "4.2", "96", *(f"{figure:.1f}" for figure in top1)]
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_a_readme_of_a_plugin_is_short_and_shows_only_pictures_that_are_published_with_it(plugin):
+    text = (REPOSITORY / plugin / "README.md").read_text(encoding="utf-8")
+    assert len(text.split()) <= WORDS_OF_A_README
+    pictures = re.findall(r'!\[[^]]*\]\(([^)]+)\)|<img src="([^"]+)"', text)
+    assert pictures
+    for picture in ("".join(pair) for pair in pictures):
+        assert (REPOSITORY / plugin / picture).resolve().is_relative_to(REPOSITORY / plugin)
+        assert (REPOSITORY / plugin / picture).is_file()
+
+
+def test_the_example_image_is_the_first_held_out_digit():
+    with Image.open(EXAMPLE_IMAGE) as image:
+        assert np.array_equal(np.asarray(image), training_and_held_out()[1].images[0])
+
+
+def test_the_reference_shows_a_real_output():
+    text = INFER_REFERENCE.read_text(encoding="utf-8")
     shown = json.loads(re.search(r"<!-- example output -->\n```json\n(.*?)```", text, re.DOTALL)[1])
     real = example_output()
     assert shown.pop("timings_ms").keys() == real.pop("timings_ms").keys()
@@ -61,10 +108,21 @@ def test_the_readme_shows_a_real_output():
     assert shown == real, "run make docs"
 
 
+def anchors(document):
+    """What GitHub calls the headings of a document."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_links_lead_somewhere(document):
-    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
-        assert target.startswith("https://") or (document.parent / target).exists(), target
+    for target, place in re.findall(r"\]\(([^)#]*)(?:#([^)]+))?\)", document.read_text(encoding="utf-8")):
+        if target.startswith("https://"):
+            continue
+        linked = document.parent / target if target else document
+        assert linked.exists(), target
+        if place:
+            assert place in anchors(linked), f"{target}#{place}"
 
 
 def test_constructing_the_task_imports_no_torch_opens_no_connection_and_writes_no_file(home):
@@ -210,9 +268,9 @@ def spoken(plugin):
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)
-def test_the_messages_in_the_readme_are_the_codes_own(plugin):
-    text = (REPOSITORY / plugin / "README.md").read_text(encoding="utf-8")
-    section = text.partition("## If something goes wrong")[2]
+def test_the_messages_in_the_manual_are_the_codes_own(plugin):
+    text = TROUBLESHOOTING.read_text(encoding="utf-8")
+    section = text.partition(f"\n## {plugin}\n")[2].partition("\n## ")[0]
     messages = re.findall(r"^\| `(.+?)` \|", section, re.MULTILINE)
     assert len(messages) >= 10
     said = spoken(plugin)

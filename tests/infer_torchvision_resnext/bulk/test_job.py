@@ -124,8 +124,8 @@ def test_the_columns_are_declared_once(tmp_path, cache_folder, workflow):
     assert schema.names == list(Row._fields)
     assert header == [name for name in schema.names if name != "embedding"]
     assert str(schema.field("embedding").type) == "list<element: float>"
-    readme = (REPOSITORY / "infer_torchvision_resnext" / "README.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| `(\w+)` \| ", readme.split("| column |")[1].split("\n\n")[0], re.MULTILINE) == schema.names
+    manual = (REPOSITORY / "docs" / "many-images.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \| ", manual.split("| column |")[1].split("\n\n")[0], re.MULTILINE) == schema.names
     wf, task = workflow
     task.set_parameters({**SETTINGS, **settings, "embeddings": True})
     for row in rows_of(tmp_path / "parquet"):
