@@ -89,11 +89,15 @@ def model_table(names: Iterable[str] = PUBLISHED_WEIGHTS) -> str:
     return "\n".join(rows)
 
 
+INFER_MAIN = {f"main parameters of {INFER}": lambda: main_parameters(InferParameters)}
+TRAIN_MAIN = {f"main parameters of {TRAIN}": lambda: main_parameters(TrainParameters)}
 GENERATED: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "README.md": {"models": model_table},
     "docs/choose-a-model.md": {"models": model_table},
-    f"{INFER}/README.md": {f"main parameters of {INFER}": lambda: main_parameters(InferParameters)},
-    f"{TRAIN}/README.md": {f"main parameters of {TRAIN}": lambda: main_parameters(TrainParameters)},
+    f"{INFER}/README.md": INFER_MAIN,
+    f"{TRAIN}/README.md": TRAIN_MAIN,
+    "examples/colab/HOWTO_run_ResNeXt_with_Ikomia_API.ipynb": INFER_MAIN,
+    "examples/colab/HOWTO_train_ResNeXt_with_Ikomia_API.ipynb": TRAIN_MAIN,
     "docs/reference-inference.md": {f"parameters of {INFER}": lambda: parameter_lists(InferParameters)},
     "docs/reference-training.md": {f"parameters of {TRAIN}": lambda: parameter_lists(TrainParameters)},
 }
@@ -110,8 +114,17 @@ def write_example_image() -> None:
 def with_generated_parts(document: str, text: str) -> str:
     """The text of a document of `GENERATED` with its generated parts as the code has them now."""
     for mark, content in GENERATED[document].items():
-        text = between(text, mark, content())
+        change = between_in_a_cell if document.endswith(".ipynb") else between
+        text = change(text, mark, content())
     return text
+
+
+def between_in_a_cell(text: str, mark: str, content: str) -> str:
+    """A notebook with everything between the marks replaced, in the one cell that has them."""
+    notebook = json.loads(text)
+    (cell,) = (cell for cell in notebook["cells"] if f"<!-- {mark} -->" in "".join(cell["source"]))
+    cell["source"] = between("".join(cell["source"]), mark, content).splitlines(keepends=True)
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
 def example_output() -> dict[str, Any]:
