@@ -5,7 +5,7 @@ STUDIO := .venv-studio
 SCALE := .venv-scale
 GPU := .venv-gpu
 PLUGINS := infer_torchvision_resnext train_torchvision_resnext
-CODE := $(PLUGINS) tests examples benchmarks comparison tools
+CODE := $(PLUGINS) tests examples benchmarks tools
 # Processes that share the tests, a file at a time. Networks as small as these gain nothing from more than a thread.
 WORKERS := 2
 SUITE = OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile
@@ -27,6 +27,8 @@ check: $(VENV)/installed
 	$(PYTHON) -m ruff format --check $(CODE)
 	$(PYTHON) -m ruff check $(CODE)
 	$(PYTHON) -m mypy
+	# The contracts in pyproject.toml: which folder may import which.
+	$(VENV)/bin/lint-imports
 
 format: $(VENV)/installed
 	$(PYTHON) -m ruff format $(CODE)

@@ -80,7 +80,7 @@ def ways(folder: Path, files: list[Path], scratch: Path, pool: ProcessPoolExecut
 def load_classifier() -> Any:
     """A classifier of many images."""
     from infer_torchvision_resnext.classifier import Classifier
-    from infer_torchvision_resnext.parameters import Parameters
+    from infer_torchvision_resnext.parameters.task import Parameters
 
     classifier = Classifier(CACHE, many=True)
     classifier.prepare(Parameters.from_strings(SETTINGS))

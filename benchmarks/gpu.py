@@ -23,14 +23,14 @@ from benchmarks.speed import HD, MAIN, ONE_MEGAPIXEL, SHORT, TWELVE_MEGAPIXELS, 
 from benchmarks.speed_models import model_folder
 from benchmarks.table import markdown
 from examples.ikomia_home import REPOSITORY, use_own_home
-from infer_torchvision_resnext.cache import Cache
-from infer_torchvision_resnext.model import Model
-from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.model.cache import Cache
+from infer_torchvision_resnext.model.model import Model
+from infer_torchvision_resnext.model.weights import load_model
+from infer_torchvision_resnext.parameters.task import Parameters
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from infer_torchvision_resnext.resnext.machine.devices import first_line, gpu_identity
 from infer_torchvision_resnext.runtimes.cuda_runtime import CudaRuntime
 from infer_torchvision_resnext.runtimes.fused_network import FusedNetwork
-from infer_torchvision_resnext.weights import load_model
 
 FILE = REPOSITORY / "bench" / "gpu.md"
 

@@ -143,11 +143,11 @@ def graph_file(folder: Path) -> Path:
     """The plugin's OpenVINO graph of a model folder, saved beside it for the bare runtime."""
     file = folder.parent / f"{folder.name}.xml"
     if not file.is_file():
-        from infer_torchvision_resnext.cache import Cache
-        from infer_torchvision_resnext.parameters import Parameters
+        from infer_torchvision_resnext.model.cache import Cache
+        from infer_torchvision_resnext.model.weights import load_model
+        from infer_torchvision_resnext.parameters.task import Parameters
         from infer_torchvision_resnext.resnext.network.conversion import to_openvino
         from infer_torchvision_resnext.resnext.network.openvino_network import save
-        from infer_torchvision_resnext.weights import load_model
 
         model = load_model(Parameters(weights=str(folder)), Cache())
         save(to_openvino(model.network(apart=True), model.preprocessing), file)

@@ -28,7 +28,7 @@ def model_folder(name: str, int8: bool = False) -> Path:
         write_model_folder(folder, config, state, lambda draft: torch.save(state, draft / f"{name}.pth"))
     if int8 and not (folder / "openvino").is_dir():
         try:
-            from infer_torchvision_resnext.resnext.network.quantization import Validation, quantize
+            from infer_torchvision_resnext.resnext.folder.quantization import Validation, quantize
 
             crops = np.random.default_rng(0).integers(0, 256, (4, 1, 224, 224, 3), dtype=np.uint8)
             quantize(folder, crops, Validation(crops), max_drop=1)

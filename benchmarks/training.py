@@ -161,7 +161,7 @@ def _ours(work: dict[str, Any], **options: bool) -> None:
     import ikomia  # noqa: F401
 
     from train_torchvision_resnext.parameters import read_host_map
-    from train_torchvision_resnext.progress import Listener, Row
+    from train_torchvision_resnext.run.progress import Listener, Row
     from train_torchvision_resnext.training import train
 
     def on_epoch(row: Row) -> None:

@@ -27,7 +27,7 @@ from infer_torchvision_resnext.resnext.folder.model_folder import read_config
 from infer_torchvision_resnext.resnext.folder.names import WEIGHTS
 from infer_torchvision_resnext.resnext.folder.weight_files import read_state
 from infer_torchvision_resnext.resnext.network.answering import answering
-from infer_torchvision_resnext.resnext.network.inference import Outputs
+from infer_torchvision_resnext.resnext.network.outputs import Outputs
 from infer_torchvision_resnext.resnext.trust.calibration import calibrate, calibrated, expected_calibration_error
 from infer_torchvision_resnext.resnext.trust.intervals import wilson
 from infer_torchvision_resnext.resnext.trust.open_set import KnownFeatures, threshold

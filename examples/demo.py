@@ -20,7 +20,7 @@ from PIL import Image
 from examples import train_digits
 from examples.digits import Digits, digit_at, sheet_of, training_and_held_out
 from examples.ikomia_home import DEMO, REPOSITORY, use_own_home
-from infer_torchvision_resnext.predictions import UNKNOWN
+from infer_torchvision_resnext.answers.predictions import UNKNOWN
 
 use_own_home()
 

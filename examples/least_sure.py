@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from infer_torchvision_resnext.annotation import GREY, SMALLEST_PICTURE, Annotation, draw
+from infer_torchvision_resnext.drawing.annotation import GREY, SMALLEST_PICTURE, Annotation, draw
 from infer_torchvision_resnext.resnext.images.files import read_image
 from infer_torchvision_resnext.resnext.images.opencv import import_ikomia
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from examples.digits import Digits, training_and_held_out, write_class_folders
 from examples.ikomia_home import DEMO, use_own_home
-from infer_torchvision_resnext.predictions import UNKNOWN
+from infer_torchvision_resnext.answers.predictions import UNKNOWN
 
 use_own_home()
 

@@ -12,7 +12,7 @@ COMMANDS = {
     "doctor": "what this machine has, and whether all of it agrees",
     "quantize": "a model folder gains an int8 network",
 }
-"""Modules beside this one, each with a `main` that takes arguments and returns an exit status → what each is for."""
+"""Modules in `commands/`, each with a `main` that takes arguments and returns an exit status → what each is for."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
         print(usage, file=sys.stderr if asked else sys.stdout)
         return 2 if asked else 0
     import_ikomia()
-    return int(importlib.import_module(f".{arguments[0]}", __package__).main(arguments[1:]))
+    return int(importlib.import_module(f".commands.{arguments[0]}", __package__).main(arguments[1:]))
 
 
 if __name__ == "__main__":

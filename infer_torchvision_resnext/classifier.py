@@ -10,25 +10,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .activation_map import Mapper
-from .cache import Cache
-from .judging import UNLIKE_OBJECTS, Judge, unlike_objects_note
-from .model import Model, with_distinct_labels
-from .parameters import Parameters
-from .predictions import Prediction
-from .regions import Region
-from .resnext.host.shown_text import shown
+from .answers.activation_map import Mapper
+from .answers.judging import UNLIKE_OBJECTS, Judge, unlike_objects_note
+from .answers.predictions import Prediction
+from .answers.regions import Region
+from .answers.tracks import Moment, Tracks
+from .model.cache import Cache
+from .model.model import Model, with_distinct_labels
+from .model.weights import fingerprint, load_model
+from .parameters.task import Parameters
 from .resnext.images.preprocessing import Preprocessing
 from .resnext.images.rgb import AUTO, RGBImage, ValueRange
 from .resnext.machine.devices import OutOfMemoryError
-from .resnext.network.inference import Outputs
+from .resnext.machine.printable import shown
+from .resnext.network.outputs import Outputs
 from .resnext.trust.input_score import measure_crops
 from .resnext.trust.unknown import distinct_labels
 from .runtimes.guard import Choice
 from .runtimes.runtime import Crops, CropsItself, Runtime, as_array, run_in_parts
 from .runtimes.selection import choose
-from .tracks import Moment, Tracks
-from .weights import fingerprint, load_model
 
 logger = logging.getLogger(__name__)
 

@@ -9,14 +9,14 @@ from ikomia import core, dataprocess
 from ikomia.core import config
 
 from infer_torchvision_resnext import __version__
-from infer_torchvision_resnext.activation_map import heat_of, seen_of
-from infer_torchvision_resnext.annotation import Annotation, caption, color_of, colors_of, draw, host_font_size
+from infer_torchvision_resnext.answers.activation_map import heat_of, seen_of
+from infer_torchvision_resnext.answers.predictions import Prediction
+from infer_torchvision_resnext.answers.regions import SMALLEST_SIDE, GraphicsItem, regions_of, view
+from infer_torchvision_resnext.answers.tracks import Moment
 from infer_torchvision_resnext.classifier import Classifier
-from infer_torchvision_resnext.parameters import Parameters, read_host_map
-from infer_torchvision_resnext.predictions import Prediction
-from infer_torchvision_resnext.regions import SMALLEST_SIDE, GraphicsItem, regions_of, view
+from infer_torchvision_resnext.drawing.annotation import Annotation, caption, color_of, colors_of, draw, host_font_size
+from infer_torchvision_resnext.parameters.task import Parameters, read_host_map
 from infer_torchvision_resnext.resnext.host.outputs import ImageOutput, LosslessImageOutput, Results, TableOutput
-from infer_torchvision_resnext.resnext.host.shown_text import shown
 from infer_torchvision_resnext.resnext.host.streams import encodable_logger
 from infer_torchvision_resnext.resnext.host.task import (
     ChecksParameters,
@@ -26,7 +26,7 @@ from infer_torchvision_resnext.resnext.host.task import (
 )
 from infer_torchvision_resnext.resnext.images.host_file import pixels_as_in_training
 from infer_torchvision_resnext.resnext.images.rgb import ImageError, dim_note, to_rgb
-from infer_torchvision_resnext.tracks import Moment
+from infer_torchvision_resnext.resnext.machine.printable import shown
 
 logger = encodable_logger("ikomia.infer_torchvision_resnext")
 """Below the host's own, so that its lines go where the host's go: the terminal, its log file, STUDIO's log."""

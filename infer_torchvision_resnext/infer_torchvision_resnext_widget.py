@@ -3,7 +3,7 @@
 from ikomia import dataprocess
 
 from infer_torchvision_resnext.infer_torchvision_resnext_process import NAME, InferResNeXtParam
-from infer_torchvision_resnext.parameters import Parameters, read_host_map
+from infer_torchvision_resnext.parameters.task import Parameters, read_host_map
 from infer_torchvision_resnext.resnext.host.form_widget import FormWidget
 
 

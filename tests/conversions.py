@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from infer_torchvision_resnext.resnext.folder.whole import whole_folder
+from infer_torchvision_resnext.resnext.machine.disk import whole_folder
 from infer_torchvision_resnext.resnext.network import conversion as in_inference
 from train_torchvision_resnext.resnext.network import conversion as in_training
 

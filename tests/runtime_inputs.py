@@ -7,13 +7,13 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.random_weights import decided_network
-from infer_torchvision_resnext.cache import Cache
-from infer_torchvision_resnext.model import Model
-from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.model.cache import Cache
+from infer_torchvision_resnext.model.model import Model
+from infer_torchvision_resnext.model.weights import load_model
+from infer_torchvision_resnext.parameters.task import Parameters
 from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
-from infer_torchvision_resnext.weights import load_model
 
 
 def model_of(folder: Path, cache: Cache) -> Model:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from examples.ikomia_home import link
-from infer_torchvision_resnext.parameters import Parameters as InferParameters
+from infer_torchvision_resnext.parameters.task import Parameters as InferParameters
 from tools.own_ikomia import own_ikomia
 from train_torchvision_resnext.parameters.task import Parameters as TrainParameters
 

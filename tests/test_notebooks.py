@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infer_torchvision_resnext.classifier import Classifier
-from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.parameters.task import Parameters
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))

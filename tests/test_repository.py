@@ -16,7 +16,7 @@ from PIL import Image
 from examples.digits import training_and_held_out
 from examples.ikomia_home import link
 from infer_torchvision_resnext.classifier import Classifier
-from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.parameters.task import Parameters
 from tools.package import package
 from tools.publish import version
 from tools.update_readme import EXAMPLE_IMAGE, GENERATED, INFER_REFERENCE, example_output, with_generated_parts
@@ -202,7 +202,7 @@ def test_only_host_files_know_the_host(plugin):
                 else []
             )
         }
-        if path.parent.name == "host" and path.stem in ("task", "form_widget"):
+        if path.parent.name == "host" and path.stem in ("task", "form_widget", "outputs", "viewers"):
             # Each plugin has its own copy, which must not find the other's.
             assert not imported & {*PLUGINS}, path
         elif not path.name.startswith(plugin):

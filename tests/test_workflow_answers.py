@@ -2,7 +2,7 @@
 
 import pytest
 
-from infer_torchvision_resnext.annotation import color_of
+from infer_torchvision_resnext.drawing.annotation import color_of
 from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
 from tests.inference_output import result
 from tests.tiny_model import ARCHITECTURE, PREPROCESSING

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from infer_torchvision_resnext.classifier import Classifier
-from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.parameters.task import Parameters
 from infer_torchvision_resnext.resnext.trust.calibration import calibrated
 from infer_torchvision_resnext.resnext.trust.evidence import Evidence, write_evidence
 from infer_torchvision_resnext.resnext.trust.open_set import KnownFeatures

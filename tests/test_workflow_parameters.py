@@ -5,7 +5,7 @@ import torch
 from ikomia import core, dataprocess
 from ikomia.dataprocess.workflow import Workflow
 
-from infer_torchvision_resnext.annotation import color_of
+from infer_torchvision_resnext.drawing.annotation import color_of
 from infer_torchvision_resnext.resnext.host.schema import ParameterError
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from tests.inference_output import NAME, result, table

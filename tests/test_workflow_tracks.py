@@ -9,7 +9,7 @@ from ikomia import dataprocess
 from ikomia.dataprocess.workflow import Workflow
 
 from examples.digits import training_and_held_out
-from infer_torchvision_resnext.tracks import JUMPED, NO_ID
+from infer_torchvision_resnext.answers.tracks import JUMPED, NO_ID
 from tests.inference_output import NAME, result
 
 DIGITS = Path(__file__).parents[1] / "examples" / "models" / "digits"

@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 from torchvision.models import get_model_weights
 
-from infer_torchvision_resnext.parameters import Parameters as InferParameters
+from infer_torchvision_resnext.parameters.task import Parameters as InferParameters
 from infer_torchvision_resnext.resnext.folder.weight_files import PUBLISHED_WEIGHTS
 from infer_torchvision_resnext.resnext.host.form import InForm as InferInForm
 from infer_torchvision_resnext.resnext.network.architecture import ALIASES

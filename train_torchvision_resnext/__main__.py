@@ -53,9 +53,9 @@ def run_training(arguments: Sequence[str]) -> int:
 
     from .fitting.ranks import ALONE, joined
     from .parameters.task import read_host_map
-    from .progress import Listener, Signals, TrainingError
     from .resnext.host.schema import ParameterError
     from .resnext.machine.devices import DeviceError, resolve_device
+    from .run.progress import Listener, Signals, TrainingError
     from .training import follow, train
 
     try:

@@ -17,9 +17,9 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 from .resnext.folder.model_folder import model_folder_of
-from .resnext.host.shown_text import shown
 from .resnext.host.streams import escape_unencodable_output
 from .resnext.images.opencv import import_ikomia
+from .resnext.machine.printable import shown
 from .resnext.trust.intervals import CONFIDENCE, Interval
 
 REPORT = "report"

@@ -15,8 +15,8 @@ from .fitting.process_settings import cpu_settings
 from .resnext.folder.golden import GoldenError
 from .resnext.folder.model_folder import ModelFolderError
 from .resnext.folder.weight_files import WeightFileError
-from .resnext.folder.whole import whole_folder
 from .resnext.machine.devices import DeviceError, resolve_device
+from .resnext.machine.disk import whole_folder
 from .resnext.network.architecture import ArchitectureError
 from .resnext.trust.evidence import EvidenceError
 from .results.answers import Answers

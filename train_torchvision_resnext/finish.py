@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     request = parser.parse_args(arguments)
     import_ikomia()
 
-    from .progress import Listener, Signals, TrainingError
+    from .run.progress import Listener, Signals, TrainingError
     from .training import finish
 
     try:

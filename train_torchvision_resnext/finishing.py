@@ -11,13 +11,13 @@ from torchvision.models import ResNet
 
 from .fitting.checkpoint import load_best
 from .fitting.loop import Fitted
-from .plan import Plan
-from .progress import Listener, Row, StopRequestedError
-from .results.best_epoch import measured
-from .results.evaluation import Evaluation
+from .metrics.best_epoch import measured
+from .metrics.evaluation import Evaluation
 from .results.judging import Judged, judge, judge_by_epoch
 from .results.outcome import write_brief_outcome, write_outcome
-from .run_folder import RunFolder
+from .run.plan import Plan
+from .run.progress import Listener, Row, StopRequestedError
+from .run.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 

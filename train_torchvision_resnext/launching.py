@@ -22,10 +22,10 @@ from typing import IO, Any
 from .fitting.checkpoint import read_state
 from .fitting.loop import Fitted
 from .fitting.torchrun import PLAN
-from .plan import Plan
-from .progress import Listener, TrainingError
 from .resnext.machine.threads import core_count
-from .run_folder import RunFolder
+from .run.plan import Plan
+from .run.progress import Listener, TrainingError
+from .run.run_folder import RunFolder
 
 LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 """Names of the interface that gloo and NCCL are bound to."""

@@ -8,7 +8,6 @@ from ikomia.core import config
 
 from train_torchvision_resnext import NAME, __version__
 from train_torchvision_resnext.parameters.task import Parameters, read_host_map
-from train_torchvision_resnext.progress import Listener, Signals
 from train_torchvision_resnext.resnext.host.outputs import FolderOutput, Results
 from train_torchvision_resnext.resnext.host.streams import encodable_logger
 from train_torchvision_resnext.resnext.host.task import (
@@ -17,6 +16,7 @@ from train_torchvision_resnext.resnext.host.task import (
     ParamFactory,
     TaskFactory,
 )
+from train_torchvision_resnext.run.progress import Listener, Signals
 
 logger = encodable_logger("ikomia.train_torchvision_resnext")
 """Below the host's own, so that its lines go where the host's go: the terminal, its log file, STUDIO's log."""
@@ -90,7 +90,7 @@ class TrainResNeXt(ChecksParameters, dataprocess.CDnnTrainTask):
 
     def _train(self, requests):
         """Train and hand on. `requests` tells how often the user has wanted to stop."""
-        from train_torchvision_resnext.run_folder import RunFolder
+        from train_torchvision_resnext.run.run_folder import RunFolder
         from train_torchvision_resnext.tracking.trackers import Tracking
         from train_torchvision_resnext.training import stopped_at_once, train
 

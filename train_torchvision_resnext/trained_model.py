@@ -10,13 +10,13 @@ from tqdm import tqdm
 
 from .data.loading import Images, Loading
 from .data.samples import Reader, Sample
-from .forward import fp32_outputs
 from .resnext.folder.golden import read_golden
 from .resnext.folder.model_folder import ModelConfig, ModelFolderError, model_folder_of, read_config
 from .resnext.folder.names import WEIGHTS
 from .resnext.folder.weight_files import read_state
 from .resnext.trust.evidence import read_evidence
 from .results.answers import Answers
+from .run.forward import fp32_outputs
 
 BATCH = 32
 

@@ -12,16 +12,16 @@ from .fitting.process_settings import cpu_settings, process_settings
 from .fitting.rank_process import fit_as_rank
 from .fitting.ranks import ALONE, Ranks
 from .launching import fit_in_processes
+from .metrics.epoch_line import epoch_line
 from .parameters.task import Parameters
-from .plan import Plan
-from .planning import make_plan
-from .progress import Listener, Row, StopRequestedError, TimeLimit, TrainingError
 from .resnext.host.schema import ParameterError
-from .resnext.host.shown_text import shown
+from .resnext.machine.printable import shown
 from .results.outcome import REPORT
-from .resuming import open_run, refuse_mismatch
-from .run_folder import RUN, Job, RunFolder, RunFolderError
-from .tracking.epoch_line import epoch_line
+from .run.plan import Plan
+from .run.planning import make_plan
+from .run.progress import Listener, Row, StopRequestedError, TimeLimit, TrainingError
+from .run.resuming import open_run, refuse_mismatch
+from .run.run_folder import RUN, Job, RunFolder, RunFolderError
 
 
 def train(folder: Path, parameters: Parameters, listener: Listener | None = None, ranks: Ranks = ALONE) -> Result:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.interleaved import time_in_turns
-from infer_torchvision_resnext.resnext.folder.whole import whole_file
+from infer_torchvision_resnext.resnext.machine.disk import whole_file
 
 ROUNDS = 15
 WORKS: Mapping[str, Mapping[str, int]] = {

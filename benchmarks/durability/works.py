@@ -31,7 +31,7 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 FILES = """
 import sys
 from pathlib import Path
-from infer_torchvision_resnext.resnext.folder.whole import whole_file, whole_folder
+from infer_torchvision_resnext.resnext.machine.disk import whole_file, whole_folder
 output = Path(sys.argv[1])
 output.mkdir()
 for number in range(13):
@@ -133,7 +133,7 @@ def describe_runs(output: Path) -> str:
 def describe_run(run: Path) -> str:
     from infer_torchvision_resnext.resnext.folder.model_folder import read_config
     from infer_torchvision_resnext.resnext.folder.weight_files import read_state
-    from infer_torchvision_resnext.resnext.folder.whole import sha256_of
+    from infer_torchvision_resnext.resnext.machine.disk import sha256_of
 
     try:
         finished = "finished" if json.loads((run / "run.json").read_bytes())["finished"] else "unfinished"

@@ -28,7 +28,7 @@ def main() -> None:
     import ikomia  # noqa: F401
 
     from examples.cardinality.compare import PARTS, compare
-    from train_torchvision_resnext.progress import TrainingError
+    from train_torchvision_resnext.run.progress import TrainingError
 
     try:
         experiment = _experiment(arguments)

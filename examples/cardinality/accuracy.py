@@ -20,10 +20,10 @@ from tqdm import tqdm
 
 from examples.cardinality.experiment import Experiment
 from train_torchvision_resnext.finishing import Result
-from train_torchvision_resnext.progress import Listener, Row
 from train_torchvision_resnext.resnext.network.architecture import Architecture
-from train_torchvision_resnext.resuming import FREE_TO_CHANGE
-from train_torchvision_resnext.run_folder import RunFolder, RunFolderError
+from train_torchvision_resnext.run.progress import Listener, Row
+from train_torchvision_resnext.run.resuming import FREE_TO_CHANGE
+from train_torchvision_resnext.run.run_folder import RunFolder, RunFolderError
 from train_torchvision_resnext.training import train
 
 FORMAT_VERSION = 1

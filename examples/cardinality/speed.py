@@ -19,11 +19,11 @@ from tqdm import tqdm
 
 from benchmarks.interleaved import Timing
 from examples.cardinality.experiment import Experiment
-from infer_torchvision_resnext.cache import Cache
-from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.model.cache import Cache
+from infer_torchvision_resnext.model.weights import load_model
+from infer_torchvision_resnext.parameters.task import Parameters
 from infer_torchvision_resnext.runtimes.runtime import Runtime
 from infer_torchvision_resnext.runtimes.selection import choose
-from infer_torchvision_resnext.weights import load_model
 from train_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from ..answers.predictions import Prediction
 from ..classifier import Classifier
-from ..predictions import Prediction
 from .decoding import Decoded
 from .table import Row, storable
 

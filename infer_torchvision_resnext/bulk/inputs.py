@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from ..resnext.folder.whole import sha256_of
 from ..resnext.images.files import SUFFIXES
 from ..resnext.images.listing import HIDDEN, NO_IMAGE, Skipped, is_hidden, is_image_name, list_images
+from ..resnext.machine.disk import sha256_of
 from .lists import Embedded, InputError, Listing, read_csv, read_list, read_parquet, require_package
 
 __all__ = ["VIDEOS", "Images", "InputError", "read_input", "require_package"]

@@ -12,9 +12,9 @@ from typing import Any
 from tqdm import tqdm
 
 from ..classifier import Classifier
-from ..parameters import read_host_map
-from ..resnext.folder.durability import make_folder
-from ..resnext.network.inference import CHUNK
+from ..parameters.task import read_host_map
+from ..resnext.machine.durability import make_folder
+from ..resnext.network.outputs import CHUNK
 from .answering import batch_of, rows_of
 from .decoding import Decoded, Decoding, decoded, decoded_all
 from .inputs import Images, InputError, read_input

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..resnext.folder.durability import sync
-from ..resnext.folder.whole import DRAFT
+from ..resnext.machine.disk import DRAFT
+from ..resnext.machine.durability import sync
 
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EMLINK)
 """What a file system answers that has no hard links, such as exFAT."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..classifier import Classifier
-from ..model import WeightsError
+from ..model.model import WeightsError
 from ..resnext.host.schema import ParameterError
 from .answering import batch_of, rows_of
 from .decoding import Decoded, decoded

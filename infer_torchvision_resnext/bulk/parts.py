@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..resnext.folder.whole import whole_file
-from ..resnext.host.shown_text import FORMULA
+from ..resnext.machine.disk import whole_file
+from ..resnext.machine.printable import FORMULA
 from .inputs import require_package
 from .table import Column, Row
 

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .. import __version__
-from ..parameters import Parameters
-from ..resnext.folder.whole import is_draft, remove_drafts, whole_file
+from ..parameters.task import Parameters
+from ..resnext.machine.disk import is_draft, remove_drafts, whole_file
 from .new_file import new_file
 from .output_lock import is_lock
 from .parts import Form

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ..answers.predictions import by_class
 from ..classifier import Classifier
-from ..parameters import Parameters
-from ..predictions import by_class
+from ..parameters.task import Parameters
 from .decoding import Decoding, both_ways
 from .processes import Processes
 

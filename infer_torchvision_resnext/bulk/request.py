@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..parameters import Parameters
+from ..parameters.task import Parameters
 from ..resnext.host.schema import ParameterError
 from ..resnext.machine.threads import core_count
 from .inputs import VIDEOS

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..resnext.images.preprocessing import Preprocessing
-from ..resnext.network.inference import softmax
+from ..resnext.network.outputs import softmax
 from .runtime import CropsItself, Runtime, run_in_parts
 
 IMAGES = 16

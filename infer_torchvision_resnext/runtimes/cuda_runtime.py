@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from ..model import Model
+from ..model.model import Model
 from ..resnext.images.preprocessing import Preprocessing
 from ..resnext.images.rgb import RGBImage
 from ..resnext.machine.devices import full_fp32, memory_watched

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model import Model, WeightsError
-from ..parameters import Parameters
+from ..model.model import Model, WeightsError
+from ..parameters.task import Parameters
 from ..resnext.folder.names import GOLDEN
 from ..resnext.machine.devices import DeviceError, OutOfMemoryError, first_line
-from ..resnext.network.inference import softmax
+from ..resnext.network.outputs import softmax
 from .agreement import FP32_TOLERANCE, Agreement, answers, generated_images
 from .candidates import candidates
 from .runtime import REFERENCE, Configuration, Runtime

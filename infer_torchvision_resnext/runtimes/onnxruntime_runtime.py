@@ -18,11 +18,11 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..cache import Cache, key_of
-from ..model import Model
+from ..model.cache import Cache, key_of
+from ..model.model import Model
 from ..resnext.machine.devices import DeviceError, OutOfMemoryError, gpu_index, memory_watched
 from ..resnext.machine.threads import core_count
-from ..resnext.network.inference import CHUNK, OUTPUTS, chunks
+from ..resnext.network.outputs import CHUNK, OUTPUTS, chunks
 from . import packages
 from .runtime import Runtime
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..cache import Cache, key_of
-from ..model import Model
+from ..model.cache import Cache, key_of
+from ..model.model import Model
 from ..resnext.folder.names import INT8_GRAPH, INT8_REPORT
 from ..resnext.machine.devices import DeviceError, memory_watched
 from ..resnext.machine.threads import core_count
@@ -23,7 +23,7 @@ from ..resnext.network.openvino_network import HINTS, OpenVINONetwork, Setup, sa
 from .runtime import Runtime
 
 REMEDY = (
-    "in Ikomia's folder Plugins/Python with python -m infer_torchvision_resnext.quantize MODEL_FOLDER IMAGES, or set "
+    "in Ikomia's folder Plugins/Python with python -m infer_torchvision_resnext quantize MODEL_FOLDER IMAGES, or set "
     "precision to auto"
 )
 

@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any
 
 from .. import __version__
-from ..cache import Cache, key_of
-from ..model import Model
-from ..parameters import Parameters
+from ..model.cache import Cache, key_of
+from ..model.model import Model
+from ..parameters.task import Parameters
 from ..resnext.machine.devices import first_line, gpu_identity, gpu_index, processor
 from . import packages
 from .agreement import Agreement

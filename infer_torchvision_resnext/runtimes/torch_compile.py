@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from ..model import Model
+from ..model.model import Model
 from ..resnext.machine.devices import DeviceError, cannot_compile
 from .torch_runtime import TorchRuntime
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from ..model import Model
+from ..model.model import Model
 from ..resnext.images.preprocessing import Preprocessing
 from ..resnext.machine.devices import (
     DeviceError,

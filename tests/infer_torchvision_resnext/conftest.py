@@ -1,6 +1,6 @@
 import pytest
 
-from infer_torchvision_resnext.cache import Cache
+from infer_torchvision_resnext.model.cache import Cache
 
 
 @pytest.fixture

@@ -13,10 +13,11 @@ from PIL import Image
 from safetensors.torch import save_file
 from torchvision.models import get_model, get_model_weights
 
-from infer_torchvision_resnext.cache import Cache
+from infer_torchvision_resnext.answers.predictions import by_class
 from infer_torchvision_resnext.classifier import Classifier
-from infer_torchvision_resnext.parameters import Parameters
-from infer_torchvision_resnext.predictions import by_class
+from infer_torchvision_resnext.model.cache import Cache
+from infer_torchvision_resnext.model.weights import load_model
+from infer_torchvision_resnext.parameters.task import Parameters
 from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from infer_torchvision_resnext.resnext.machine.devices import X86, DeviceError, OutOfMemoryError, cpu_computes_bf16
@@ -24,7 +25,6 @@ from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from infer_torchvision_resnext.runtimes.runtime import Configuration
 from infer_torchvision_resnext.runtimes.selection import load
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
-from infer_torchvision_resnext.weights import load_model
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -182,7 +182,7 @@ from pathlib import Path
 from PIL import Image
 import numpy as np
 from infer_torchvision_resnext.classifier import Classifier
-from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.parameters.task import Parameters
 from infer_torchvision_resnext.resnext.machine.devices import cpu_computes_bf16
 for runtime in ("auto", "openvino", "torch"):
     classifier = Classifier(Path(sys.argv[1]))
@@ -317,7 +317,7 @@ import ikomia
 import numpy as np
 from pathlib import Path
 from infer_torchvision_resnext.classifier import Classifier
-from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.parameters.task import Parameters
 for runtime in {runtimes}:
     folder = Path({str(tmp_path)!r}, runtime)
     classifier = Classifier(Path({str(tmp_path)!r}, "cache"))

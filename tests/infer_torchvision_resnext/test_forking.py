@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infer_torchvision_resnext.cache import Cache
-from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.model.cache import Cache
+from infer_torchvision_resnext.model.weights import load_model
+from infer_torchvision_resnext.parameters.task import Parameters
 from infer_torchvision_resnext.runtimes.runtime import Configuration
 from infer_torchvision_resnext.runtimes.selection import load
-from infer_torchvision_resnext.weights import load_model
 
 REPOSITORY = Path(__file__).parents[2]
 OPENVINO = Configuration("openvino", "fp32")
@@ -24,9 +24,9 @@ PROGRAM = """
     import multiprocessing, sys
     from pathlib import Path
     import ikomia, numpy as np
-    from infer_torchvision_resnext.cache import Cache
+    from infer_torchvision_resnext.model.cache import Cache
     from infer_torchvision_resnext.classifier import Classifier
-    from infer_torchvision_resnext.parameters import Parameters
+    from infer_torchvision_resnext.parameters.task import Parameters
 
     images = list(np.load(sys.argv[4]))
     parameters = Parameters(weights=sys.argv[1], runtime=sys.argv[2], precision="fp32", threads=2, device="cpu")

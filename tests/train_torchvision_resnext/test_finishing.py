@@ -15,14 +15,14 @@ from safetensors.torch import load_file
 
 from benchmarks.interruptions import ENDLESS, end
 from infer_torchvision_resnext.classifier import Classifier
-from infer_torchvision_resnext.parameters import Parameters as InferenceParameters
+from infer_torchvision_resnext.parameters.task import Parameters as InferenceParameters
 from infer_torchvision_resnext.resnext.host.schema import ParameterError
 from tests.image_folders import TINY, write_digits
-from train_torchvision_resnext import progress
 from train_torchvision_resnext.__main__ import main
 from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.progress import Listener, TrainingError
 from train_torchvision_resnext.resnext.folder.model_folder import read_config
+from train_torchvision_resnext.run import progress
+from train_torchvision_resnext.run.progress import Listener, TrainingError
 from train_torchvision_resnext.training import train
 
 REPOSITORY = Path(__file__).parents[2]
@@ -148,7 +148,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import ikomia
-from train_torchvision_resnext.progress import Listener
+from train_torchvision_resnext.run.progress import Listener
 from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.training import train
 

@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from benchmarks.interruptions import ENDLESS, FULL_DISK, SIGNALS, end
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.progress import Listener, TrainingError
 from train_torchvision_resnext.results import outcome
 from train_torchvision_resnext.results.report import write_report
-from train_torchvision_resnext.run_folder import RunFolder, RunFolderError
+from train_torchvision_resnext.run.progress import Listener, TrainingError
+from train_torchvision_resnext.run.run_folder import RunFolder, RunFolderError
 from train_torchvision_resnext.training import train
 
 REPOSITORY = Path(__file__).parents[2]
@@ -232,7 +232,7 @@ def test_two_trainings_do_not_share_a_run(tmp_path):
 import sys
 from pathlib import Path
 import ikomia
-from train_torchvision_resnext.run_folder import RunFolder
+from train_torchvision_resnext.run.run_folder import RunFolder
 with RunFolder(Path(sys.argv[1])).locked():
     print("locked", flush=True)
     sys.stdin.read()
@@ -275,7 +275,7 @@ def test_a_finished_run_can_be_removed_while_windows_keeps_open_files(digits, tm
 def test_signals_are_put_back_and_other_threads_hear_none():
     import signal
 
-    from train_torchvision_resnext.progress import Signals
+    from train_torchvision_resnext.run.progress import Signals
 
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with Signals() as signals:

@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.progress import Listener, TrainingError
 from train_torchvision_resnext.resnext.folder.model_folder import ModelConfig, read_config, write_model_folder
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from train_torchvision_resnext.resnext.network.architecture import Architecture
+from train_torchvision_resnext.run.progress import Listener, TrainingError
 from train_torchvision_resnext.training import train
 
 pytestmark = pytest.mark.usefixtures("no_report")

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from tests.image_folders import TINY
+from train_torchvision_resnext.metrics.evaluation import evaluate
 from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.progress import Listener, TrainingError
-from train_torchvision_resnext.results.evaluation import evaluate
+from train_torchvision_resnext.run.progress import Listener, TrainingError
 from train_torchvision_resnext.training import train
 
 

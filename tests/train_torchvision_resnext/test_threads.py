@@ -2,8 +2,8 @@ import pytest
 
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.progress import Listener
 from train_torchvision_resnext.resnext.machine.threads import fixed_threads
+from train_torchvision_resnext.run.progress import Listener
 from train_torchvision_resnext.training import train
 
 

@@ -13,10 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.image_folders import TINY, write_digits
-from train_torchvision_resnext import planning
 from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.plan import Plan
-from train_torchvision_resnext.progress import Listener, TrainingError
 from train_torchvision_resnext.resnext.folder.golden import read_golden
 from train_torchvision_resnext.resnext.folder.model_folder import (
     ModelConfig,
@@ -29,6 +26,9 @@ from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from train_torchvision_resnext.resnext.network.architecture import Architecture
 from train_torchvision_resnext.resnext.network.normalization import Normalize
 from train_torchvision_resnext.results import outcome
+from train_torchvision_resnext.run import planning
+from train_torchvision_resnext.run.plan import Plan
+from train_torchvision_resnext.run.progress import Listener, TrainingError
 from train_torchvision_resnext.training import train
 
 REPOSITORY = Path(__file__).parents[2]
@@ -236,7 +236,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import ikomia
-from train_torchvision_resnext.progress import Listener
+from train_torchvision_resnext.run.progress import Listener
 from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.training import train
 
@@ -556,9 +556,9 @@ REFUSED = """
 import json, resource, signal, sys
 from pathlib import Path
 import ikomia
-from train_torchvision_resnext.progress import Listener
+from train_torchvision_resnext.run.progress import Listener
 from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.progress import TrainingError
+from train_torchvision_resnext.run.progress import TrainingError
 from train_torchvision_resnext.training import train
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -13,11 +13,11 @@ from typing import Literal
 from pydantic import BaseModel
 from tqdm import tqdm
 
-from ..resnext.folder.whole import whole_file
 from ..resnext.images.files import content_of, decode
 from ..resnext.images.rgb import AUTO, ImageError, MissingPackageError, ValueRange, dim_note, to_rgb
 from ..resnext.images.tiff import pages_note
 from ..resnext.images.truncation import cut_short
+from ..resnext.machine.disk import whole_file
 from ..resnext.machine.threads import core_count
 from .samples import hash_of
 

@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from ..resnext.folder.whole import whole_file
-from ..resnext.host.shown_text import shown
 from ..resnext.images.files import content_of
 from ..resnext.images.opencv import opencv
 from ..resnext.images.rgb import ImageError, RGBImage
+from ..resnext.machine.disk import whole_file
+from ..resnext.machine.printable import shown
 from .augmentation import ASPECT, SCALE
 from .samples import Reader, Sample
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ..resnext.host.shown_text import shown
+from ..resnext.machine.printable import shown
 from ..resnext.trust.unknown import is_reserved
 from .audit import Finding
 from .folders import Classes, DatasetError, Folders, counted, listed

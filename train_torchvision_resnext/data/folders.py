@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..resnext.host.shown_text import shown
 from ..resnext.images.listing import Skipped, is_hidden, list_images
+from ..resnext.machine.printable import shown
 from .parts import (
     TEST,
     TRAIN,

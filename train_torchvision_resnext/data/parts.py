@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-from ..resnext.host.shown_text import shown
 from ..resnext.images.listing import is_hidden, is_image_name
+from ..resnext.machine.printable import shown
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
 

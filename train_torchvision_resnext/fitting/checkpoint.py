@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ..resnext.folder.whole import whole_file
-from ..run_folder import RunFolderError
+from ..resnext.machine.disk import whole_file
+from ..run.run_folder import RunFolderError
 from .recipe import RunningAverage
 
 LOGITS = "validation_logits"

@@ -15,14 +15,14 @@ from typing_extensions import Self
 
 from ..data.augmentation import Blend
 from ..data.loading import places_of
-from ..forward import autocast, outputs_of
+from ..metrics.best_epoch import best, best_epoch, better
+from ..metrics.evaluation import evaluate
 from ..parameters.task import Parameters
-from ..plan import Plan
-from ..progress import TRAINED, Listener, Row, StopRequestedError
 from ..resnext.machine.devices import memory_watched
-from ..results.best_epoch import best, best_epoch, better
-from ..results.evaluation import evaluate
-from ..run_folder import RunFolder
+from ..run.forward import autocast, outputs_of
+from ..run.plan import Plan
+from ..run.progress import TRAINED, Listener, Row, StopRequestedError
+from ..run.run_folder import RunFolder
 from .checkpoint import Learner, read_state, save_best, save_state
 from .failures import diverged, divergence, failure_of
 from .ranks import ALONE, Ranks

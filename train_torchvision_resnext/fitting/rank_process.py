@@ -7,11 +7,11 @@ import threading
 import traceback
 from pathlib import Path
 
-from ..plan import Plan
-from ..progress import Listener
 from ..resnext.host.streams import escape_unencodable_output
 from ..resnext.images.opencv import import_ikomia
-from ..run_folder import RunFolder
+from ..run.plan import Plan
+from ..run.progress import Listener
+from ..run.run_folder import RunFolder
 from .loop import Fitted, fit
 from .process_settings import cpu_settings, process_settings
 from .ranks import Ranks, joined

@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from ..data.loading import Batch, Part
-from ..progress import Listener, StopRequestedError
+from ..run.progress import Listener, StopRequestedError
 
 
 @dataclass(frozen=True)

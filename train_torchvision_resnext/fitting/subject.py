@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from ..data.loading import Batch, Features, Loading, ShuffledDraws, TrainingImages, places_of
 from ..data.samples import Reader, Sample
-from ..forward import on_device, outputs_of
-from ..plan import Plan
-from ..progress import AUDITED, FEATURES_READ, Listener
 from ..resnext.network.normalization import Normalize
+from ..run.forward import on_device, outputs_of
+from ..run.plan import Plan
+from ..run.progress import AUDITED, FEATURES_READ, Listener
 from .ranks import ALONE, Ranks
 
 CPU = torch.device("cpu")

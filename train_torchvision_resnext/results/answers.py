@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from ..data.samples import Sample
-from ..resnext.host.shown_text import FORMULA, shown
-from ..resnext.network.inference import softmax
+from ..metrics.evaluation import Evaluation, evaluate
+from ..resnext.machine.printable import FORMULA, shown
+from ..resnext.network.outputs import softmax
 from ..resnext.trust.calibration import calibrated
 from ..resnext.trust.costs import Costs, answers_of
-from .evaluation import Evaluation, evaluate
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..metrics.best_epoch import best, measured
+from ..metrics.evaluation import ClassMetrics, Evaluation
 from ..parameters.recipe import Measure
-from ..resnext.host.shown_text import shown
-from .best_epoch import best, measured
-from .evaluation import ClassMetrics, Evaluation
+from ..resnext.machine.printable import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from torch.export import Dim
 from torchvision.models import ResNet
 
-from ..resnext.folder.whole import errors_of_the_disk, whole_file
 from ..resnext.images.preprocessing import Preprocessing
+from ..resnext.machine.disk import errors_of_the_disk, whole_file
 from ..resnext.network.answering import answering
 from ..resnext.network.conversion import ConversionError, to_onnx, traced
-from ..resnext.network.inference import OUTPUTS
+from ..resnext.network.outputs import OUTPUTS
 
 INPUT = "pixels"
 

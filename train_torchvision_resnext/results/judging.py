@@ -13,15 +13,15 @@ from typing_extensions import Self
 
 from ..data.loading import Batch
 from ..data.samples import ReadError, Sample, pick
-from ..forward import fp32_outputs
-from ..plan import Plan
 from ..resnext.folder.golden import Golden
 from ..resnext.folder.model_folder import ModelConfig
 from ..resnext.machine.threads import fixed_threads
 from ..resnext.network.answering import answering
-from ..resnext.network.inference import Outputs
+from ..resnext.network.outputs import Outputs
 from ..resnext.trust.evidence import Evidence
 from ..resnext.trust.input_score import Statistics, measure_crops
+from ..run.forward import fp32_outputs
+from ..run.plan import Plan
 from .answers import Answers
 
 GOLDEN_IMAGES = 32

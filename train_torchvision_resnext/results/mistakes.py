@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..resnext.host.shown_text import shown
 from ..resnext.images.files import content_of, decode
 from ..resnext.images.rgb import AUTO, ImageError, ValueRange, to_rgb
+from ..resnext.machine.printable import shown
 from .answers import Answers
 from .charts import INK, MUTED, RIGHT, WRONG, label_style, new_figure, short
 

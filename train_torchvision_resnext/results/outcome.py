@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.samples import pick
-from ..plan import Plan
-from ..progress import Listener, StopRequestedError
+from ..metrics.best_epoch import best_epoch
 from ..resnext.folder.golden import write_golden
 from ..resnext.folder.model_folder import ModelConfig, write_model_folder
-from ..resnext.folder.names import EVIDENCE, GOLDEN
-from ..resnext.network.quantization import Quantized
-from ..resnext.trust.evidence import read_evidence, write_evidence
-from .best_epoch import best_epoch
+from ..resnext.folder.names import GOLDEN
+from ..resnext.folder.quantization import Quantized
+from ..resnext.trust.evidence import EVIDENCE, read_evidence, write_evidence
+from ..run.plan import Plan
+from ..run.progress import Listener, StopRequestedError
 from .export import export_onnx, export_pth
 from .judging import GOLDEN_IMAGES, Judged, golden_set
 from .quantizing import quantize_trained

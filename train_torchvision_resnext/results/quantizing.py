@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from ..data.loading import Images
 from ..data.samples import Sample, pick
-from ..plan import Plan
-from ..progress import TRAINED, Listener, StopRequestedError
-from ..resnext.network.inference import Outputs
-from ..resnext.network.quantization import CALIBRATION, Quantized, Validation, quantize
+from ..resnext.folder.quantization import CALIBRATION, Quantized, Validation, quantize
+from ..resnext.network.outputs import Outputs
+from ..run.plan import Plan
+from ..run.progress import TRAINED, Listener, StopRequestedError
 
 logger = logging.getLogger(__name__)
 
 CALIBRATED = (TRAINED + 1) / 2
 """Share of the progress bar at which the calibration is over and the int8 network is measured."""
 
-LATER = "python -m infer_torchvision_resnext.quantize, in Ikomia's folder Plugins/Python, makes one later"
+LATER = "python -m infer_torchvision_resnext quantize, in Ikomia's folder Plugins/Python, makes one later"
 
 
 def quantize_trained(

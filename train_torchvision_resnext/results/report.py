@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..metrics.evaluation import Evaluation
 from ..parameters.recipe import Measure
-from ..resnext.network.quantization import Quantized
+from ..resnext.folder.quantization import Quantized
 from ..resnext.trust.calibration import cross_entropy
 from .answers import Answers
 from .charts import class_bars, confusion_matrix, learning_curves, save
-from .evaluation import Evaluation
 from .mistakes import grid, ranked
 from .page import Picture, percent, write_page
 from .reliability import reliability_diagram

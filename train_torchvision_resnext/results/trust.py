@@ -9,15 +9,15 @@ import torch
 
 from ..data.folders import listed
 from ..data.samples import pick
-from ..plan import Plan
 from ..resnext.network.answering import answering
-from ..resnext.network.inference import Outputs
+from ..resnext.network.outputs import Outputs
 from ..resnext.trust.calibration import Calibration, calibrate
 from ..resnext.trust.evidence import Evidence
 from ..resnext.trust.input_score import MOST_REFERENCES, InputReference
 from ..resnext.trust.open_set import SENSITIVITY, KnownFeatures, expected_rejection
 from ..resnext.trust.prediction_sets import fit_prediction_sets
 from ..resnext.trust.promises import fit_precision_thresholds
+from ..run.plan import Plan
 from .answers import Answers
 from .judging import Judged, PixelStatistics, exact_outputs
 from .page import percent

@@ -13,8 +13,8 @@ from torch.export import Dim
 from ..images.preprocessing import Preprocessing
 from ..machine.devices import full_fp32
 from ..machine.telemetry import without_telemetry
-from .inference import OUTPUTS
 from .normalization import Normalize
+from .outputs import OUTPUTS
 
 if TYPE_CHECKING:
     import onnx

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..network.inference import softmax
+from ..network.outputs import softmax
 
 BINS = 15
 MOST = 20.0

@@ -22,11 +22,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..folder.entries import has_file
-from ..folder.names import EVIDENCE
-from ..folder.whole import errors_of_the_disk
+from ..machine.disk import errors_of_the_disk
+from ..machine.entries import has_file
 from .input_score import STATISTICS, InputReference
 from .open_set import KnownFeatures
+
+EVIDENCE = "trust.safetensors"
+"""Its name in a model folder."""
 
 MAX_BYTES = 2**28
 

@@ -27,10 +27,10 @@ from examples.cardinality.presets import PRESETS
 from examples.cardinality.speed import BATCHES, RUNTIMES, measure, read_timings
 from examples.cardinality.summary import Row, families, rows_of, table
 from tests.image_folders import write_digits
-from train_torchvision_resnext.progress import TrainingError
 from train_torchvision_resnext.resnext.network.architecture import Architecture
 from train_torchvision_resnext.results import outcome
-from train_torchvision_resnext.run_folder import RunFolder
+from train_torchvision_resnext.run.progress import TrainingError
+from train_torchvision_resnext.run.run_folder import RunFolder
 
 REPOSITORY = Path(__file__).parents[3]
 SMALL = (Architecture((1, 1), 1, 4, "cifar"), Architecture((1, 1), 2, 3, "cifar"))

@@ -11,7 +11,7 @@ import pytest
 
 from infer_torchvision_resnext.bulk.job import CACHE
 from infer_torchvision_resnext.classifier import Classifier
-from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.parameters.task import Parameters
 from tests.bulk_jobs import REPOSITORY, SETTINGS, assert_each_once, command, finish, start, write_digits
 
 ROWS = 3200

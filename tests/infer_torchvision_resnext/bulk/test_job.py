@@ -19,8 +19,8 @@ from infer_torchvision_resnext.bulk.output_lock import is_lock
 from infer_torchvision_resnext.bulk.plan import PlanError, part_rows_for, read_plan
 from infer_torchvision_resnext.bulk.table import Row
 from infer_torchvision_resnext.classifier import Classifier
-from infer_torchvision_resnext.resnext.folder.whole import sha256_of
 from infer_torchvision_resnext.resnext.host.schema import ParameterError
+from infer_torchvision_resnext.resnext.machine.disk import sha256_of
 from tests.bulk_jobs import DIGITS, REPOSITORY, SETTINGS, assert_each_once, rows_of, write_digits, write_photo
 from tests.inference_output import result
 

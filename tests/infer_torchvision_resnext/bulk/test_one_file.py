@@ -12,7 +12,7 @@ from infer_torchvision_resnext.bulk.request import Request
 from infer_torchvision_resnext.bulk.shards import Shard
 from infer_torchvision_resnext.bulk.table import Row, columns_for
 from infer_torchvision_resnext.classifier import Classifier
-from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.parameters.task import Parameters
 from infer_torchvision_resnext.resnext.host.schema import ParameterError
 from tests.bulk_jobs import SETTINGS
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from examples.digits import training_and_held_out
 from infer_torchvision_resnext.bulk.job import classify_all
-from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.parameters.task import Parameters
 from tests.bulk_jobs import SETTINGS, rows_of
 from tests.inference_output import result
 

@@ -9,7 +9,7 @@ import pytest
 
 from infer_torchvision_resnext.bulk.job import CACHE
 from infer_torchvision_resnext.classifier import Classifier
-from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.parameters.task import Parameters
 from tests.bulk_jobs import SETTINGS, assert_each_once, command, finish, rows_of, start, write_digits
 
 ROWS = 400

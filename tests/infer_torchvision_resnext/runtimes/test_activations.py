@@ -8,13 +8,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from infer_torchvision_resnext.activation_map import Mapper
+from infer_torchvision_resnext.answers.activation_map import Mapper
 from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
 from infer_torchvision_resnext.resnext.folder.names import INT8_GRAPH
+from infer_torchvision_resnext.resnext.folder.quantization import Validation, quantize
 from infer_torchvision_resnext.resnext.folder.weight_files import read_classifier
 from infer_torchvision_resnext.resnext.machine.devices import DeviceError
-from infer_torchvision_resnext.resnext.network.inference import Outputs
-from infer_torchvision_resnext.resnext.network.quantization import Validation, quantize
+from infer_torchvision_resnext.resnext.network.outputs import Outputs
 from infer_torchvision_resnext.runtimes.cuda_runtime import CudaRuntime
 from infer_torchvision_resnext.runtimes.runtime import Configuration
 from infer_torchvision_resnext.runtimes.selection import load

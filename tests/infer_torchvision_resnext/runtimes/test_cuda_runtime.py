@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmarks.random_weights import decided_network
 from infer_torchvision_resnext.classifier import Classifier
-from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.parameters.task import Parameters
 from infer_torchvision_resnext.resnext.images.preprocessing import LARGE_PIXELS, Preprocessing
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
 from infer_torchvision_resnext.runtimes.cuda_runtime import CudaRuntime

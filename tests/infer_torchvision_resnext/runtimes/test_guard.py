@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.classifier import Classifier
-from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.model.cache import Cache
+from infer_torchvision_resnext.model.weights import load_model
+from infer_torchvision_resnext.parameters.task import Parameters
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from infer_torchvision_resnext.resnext.machine.devices import DeviceError, OutOfMemoryError
 from infer_torchvision_resnext.runtimes import candidates, torch_crop, torch_runtime
@@ -20,7 +21,6 @@ from infer_torchvision_resnext.runtimes.cuda_runtime import CudaRuntime
 from infer_torchvision_resnext.runtimes.packages import is_installed
 from infer_torchvision_resnext.runtimes.runtime import Configuration
 from infer_torchvision_resnext.runtimes.selection import choose, load
-from infer_torchvision_resnext.weights import load_model
 
 CPU = torch.device("cpu")
 TOO_OLD = "CUDA error: no kernel image is available for execution on the device"

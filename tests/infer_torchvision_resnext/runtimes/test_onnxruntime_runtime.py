@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.classifier import Classifier
-from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.model.cache import Cache
+from infer_torchvision_resnext.parameters.task import Parameters
 from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from infer_torchvision_resnext.resnext.machine.devices import DeviceError, OutOfMemoryError
@@ -162,7 +162,7 @@ find = PathFinder.find_spec
 PathFinder.find_spec = lambda name, *rest: None if name.partition(".")[0] in hidden else find(name, *rest)
 
 from infer_torchvision_resnext.classifier import Classifier
-from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.parameters.task import Parameters
 
 weights, *cases = sys.argv[1:]
 for missing in cases:
@@ -320,7 +320,7 @@ from pathlib import Path
 import numpy as np
 
 from infer_torchvision_resnext.classifier import Classifier
-from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.parameters.task import Parameters
 
 classifier = Classifier(Path("cache"))
 classifier.prepare(Parameters(weights=sys.argv[1], device="cpu", runtime="onnxruntime"))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from infer_torchvision_resnext.cache import Cache
+from infer_torchvision_resnext.model.cache import Cache
 from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
 from infer_torchvision_resnext.resnext.machine.devices import DeviceError
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
@@ -20,7 +20,7 @@ from tests.tiny_model import ARCHITECTURE, LABELS, PREPROCESSING
 
 pytest.importorskip("openvino")
 
-from infer_torchvision_resnext.resnext.network.inference import chunks
+from infer_torchvision_resnext.resnext.network.outputs import chunks
 from infer_torchvision_resnext.runtimes.openvino_runtime import OpenVINORuntime
 
 REPOSITORY = Path(__file__).parents[3]

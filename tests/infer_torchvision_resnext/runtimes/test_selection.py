@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 import torch
 
-from infer_torchvision_resnext.cache import Cache
-from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.model.cache import Cache
+from infer_torchvision_resnext.model.weights import WeightsError, load_model
+from infer_torchvision_resnext.parameters.task import Parameters
 from infer_torchvision_resnext.resnext.folder.golden import Golden, write_golden
 from infer_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from infer_torchvision_resnext.resnext.machine.devices import DeviceError, cpu_computes_bf16
 from infer_torchvision_resnext.resnext.network import conversion
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
-from infer_torchvision_resnext.resnext.network.inference import softmax
+from infer_torchvision_resnext.resnext.network.outputs import softmax
 from infer_torchvision_resnext.runtimes.agreement import FP32_TOLERANCE, Agreement, generated_images
 from infer_torchvision_resnext.runtimes.candidates import candidates
 from infer_torchvision_resnext.runtimes.runtime import Configuration
 from infer_torchvision_resnext.runtimes.selection import choose
 from infer_torchvision_resnext.runtimes.torch_runtime import TorchRuntime
-from infer_torchvision_resnext.weights import WeightsError, load_model
 from tests.runtime_inputs import model_of
 
 SIDE = 32

@@ -12,9 +12,9 @@ from train_torchvision_resnext.fitting.failures import NotFiniteError
 from train_torchvision_resnext.fitting.loop import LOOK_EVERY, Loop, is_over
 from train_torchvision_resnext.fitting.subject import Subject
 from train_torchvision_resnext.parameters import Parameters
-from train_torchvision_resnext.progress import Listener
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from train_torchvision_resnext.resnext.network.normalization import Normalize
+from train_torchvision_resnext.run.progress import Listener
 
 CPU = torch.device("cpu")
 IMAGES = 300

@@ -15,14 +15,14 @@ from train_torchvision_resnext.fitting.loop import fit
 from train_torchvision_resnext.fitting.rank_process import fit_as_rank
 from train_torchvision_resnext.fitting.ranks import Ranks, joined
 from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.planning import make_plan
-from train_torchvision_resnext.progress import Listener
 from train_torchvision_resnext.resnext.folder.model_folder import ModelConfig, write_model_folder
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from train_torchvision_resnext.resnext.machine.threads import fixed_threads
 from train_torchvision_resnext.resnext.network.architecture import Architecture
-from train_torchvision_resnext.resuming import open_run
-from train_torchvision_resnext.run_folder import Job
+from train_torchvision_resnext.run.planning import make_plan
+from train_torchvision_resnext.run.progress import Listener
+from train_torchvision_resnext.run.resuming import open_run
+from train_torchvision_resnext.run.run_folder import Job
 
 NETWORK = Architecture((1, 1), 4, 4)
 

@@ -7,17 +7,17 @@ import shutil
 import numpy as np
 import pytest
 
-from infer_torchvision_resnext.cache import Cache
 from infer_torchvision_resnext.classifier import Classifier
-from infer_torchvision_resnext.parameters import Parameters as InferenceParameters
+from infer_torchvision_resnext.model.cache import Cache
+from infer_torchvision_resnext.model.weights import WeightsError, load_model
+from infer_torchvision_resnext.parameters.task import Parameters as InferenceParameters
 from infer_torchvision_resnext.resnext.folder.model_folder import read_config
 from infer_torchvision_resnext.resnext.images.files import read_image
-from infer_torchvision_resnext.weights import WeightsError, load_model
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.progress import Listener, TrainingError
 from train_torchvision_resnext.resnext.host.schema import ParameterError
 from train_torchvision_resnext.resnext.trust.evidence import read_evidence
+from train_torchvision_resnext.run.progress import Listener, TrainingError
 from train_torchvision_resnext.training import train
 
 TABLE = ",0,1,2\n0,0,1,1\n1,1,0,1\n2,5,5,0\n"

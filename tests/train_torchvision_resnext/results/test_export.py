@@ -10,12 +10,12 @@ from torch import nn
 
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.progress import TrainingError
 from train_torchvision_resnext.resnext.images.opencv import import_ikomia, opencv
 from train_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from train_torchvision_resnext.resnext.network.architecture import Architecture
 from train_torchvision_resnext.resnext.network.conversion import ConversionError
 from train_torchvision_resnext.results.export import export_onnx
+from train_torchvision_resnext.run.progress import TrainingError
 from train_torchvision_resnext.training import train
 
 LABELS = ("ant", "bee, honey", "Käfer 甲虫")

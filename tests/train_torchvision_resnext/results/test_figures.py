@@ -10,9 +10,9 @@ import pytest
 from sklearn import metrics
 
 from tests.image_folders import TINY, write_digits
+from train_torchvision_resnext.metrics.evaluation import evaluate
 from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.results.answers import FORMULA, cell
-from train_torchvision_resnext.results.evaluation import evaluate
 from train_torchvision_resnext.training import train
 
 
@@ -88,7 +88,7 @@ def test_test_images_are_judged_once_and_choose_nothing(trained):
 
 
 def test_a_stopped_training_judges_no_test_images_and_says_so(tmp_path):
-    from train_torchvision_resnext.progress import Listener
+    from train_torchvision_resnext.run.progress import Listener
 
     digits = write_digits(tmp_path / "digits", {"train": 12, "val": 3, "test": 3})
     rows = []
@@ -106,7 +106,7 @@ def test_no_name_is_a_formula_to_a_spreadsheet(beginning):
 
 def test_equal_answers_are_in_the_order_of_their_classes():
     """Everywhere: in what is predicted, in the ranks of top-1 and top-5, and in what inference answers."""
-    from infer_torchvision_resnext.predictions import top_k
+    from infer_torchvision_resnext.answers.predictions import top_k
 
     logits = np.zeros((8, 8), np.float32)
     logits[3, 5] = logits[3, 2] = 1

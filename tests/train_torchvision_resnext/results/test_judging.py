@@ -10,9 +10,9 @@ import pytest
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.data.samples import Reader
 from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.progress import Listener
 from train_torchvision_resnext.resnext.folder.golden import read_golden
 from train_torchvision_resnext.resnext.trust.evidence import read_evidence
+from train_torchvision_resnext.run.progress import Listener
 from train_torchvision_resnext.training import train
 
 pytestmark = pytest.mark.usefixtures("no_report")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.parameters import read_host_map
-from train_torchvision_resnext.progress import TRAINED, Listener, TrainingError
+from train_torchvision_resnext.run.progress import TRAINED, Listener, TrainingError
 from train_torchvision_resnext.training import train
 
 INT8 = ["int8.bin", "int8.json", "int8.xml"]

@@ -12,10 +12,10 @@ from PIL import Image
 
 from tools.package import files_of
 from train_torchvision_resnext.data.samples import Sample
+from train_torchvision_resnext.metrics.evaluation import evaluate
 from train_torchvision_resnext.resnext.trust.costs import Costs
 from train_torchvision_resnext.results.answers import Answers
 from train_torchvision_resnext.results.charts import class_bars, confusion_matrix, learning_curves, short
-from train_torchvision_resnext.results.evaluation import evaluate
 from train_torchvision_resnext.results.mistakes import grid, ranked
 from train_torchvision_resnext.results.report import TEMPLATE, Section, write_report
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from infer_torchvision_resnext.classifier import Classifier
-from infer_torchvision_resnext.model import WeightsError
-from infer_torchvision_resnext.parameters import Parameters as InferenceParameters
+from infer_torchvision_resnext.model.model import WeightsError
+from infer_torchvision_resnext.parameters.task import Parameters as InferenceParameters
 from tests.image_folders import TINY, write_digits
 from train_torchvision_resnext.parameters import read_host_map
 from train_torchvision_resnext.resnext.folder.golden import read_golden, write_golden

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..host.shown_text import shown
+from ..machine.printable import shown
 
 if TYPE_CHECKING:
     import torch

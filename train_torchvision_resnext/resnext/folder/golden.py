@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .entries import has_file
-from .names import EVIDENCE, GOLDEN
-from .whole import errors_of_the_disk
+from ..machine.disk import errors_of_the_disk
+from ..machine.entries import has_file
+from ..trust.evidence import EVIDENCE
+from .names import GOLDEN
 
 MAX_BYTES = 2**30
 MAX_IMAGES = 256

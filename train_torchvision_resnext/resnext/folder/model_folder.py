@@ -15,18 +15,17 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from typing_extensions import Self
 
-from ..folder.names import EVIDENCE
-from ..host.shown_text import shown
 from ..images.preprocessing import Preprocessing
 from ..images.rgb import ValueRange
+from ..machine.disk import errors_of_the_disk, whole_folder
+from ..machine.durability import make_folder
+from ..machine.entries import has_file
+from ..machine.printable import shown
 from ..network.architecture import Architecture, Stem, class_count
 from ..trust.calibration import Calibration
 from ..trust.costs import CostError, Costs
-from ..trust.evidence import Evidence
-from .durability import make_folder
-from .entries import has_file
+from ..trust.evidence import EVIDENCE, Evidence
 from .names import CLASSES, CONFIG, WEIGHTS
-from .whole import errors_of_the_disk, whole_folder
 
 if TYPE_CHECKING:
     import torch

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..machine.disk import errors_of_the_disk
+from ..machine.entries import has_file
 from ..network.architecture import ALIASES, Architecture
 from .checkpoints import Checkpoint, CheckpointError, open_checkpoint, prefix_of
-from .entries import has_file
-from .whole import errors_of_the_disk
 
 if TYPE_CHECKING:
     import torch

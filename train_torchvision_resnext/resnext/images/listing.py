@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from ..host.shown_text import shown
+from ..machine.printable import shown
 from .files import SUFFIXES
 
 SYSTEM_NAMES = {

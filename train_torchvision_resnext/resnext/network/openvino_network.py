@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..folder.whole import errors_of_the_disk
+from ..machine.disk import errors_of_the_disk
 from ..machine.telemetry import without_telemetry
-from .inference import CHUNK, chunks
+from .outputs import CHUNK, chunks
 
 with without_telemetry():
     import openvino as ov

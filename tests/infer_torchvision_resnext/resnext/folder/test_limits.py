@@ -13,14 +13,15 @@ from safetensors.numpy import save_file
 from safetensors.torch import load_file
 from safetensors.torch import save_file as save_tensors
 
-from infer_torchvision_resnext.cache import Cache
-from infer_torchvision_resnext.model import WeightsError
-from infer_torchvision_resnext.parameters import Parameters
+from infer_torchvision_resnext.model.cache import Cache
+from infer_torchvision_resnext.model.model import WeightsError
+from infer_torchvision_resnext.model.weights import load_model
+from infer_torchvision_resnext.parameters.task import Parameters
 from infer_torchvision_resnext.resnext.folder.golden import GoldenError, read_golden
-from infer_torchvision_resnext.resnext.folder.names import CONFIG, EVIDENCE, GOLDEN, INT8_REPORT, WEIGHTS
+from infer_torchvision_resnext.resnext.folder.names import CONFIG, GOLDEN, INT8_REPORT, WEIGHTS
 from infer_torchvision_resnext.resnext.folder.weight_files import WeightFileError, read_shapes, read_state
 from infer_torchvision_resnext.resnext.trust.costs import MAX_CLASSES, CostError, Costs, read_costs
-from infer_torchvision_resnext.weights import load_model
+from infer_torchvision_resnext.resnext.trust.evidence import EVIDENCE
 
 POSIX = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes with names")
 

@@ -19,7 +19,7 @@ from infer_torchvision_resnext.resnext.folder.weight_files import (
     read_checkpoint,
     read_state,
 )
-from infer_torchvision_resnext.resnext.folder.whole import errors_of_the_disk
+from infer_torchvision_resnext.resnext.machine.disk import errors_of_the_disk
 
 
 def test_published_weights_are_torchvisions_and_the_best_comes_last():

@@ -152,7 +152,7 @@ def test_fp16_is_ruled_out_where_the_network_would_run_on_a_cpu(plugin, device, 
 
 
 def test_the_inferences_form_says_what_its_precision_and_runtime_need():
-    parameters = importlib.import_module("infer_torchvision_resnext.parameters")
+    parameters = importlib.import_module("infer_torchvision_resnext.parameters.task")
     form = Form(parameters.Parameters, parameters.read_host_map)
     assert "int8 needs a model folder" in form.ruled_out("precision", form.defaults())["int8"]
     assert "int8" not in form.ruled_out("precision", {**form.defaults(), "weights": "models/own"})

@@ -22,8 +22,8 @@ sys.addaudithook(noted)
 import ikomia
 import numpy as np
 from infer_torchvision_resnext.classifier import Classifier
-from infer_torchvision_resnext.parameters import Parameters
-from infer_torchvision_resnext.resnext.network.quantization import require_packages
+from infer_torchvision_resnext.parameters.task import Parameters
+from infer_torchvision_resnext.resnext.folder.quantization import require_packages
 
 asked.clear()  # Ikomia's own
 for runtime in ("openvino", "onnxruntime", "torch"):

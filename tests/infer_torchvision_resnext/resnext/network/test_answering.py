@@ -3,7 +3,7 @@ import torch
 
 from infer_torchvision_resnext.resnext.network.answering import answering
 from infer_torchvision_resnext.resnext.network.architecture import Architecture
-from infer_torchvision_resnext.resnext.network.inference import Outputs
+from infer_torchvision_resnext.resnext.network.outputs import Outputs
 
 
 def test_logits_stay_as_they_are_bit_for_bit_and_features_come_with_them():

@@ -10,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import log_loss
 from torchmetrics.classification import MulticlassCalibrationError
 
-from infer_torchvision_resnext.resnext.network.inference import softmax
+from infer_torchvision_resnext.resnext.network.outputs import softmax
 from infer_torchvision_resnext.resnext.trust.calibration import (
     Bin,
     Calibration,

@@ -1,8 +1,13 @@
 import numpy as np
 import pytest
 
-from infer_torchvision_resnext.resnext.folder.names import EVIDENCE
-from infer_torchvision_resnext.resnext.trust.evidence import Evidence, EvidenceError, read_evidence, write_evidence
+from infer_torchvision_resnext.resnext.trust.evidence import (
+    EVIDENCE,
+    Evidence,
+    EvidenceError,
+    read_evidence,
+    write_evidence,
+)
 
 
 def content(**other):

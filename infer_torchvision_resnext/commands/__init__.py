@@ -1,0 +1,1 @@
+"""The commands of `python -m infer_torchvision_resnext`."""

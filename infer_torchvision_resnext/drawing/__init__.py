@@ -1,0 +1,1 @@
+"""Boxes, captions and maps on the picture."""

@@ -1,0 +1,1 @@
+"""A name or a path becomes a model, which is read once."""
