@@ -23,6 +23,8 @@ PLUGIN = Path(train_torchvision_resnext.__file__).parent
         r"C:\Users\someone\Ikomia\Plugins\Python\train_torchvision_resnext\models",
         "~/Ikomia/Plugins/Python/another_plugin/runs",
     ],
+    # The processes that share the tests have a home each, which must not be in a test's name.
+    ids=["in it", "itself", "by a detour", "from home", "of a Mac or Linux", "of Windows", "another plugin"],
 )
 def test_no_run_is_written_where_an_update_deletes_it(setting):
     folder, (note,) = output_folder_of(setting)
