@@ -24,7 +24,7 @@ from train_torchvision_resnext.parameters.task import Parameters as TrainParamet
 
 REPOSITORY = Path(__file__).parents[1]
 PLUGINS = sorted(path.name for path in REPOSITORY.glob("*_torchvision_resnext"))
-DOCUMENTS = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("*_torchvision_resnext/*.md")]
+DOCUMENTS = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("*_torchvision_resnext/*.md")]
 TROUBLESHOOTING = REPOSITORY / "docs" / "troubleshooting.md"
 WORDS_OF_A_README = 900
 
