@@ -271,7 +271,7 @@ def spoken(plugin):
 def test_the_messages_in_the_manual_are_the_codes_own(plugin):
     text = TROUBLESHOOTING.read_text(encoding="utf-8")
     section = text.partition(f"\n## {plugin}\n")[2].partition("\n## ")[0]
-    messages = re.findall(r"^\| `(.+?)` \|", section, re.MULTILINE)
+    messages = re.findall(r"^- `(.+?)`: ", section, re.MULTILINE)
     assert len(messages) >= 10
     said = spoken(plugin)
     missing = [message for message in messages if message not in said]

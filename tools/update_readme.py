@@ -55,8 +55,12 @@ def parameter_lists(schema: Schema) -> str:
 
 
 def main_parameters(schema: Schema) -> str:
-    """A list of the parameters that the form shows first."""
-    return "\n".join(f"- {_entry(schema, key)}" for key in parameter_groups(schema)[MAIN])
+    """A list of the parameters that the form shows first, each with its default and the first sentence of its help."""
+    defaults = schema().to_strings()
+    return "\n".join(
+        f"- **`{key}`** (`{defaults[key]}`): {schema.meaning(key).partition('. ')[0].removesuffix('.')}."
+        for key in parameter_groups(schema)[MAIN]
+    )
 
 
 def _entry(schema: Schema, key: str) -> str:
