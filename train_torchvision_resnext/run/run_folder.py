@@ -116,7 +116,9 @@ class RunFolder:
 
     def update(self, job: Job) -> None:
         """Write into `run.json` what may have changed since the run began: its parameters, and where its images lie."""
-        self._write({**self.read(), "dataset": job.dataset, "parameters": job.parameters.to_strings()})
+        content = self.read()
+        if content != (changed := {**content, "dataset": job.dataset, "parameters": job.parameters.to_strings()}):
+            self._write(changed)
 
     def _write(self, content: Mapping[str, Any]) -> None:
         with whole_file(self.path / RUN) as draft:

@@ -87,15 +87,16 @@ def test_test_images_are_judged_once_and_choose_nothing(trained):
     assert {row["file"].split("/")[0] for row in answers(trained, "validation.csv")} == {"val"}
 
 
-def test_a_stopped_training_judges_no_test_images_and_says_so(tmp_path):
+def test_a_stopped_training_judges_the_test_images_too(tmp_path):
     from train_torchvision_resnext.run.progress import Listener
 
     digits = write_digits(tmp_path / "digits", {"train": 12, "val": 3, "test": 3})
     rows = []
     listener = Listener(epoch=rows.append, stop_requested=lambda: bool(rows))
     result = train(digits, read_host_map({**TINY, "output_folder": str(tmp_path / "runs")}), listener)
-    assert result.test is None
-    assert "the images of test/ were not judged: training did not come to its end" in result.notes
+    assert result.stopped
+    assert result.test.count == 9
+    assert len(answers(result, "test.csv")) == 9
 
 
 @pytest.mark.parametrize("beginning", FORMULA)

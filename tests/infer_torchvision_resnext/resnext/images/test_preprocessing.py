@@ -160,7 +160,10 @@ def test_a_view_is_read_without_touching_the_frame(photos):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"resize_size": 100, "crop_size": 101}, "crop_size 101 must be at least 1 and at most resize_size 100"),
+        (
+            {"resize_size": 100, "crop_size": 101},
+            "crop_size 101 must be at least 1, at most 4096 and at most resize_size 100",
+        ),
         ({"crop_size": 0}, "crop_size 0"),
         ({"std": (0.0, 1.0, 1.0)}, "std above 0"),
     ],
