@@ -31,7 +31,10 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 FILES = """
 import sys
 from pathlib import Path
-from infer_torchvision_resnext.resnext.machine.disk import whole_file, whole_folder
+try:
+    from infer_torchvision_resnext.resnext.machine.disk import whole_file, whole_folder
+except ImportError:  # before 2.2
+    from infer_torchvision_resnext.resnext.folder.whole import whole_file, whole_folder
 output = Path(sys.argv[1])
 output.mkdir()
 for number in range(13):
