@@ -5,7 +5,7 @@ STUDIO := .venv-studio
 SCALE := .venv-scale
 GPU := .venv-gpu
 PLUGINS := infer_torchvision_resnext train_torchvision_resnext
-CODE := $(PLUGINS) tests examples benchmarks tools
+CODE := $(PLUGINS) tests examples benchmarks comparison tools
 # Processes that share the tests, a file at a time. Networks as small as these gain nothing from more than a thread.
 WORKERS := 2
 SUITE = OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile
