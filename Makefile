@@ -90,7 +90,8 @@ docs: $(VENV)/installed
 	$(PYTHON) -m tools.draw_icon
 	$(PYTHON) -m tools.draw_cardinality
 	$(PYTHON) -m examples.demo docs/images
-	cp docs/images/sheet.png infer_torchvision_resnext/icons/illustration.png
+	$(PYTHON) -m examples.photo docs/images
+	cp docs/images/photo_boxes.png infer_torchvision_resnext/icons/illustration.png
 	cp docs/images/maps.png infer_torchvision_resnext/icons/maps.png
 	cp docs/images/training.png train_torchvision_resnext/icons/illustration.png
 
