@@ -112,8 +112,9 @@ clean:
 
 $(VENV)/installed: requirements.txt $(PLUGINS:%=%/requirements.txt)
 	python3 -m venv $(VENV)
-	$(PYTHON) -m pip install --upgrade pip
-	$(PYTHON) -m pip install -r requirements.txt
+	$(PYTHON) -m pip install --quiet --upgrade pip
+	@echo "Installing torch, ikomia and others (about 7 GB) takes some minutes."
+	$(PYTHON) -m pip install --quiet -r requirements.txt
 	touch $@
 
 $(GPU)/installed: requirements.txt $(PLUGINS:%=%/requirements.txt)

@@ -33,6 +33,9 @@ MAPPED = (2, 3, 4, 5, 7)
 
 PICTURES = Path(sys.argv[1] if len(sys.argv) > 1 else DEMO / "pictures").resolve()
 
+EPOCHS = 8
+"""Enough to see a training work; the model of this repository took 20."""
+
 
 def classify_a_photo() -> None:
     """scikit-learn's sample photo with torchvision's ImageNet weights."""
@@ -141,7 +144,7 @@ def main() -> None:
     classify_a_sheet(held_out)
     show_where_it_looks(held_out)
     print("\n5. A ResNeXt of eight layers, trained on the other digits and asked about the same ones, in one graph")
-    report = train_digits.main() / "report"
+    report = train_digits.main(epochs=EPOCHS) / "report"
     shutil.copy(report / "learning_curves.png", PICTURES / "training.png")
     print(f"   report: {report / 'report.html'}")
 

@@ -69,15 +69,19 @@ def track_in_files_only() -> None:
     config.main_cfg["tensorboard"]["tracking_uri"] = ""
 
 
-def main(keep: Path | None = None) -> Path:
-    """Train, infer, print the figures. Returns the model folder; a copy of it without the report goes to `keep`."""
+def main(keep: Path | None = None, **changes: int) -> Path:
+    """Train, infer, print the figures. Returns the model folder; a copy of it without the report goes to `keep`.
+
+    Args:
+        changes: parameters that differ from the recipe, such as fewer epochs.
+    """
     logging.getLogger("ikomia").setLevel(logging.WARNING)
     track_in_files_only()
     training, held_out = training_and_held_out()
     images = DEMO / "digits"
     write_images(images, training)
     workflow, train, infer = build(images)
-    train.set_parameters({**RECIPE, "output_folder": DEMO / "training"})
+    train.set_parameters({**RECIPE, **changes, "output_folder": DEMO / "training"})
     start = time.perf_counter()
     workflow.run()
     trained = time.perf_counter() - start
