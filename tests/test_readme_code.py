@@ -1,6 +1,8 @@
 """The Python of the READMEs and the manual runs, block after block, as a newcomer would type it."""
 
 import ast
+import contextlib
+import io
 import re
 import shutil
 from pathlib import Path
@@ -44,7 +46,7 @@ def place(tmp_path, monkeypatch, photo_path):
         ("docs/few-hundred-photos.md", {"train"}),
     ],
 )
-def test_the_code_of_a_document_runs(document, shown, served, capsys):
+def test_the_code_of_a_document_runs(document, shown, served):
     text = (REPOSITORY / document).read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     # That detector would be fetched from the HUB.
@@ -54,12 +56,15 @@ def test_the_code_of_a_document_runs(document, shown, served, capsys):
     shutil.copy("photo.jpg", folder / "img_cat.jpg")
     code = code.replace("https://raw.githubusercontent.com/Ikomia-dev/notebooks/main/examples/img", address)
     names = {}
-    exec(compile(code, document, "exec"), names)
+    # Not `capsys`: what is imported meanwhile would keep its streams, which are closed afterwards.
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        exec(compile(code, document, "exec"), names)
     assert shown <= names.keys()
     if "algo" in shown:
         assert 3 <= len(names["algo"].get_whole_image_results()) <= 5
     if printed := re.search(r"```\n(\[\(.+\)\])\n```", text):
-        results = [ast.literal_eval(line) for line in (printed[1], capsys.readouterr().out.strip().splitlines()[-1])]
+        results = [ast.literal_eval(line) for line in (printed[1], output.getvalue().strip().splitlines()[-1])]
         stated, real = ([(label, float(probability)) for label, probability in result] for result in results)
         assert [label for label, _ in real] == [label for label, _ in stated]
         assert [number for _, number in real] == pytest.approx([number for _, number in stated], abs=0.005)
