@@ -10,7 +10,7 @@ CODE := $(PLUGINS) tests examples benchmarks comparison tools
 WORKERS := 2
 SUITE = OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile
 
-.PHONY: sync demo test test-older-processor test-studio test-scale test-packages test-gpu bench-gpu a-gpu check format bench compare package publish docs \
+.PHONY: sync demo test test-older-processor test-studio test-scale test-packages test-matrix test-hub-versions test-gpu bench-gpu a-gpu check format bench compare package publish docs \
 	notebooks screenshots mutants clean
 
 demo: $(VENV)/installed
@@ -70,6 +70,15 @@ package: $(VENV)/installed
 test-packages: $(VENV)/installed
 	$(PYTHON) -m tools.try_packages
 
+# The suite and a workflow in the HUB's versions of torch, the oldest and the newest; writes docs/versions.md. Installs
+# torch for each leg that has its Python here, and takes hours.
+test-matrix: $(VENV)/installed
+	$(PYTHON) -m tools.version_matrix
+
+# The versions that most HUB plugins pin: conversion, runtimes and the workflow only.
+test-hub-versions: $(VENV)/installed
+	$(PYTHON) -m tools.version_matrix hub --quick
+
 # The forms and the HUB's client need packages of their own, in an environment of their own.
 test-studio: $(STUDIO)/installed
 	$(STUDIO)/bin/python -m pytest tests/studio
@@ -108,7 +117,7 @@ mutants: $(VENV)/installed
 	$(PYTHON) -m mutmut results
 
 clean:
-	rm -rf $(VENV) $(STUDIO) $(SCALE) $(GPU) .demo dist bench mutants
+	rm -rf $(VENV) $(STUDIO) $(SCALE) $(GPU) .venv-matrix .demo dist bench mutants
 
 $(VENV)/installed: requirements.txt $(PLUGINS:%=%/requirements.txt)
 	python3 -m venv $(VENV)
