@@ -75,7 +75,7 @@ test-packages: $(VENV)/installed
 test-matrix: $(VENV)/installed
 	$(PYTHON) -m tools.version_matrix
 
-# The versions that most HUB plugins pin: conversion, runtimes and the workflow only.
+# The versions that most HUB plugins pin: conversion, int8, runtimes and the workflow only.
 test-hub-versions: $(VENV)/installed
 	$(PYTHON) -m tools.version_matrix hub --quick
 

@@ -132,7 +132,8 @@ def traced(network: nn.Module, example: torch.Tensor, dynamic: Mapping[int, Any]
         ConversionError: the network decides by its input's values, or by the length of a dynamic axis.
     """
     try:
-        return torch.export.export(network, (example,), dynamic_shapes=(dict(dynamic),))
+        # Strict, the default up to torch 2.7, traces with Dynamo, which refuses the ninth network of a process.
+        return torch.export.export(network, (example,), dynamic_shapes=(dict(dynamic),), strict=False)
     except Exception as error:
         # Tracing runs the network's own code, which may raise anything.
         raise ConversionError(f"PyTorch cannot export this network: {error}") from error

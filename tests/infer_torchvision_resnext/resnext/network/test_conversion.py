@@ -2,6 +2,7 @@ import logging
 
 import pytest
 import torch
+from torch.export import Dim
 
 from infer_torchvision_resnext.resnext.images.preprocessing import Preprocessing
 from infer_torchvision_resnext.resnext.network.answering import answering
@@ -62,6 +63,13 @@ def test_normalizing_changes_nothing_in_place_which_export_refuses_before_torch_
     operations = {str(node.target) for node in traced(layer, crops, {}).graph.nodes if node.op == "call_function"}
     assert {"aten.div.Tensor", "aten.sub.Tensor"} <= operations
     assert not {name for name in operations if name.split(".")[1].endswith("_")}
+
+
+def test_the_number_of_networks_that_a_process_converts_has_no_limit():
+    """Dynamo, by which torch 2.6 and 2.7 trace unless told otherwise, refuses the ninth."""
+    for _ in range(10):
+        layers = torch.nn.Sequential(torch.nn.Linear(2, 2)).eval()
+        assert traced(layers, torch.zeros(2, 2), {0: Dim("batch")}).graph.nodes
 
 
 @pytest.mark.skipif(not hasattr(torch.backends.cudnn, "rnn"), reason="torch has one switch before 2.9")
