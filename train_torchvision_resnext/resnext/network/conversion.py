@@ -105,6 +105,8 @@ def to_onnx(program: torch.export.ExportedProgram, input_name: str, *output_name
             output_names=output_names,
             opset_version=OPSET,
             dynamo=True,
+            # The default from torch 2.7 on; without it, operations remain that OpenCV and OpenVINO do not read.
+            optimize=True,
             verbose=False,
         )
     except Exception as error:
