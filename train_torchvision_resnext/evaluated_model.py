@@ -1,7 +1,6 @@
 """Any model folder on any folder of labeled images, with the report of a training."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from .resnext.folder.model_folder import ModelFolderError
 from .resnext.folder.weight_files import WeightFileError
 from .resnext.machine.devices import DeviceError, resolve_device
 from .resnext.machine.disk import whole_folder
+from .resnext.machine.threads import core_count
 from .resnext.network.architecture import ArchitectureError
 from .resnext.trust.evidence import EvidenceError
 from .results.answers import Answers
@@ -74,7 +74,7 @@ def evaluate(model_folder: Path, folder: Path, device: str = "auto", part: str =
 def judge(model: TrainedModel, images: LabeledImages, device: torch.device) -> Answers:
     """Raises: ReadError, an image cannot be read any more."""
     with cpu_settings(device, 0):
-        return model.judge(images.samples, device, worker_count(-1, device, os.cpu_count() or 1))
+        return model.judge(images.samples, device, worker_count(-1, device, core_count()))
 
 
 def write_evaluation(output: Path, evaluated: EvaluatedModel) -> Path:
